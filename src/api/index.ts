@@ -1,0 +1,10 @@
+/**
+ * The management contract: schemas and the table of routes, from which the server, OpenAPI and the typed client derive.
+ *
+ * Owns: what `/v1` takes and gives; the vocabulary of reach (risk classes, patterns).
+ * Leans on: nothing but the kernel.
+ * Lives elsewhere: what the routes do (the rooms), how they are served (`http`).
+ */
+export { type CallerKind, type Route, type RouteName, routes } from './routes.ts';
+export * as schemas from './schemas.ts';
+export { nameSchema, nameShape, type Pattern, patternSchema, type Reach, type RiskClass, reachSchema, riskClasses } from './vocabulary.ts';

@@ -1,0 +1,185 @@
+import { z } from 'zod';
+import { nameSchema, reachSchema } from './vocabulary.ts';
+
+const time = z.int().describe('milliseconds since 1970');
+const id = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`));
+
+export const pageQuery = z.object({
+  text: z.string().max(200).optional(),
+  cursor: z.string().max(200).optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+});
+
+export const page = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), next: z.string().optional() });
+
+export const agentView = z.object({
+  id: id('agt'),
+  handle: nameSchema,
+  did: z.string(),
+  algorithm: z.enum(['EdDSA', 'ES256']),
+  thumbprint: z.string(),
+  status: z.enum(['registered', 'claimed', 'active', 'suspended', 'revoked']),
+  owner: z.object({ kind: z.enum(['user', 'organization']), id: z.string().optional(), email: z.string().optional() }).optional(),
+  confirmed_at: time.optional(),
+  created_at: time,
+  expires_at: time.optional(),
+});
+
+export const connectionView = z.object({
+  id: id('con'),
+  provider: nameSchema,
+  name: nameSchema,
+  is_default: z.boolean(),
+  shared: z.boolean(),
+  kind: z.string(),
+  status: z.object({ kind: z.string(), reason: z.string().optional(), since: time.optional() }),
+  account: z.record(z.string(), z.string()),
+  scopes: z.array(z.string()),
+  expires_at: time.optional(),
+  created_at: time,
+  refreshed_at: time.optional(),
+});
+
+export const providerView = z.object({
+  id: nameSchema,
+  name: z.string(),
+  documentation: z.string(),
+  source: z.enum(['catalogue', 'organization']),
+  hosts: z.array(z.object({ host: z.string(), port: z.int(), path: z.string().optional() })),
+  flows: z.array(z.string()),
+  fields: z.array(z.object({ name: z.string(), label: z.string(), secret: z.boolean() })),
+  scopes: z.array(z.string()),
+  variables: z.array(z.string()),
+  operations: z.array(z.object({ id: z.string(), title: z.string(), classes: z.array(z.string()) })),
+  unsupported: z.string().optional(),
+  has_client: z.boolean(),
+});
+
+export const permissionView = z.object({
+  id: id('prm'),
+  effect: z.enum(['allow', 'deny']),
+  agent: z.string().optional().describe('handle; absent: every confirmed agent of the owner'),
+  provider: z.string().optional(),
+  connection: z.string().optional(),
+  reach: reachSchema,
+  level: z.literal('separated').optional(),
+  pass_credential: z.boolean(),
+  expires_at: time.optional(),
+  created_at: time,
+  ended_at: time.optional(),
+});
+
+export const confirmationView = z.object({
+  id: id('cnf'),
+  kind: z.string(),
+  status: z.enum(['open', 'confirmed', 'refused', 'expired']),
+  url: z.string(),
+  expires_at: time,
+  /** What came of it, where the asker needs it (the id of the permission, the job). */
+  result: z.record(z.string(), z.string()).optional(),
+});
+
+export const flowView = z.object({
+  id: id('flw'),
+  provider: nameSchema,
+  name: nameSchema,
+  kind: z.string(),
+  state: z.object({
+    kind: z.enum(['waiting', 'device', 'connected', 'failed']),
+    url: z.string().optional(),
+    user_code: z.string().optional(),
+    connection: z.string().optional(),
+    code: z.string().optional(),
+    detail: z.string().optional(),
+  }),
+  fields: z.array(z.object({ name: z.string(), label: z.string(), secret: z.boolean() })),
+  url: z.string(),
+  expires_at: time,
+});
+
+export const runView = z.object({
+  id: id('run'),
+  agent: z.string(),
+  level: z.enum(['separated', 'cooperative']),
+  program: z.string(),
+  started_at: time,
+  ended_at: time.optional(),
+});
+
+export const startedRunView = z.object({
+  run: id('run'),
+  credential: z.string(),
+  credential_expires_at: time,
+  authority_pem: z.string(),
+  variables: z.record(z.string(), z.string()),
+  connections: z.array(z.object({ provider: z.string(), name: z.string(), hosts: z.array(z.string()) })),
+  /** Unix socket of the proxy for local runs; absent for remote ones, which use the relay. */
+  proxy_socket: z.string().optional(),
+  warnings: z.array(z.string()),
+});
+
+export const eventView = z.object({
+  id: z.string(),
+  at: time,
+  name: z.string(),
+  subject: z.string(),
+  actors: z.array(z.string()),
+  fields: z.record(z.string(), z.unknown()),
+  request: z.string().optional(),
+  run: z.string().optional(),
+  connection: z.string().optional(),
+  permission: z.string().optional(),
+  writer: z.string(),
+  sequence: z.int(),
+});
+
+export const verificationView = z.object({
+  holds: z.boolean(),
+  events: z.int(),
+  writers: z.int(),
+  tail: z.int(),
+  unfinished: z.int(),
+  checkpoints: z.array(z.object({ writer: z.string(), sequence: z.int(), at: time })),
+  breaks: z.array(z.object({ writer: z.string(), sequence: z.int(), reason: z.string() })),
+});
+
+export const whoamiView = z.object({
+  kind: z.enum(['browser', 'command_line', 'agent']),
+  organization: z.object({ id: id('org'), slug: z.string(), name: z.string(), issuer: z.string() }),
+  user: z.object({ id: id('usr'), email: z.string(), role: z.string() }).optional(),
+  agent: agentView.optional(),
+});
+
+export const keyView = z.object({ id: z.string(), use: z.enum(['current', 'old']), wraps: z.int() });
+export const jobView = z.object({
+  id: id('job'),
+  kind: z.string(),
+  status: z.enum(['waiting', 'running', 'done', 'failed', 'cancelled']),
+  progress: z.unknown(),
+  attempts: z.int(),
+  run_at: time,
+  error: z.string().optional(),
+});
+export const sessionView = z.object({
+  id: id('ses'),
+  kind: z.enum(['browser', 'command_line']),
+  label: z.string(),
+  authenticated_at: time,
+  last_seen_at: time,
+  expires_at: time,
+});
+export const waiting = z.object({ status: z.literal('waiting') });
+
+export const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string().optional(),
+  hint: z.string(),
+  request_id: z.string(),
+  url: z.string().optional(),
+  errors: z.record(z.string(), z.string()).optional().describe('JSON pointer → sentence'),
+  /** `gatehouse`: the answer is ours, not the upstream's. */
+  source: z.literal('gatehouse'),
+});

@@ -1,0 +1,63 @@
+/** One row of the table: what it tells, and the fields it carries beside who, when and which. */
+interface EventRow {
+  readonly tells: string;
+  readonly fields: readonly string[];
+}
+
+const none: readonly string[] = [];
+
+/** The only list of event names. Documentation, filters and the command line derive from it. */
+export const events = {
+  'setup.completed': { tells: 'the first administrator was made', fields: ['user'] },
+  'session.started': { tells: 'a person signed in', fields: ['session', 'kind', 'method', 'address'] },
+  'session.ended': { tells: 'a session ended', fields: ['session', 'reason'] },
+  'sign_in.failed': { tells: 'a sign-in was refused', fields: ['method', 'reason', 'address'] },
+  'user.created': { tells: 'a user was made', fields: ['user', 'role'] },
+  'user.suspended': { tells: 'a user was suspended', fields: ['user'] },
+  'agent.registered': { tells: 'an agent proved its key and was registered', fields: ['agent', 'handle', 'did', 'fingerprint', 'address'] },
+  'agent.claimed': { tells: 'a person claimed an agent', fields: ['agent', 'user'] },
+  'agent.confirmed': { tells: 'the owner confirmed the agent as one of theirs', fields: ['agent'] },
+  'agent.suspended': { tells: 'an agent was suspended', fields: ['agent'] },
+  'agent.reactivated': { tells: 'an agent was re-activated', fields: ['agent'] },
+  'agent.revoked': { tells: 'an agent was revoked for good', fields: ['agent'] },
+  'agent.expired': { tells: 'an unclaimed agent ended', fields: ['agent'] },
+  'provider.registered': { tells: 'a provider definition was added or changed', fields: ['provider', 'digest'] },
+  'provider.removed': { tells: 'a provider definition was removed', fields: ['provider'] },
+  'connection.started': { tells: 'a connection was begun', fields: ['provider', 'name', 'flow'] },
+  'connection.made': { tells: 'an account was connected', fields: ['provider', 'name', 'account', 'scopes'] },
+  'connection.failed': { tells: 'a connection was not completed', fields: ['provider', 'name', 'reason'] },
+  'connection.refreshed': { tells: 'a credential was refreshed', fields: ['provider', 'name', 'forced'] },
+  'connection.refresh_failed': { tells: 'a credential was not refreshed', fields: ['provider', 'name', 'class'] },
+  'connection.needs_attention': { tells: 'a connection needs its owner', fields: ['provider', 'name', 'reason'] },
+  'connection.default_set': { tells: 'a connection became the default', fields: ['provider', 'name'] },
+  'connection.shared': { tells: 'a connection was shared', fields: ['provider', 'name', 'shared'] },
+  'connection.disconnected': { tells: 'a connection was ended', fields: ['provider', 'name', 'revoked_upstream'] },
+  'connection.revealed': { tells: 'a credential was handed to its owner', fields: ['provider', 'name', 'to'] },
+  'permission.given': { tells: 'a permission was given', fields: ['effect', 'agent', 'reach', 'expires_at'] },
+  'permission.ended': { tells: 'a permission was ended', fields: ['effect', 'agent'] },
+  'confirmation.asked': { tells: 'a change waits for a person', fields: ['confirmation', 'kind', 'digest'] },
+  'confirmation.given': { tells: 'a person confirmed a change', fields: ['confirmation', 'kind', 'digest'] },
+  'confirmation.refused': { tells: 'a person refused a change', fields: ['confirmation', 'kind'] },
+  'run.started': { tells: 'a run began', fields: ['level', 'program', 'passed'] },
+  'run.ended': { tells: 'a run ended', fields: ['reason'] },
+  'tunnel.opened': { tells: 'a tunnel was opened without interception', fields: ['host', 'port'] },
+  'tunnel.refused': { tells: 'a tunnel was refused', fields: ['host', 'port', 'code'] },
+  'tunnel.closed': { tells: 'a tunnel without interception was closed', fields: ['host', 'port', 'sent', 'received', 'ms'] },
+  'call.allowed': {
+    tells: 'a call was permitted; durable before its first byte left',
+    fields: ['exchange', 'level', 'method', 'host', 'port', 'path', 'operation', 'classes', 'provider', 'credential', 'slots'],
+  },
+  'call.denied': {
+    tells: 'a call was refused',
+    fields: ['exchange', 'level', 'method', 'host', 'port', 'path', 'operation', 'classes', 'provider', 'credential', 'code'],
+  },
+  'call.finished': {
+    tells: 'an exchange ended',
+    fields: ['exchange', 'status', 'outcome', 'sent', 'received', 'ms', 'steps', 'scrubbed'],
+  },
+  'key.added': { tells: 'a master key was added', fields: ['key'] },
+  'key.rotated': { tells: 'data keys were re-wrapped', fields: ['key', 'count', 'compromised'] },
+  'audit.checkpoint': { tells: 'the chain was signed', fields: none },
+} as const satisfies Record<string, EventRow>;
+
+export type EventName = keyof typeof events;

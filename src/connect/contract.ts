@@ -1,0 +1,159 @@
+import type { RiskClass } from '#api';
+import type { ConnectionId, FlowId, OrganizationId, Principal, Secret, SessionId, UserId, VaultId } from '#kernel';
+import type { Writing } from '#store';
+import type { Provider } from './provider.ts';
+
+export type ConnectionStatus =
+  | { readonly kind: 'connected' }
+  /** A refresh began and its outcome is unknown: tried once more, alone. */
+  | { readonly kind: 'interrupted'; readonly since: number }
+  | {
+      readonly kind: 'needs_attention';
+      readonly reason: 'invalid_grant' | 'rejected' | 'expired' | 'interrupted' | 'provider_changed' | 'unreadable';
+      readonly since: number;
+    }
+  | { readonly kind: 'disconnected'; readonly since: number };
+
+export interface Connection {
+  readonly id: ConnectionId;
+  readonly organization: OrganizationId;
+  readonly vault: VaultId;
+  readonly provider: string;
+  readonly name: string;
+  readonly isDefault: boolean;
+  readonly shared: boolean;
+  readonly owner: UserId | undefined;
+  readonly kind: string;
+  readonly status: ConnectionStatus;
+  /** Who the provider says we are there: `{ id?, name?, email? }`. */
+  readonly account: Readonly<Record<string, string>>;
+  /** What was granted, not what was asked for. */
+  readonly scopes: readonly string[];
+  readonly expiresAt: number | undefined;
+  readonly createdAt: number;
+  readonly refreshedAt: number | undefined;
+  readonly version: number;
+}
+
+/** What `fresh` hands to the broker: named secret parts, ready for the provider's injection rules. */
+export interface Credential {
+  /** `api_key`, `username`, `password`, `access_token`, … as the provider's `inject` names them. */
+  readonly parts: Readonly<Record<string, Secret<string>>>;
+  /** When it ends; undefined: does not. */
+  readonly expiresAt: number | undefined;
+  readonly refreshable: boolean;
+  readonly refreshed: boolean;
+}
+
+/** What a call looks like to `match`: lower-case host without port; path undecoded, without query. */
+export interface CallShape {
+  readonly host: string;
+  readonly port: number;
+  readonly method: string;
+  readonly path: string;
+}
+
+export interface MatchedOperation {
+  readonly id: string;
+  readonly classes: readonly RiskClass[];
+}
+
+/** One provider that claims this call (most specific first: exact host beats suffix, longest path prefix wins), and its operation. */
+export interface ProviderMatch {
+  readonly provider: Provider;
+  readonly operation: MatchedOperation | undefined;
+  /** RULES 9: the path or method could be read in two ways. */
+  readonly ambiguous: boolean;
+}
+
+export interface BeginConnection {
+  readonly provider: string;
+  readonly name: string;
+  readonly flow?: 'pkce' | 'device_code' | 'dcr_pkce' | 'api_key' | 'client_credentials';
+  readonly scopes?: readonly string[];
+  readonly force: boolean;
+  /** Permissions to propose on the page that ends the connection (`--allow`), agent handle → reach text. */
+  readonly allow: readonly { readonly agent: string; readonly allow: string }[];
+}
+
+export type FlowState =
+  | { readonly kind: 'waiting'; readonly url: string }
+  | { readonly kind: 'device'; readonly url: string; readonly userCode: string }
+  | { readonly kind: 'connected'; readonly connection: ConnectionId }
+  | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
+
+export interface Flow {
+  readonly id: FlowId;
+  readonly organization: OrganizationId;
+  readonly provider: string;
+  readonly name: string;
+  readonly kind: 'pkce' | 'device_code' | 'dcr_pkce' | 'api_key' | 'client_credentials';
+  readonly scopes: readonly string[];
+  readonly allow: BeginConnection['allow'];
+  readonly state: FlowState;
+  readonly expiresAt: number;
+}
+
+export interface ConnectionQuery {
+  readonly provider?: string;
+  readonly status?: ConnectionStatus['kind'];
+  readonly text?: string;
+  readonly cursor?: string;
+  readonly limit: number;
+}
+
+/** We obtain: accounts at providers, their credentials kept fresh, calls matched to operations. */
+export interface Connect {
+  /** Catalogue and the organization's own, by id. @throws {Fault} `provider_unknown` */
+  provider(organization: OrganizationId, id: string): Promise<Provider>;
+  providers(
+    organization: OrganizationId,
+    query: { readonly text?: string; readonly cursor?: string; readonly limit: number },
+  ): Promise<{ readonly items: readonly Provider[]; readonly next?: string }>;
+  /** @throws {Fault} `provider_exists` (built-in ids cannot be overridden), `provider_invalid` */
+  registerProvider(tx: Writing, by: Principal, definition: unknown): Promise<Provider>;
+  removeProvider(tx: Writing, by: Principal, id: string): Promise<void>;
+  /** Checks a definition without storing it; imports the other brokers' kind. */
+  judgeProvider(definition: unknown): Promise<Provider>;
+  /** Stores the organization's own client at a provider. */
+  registerClient(
+    by: Principal,
+    provider: string,
+    client: { readonly id: string; readonly secret: Secret<string> | undefined },
+  ): Promise<void>;
+
+  /** Starts a flow. Bound to `by`: only a browser session of the same person may complete it. */
+  begin(by: Principal, request: BeginConnection): Promise<Flow>;
+  flow(organization: OrganizationId, id: FlowId): Promise<Flow | undefined>;
+  /** Where the browser goes next for an OAuth code flow; binds `state` to this session. */
+  authorizationUrl(by: Principal, session: SessionId, id: FlowId): Promise<string>;
+  /** Ends a code flow. @throws {Fault} `upstream_sign_in_failed`, `link_ended`, `forbidden` */
+  complete(by: Principal, session: SessionId, callback: URL): Promise<{ readonly flow: Flow; readonly connection: Connection }>;
+  /** Ends an API-key or basic flow with what the person typed (or the command line was given). */
+  completeWithKey(
+    by: Principal,
+    id: FlowId,
+    fields: Readonly<Record<string, Secret<string>>>,
+  ): Promise<{ readonly flow: Flow; readonly connection: Connection }>;
+
+  connection(organization: OrganizationId, id: ConnectionId): Promise<Connection | undefined>;
+  connections(
+    organization: OrganizationId,
+    vaults: readonly VaultId[],
+    query: ConnectionQuery,
+  ): Promise<{ readonly items: readonly Connection[]; readonly next?: string }>;
+  /** Connections of a provider visible in these vaults, from a cache kept by generation; default first, then by name. */
+  candidates(organization: OrganizationId, vaults: readonly VaultId[], provider: string): Promise<readonly Connection[]>;
+  setDefault(by: Principal, id: ConnectionId): Promise<Connection>;
+  share(tx: Writing, by: Principal, id: ConnectionId, shared: boolean): Promise<Connection>;
+  /** Ends a connection: revoked upstream where possible, destroyed here at once. */
+  disconnect(by: Principal, id: ConnectionId): Promise<{ readonly revokedUpstream: 'yes' | 'no' | 'not_offered' }>;
+
+  /** The credential, refreshed when it must be; one refresher across processes. @throws {Fault} `needs_attention`, `credential_unavailable`, `refresh_failed` */
+  fresh(by: Principal, connection: Connection, options?: { readonly force?: boolean }): Promise<Credential>;
+  /** Providers that claim this call, from an index; no I/O when warm. */
+  match(organization: OrganizationId, call: CallShape): Promise<readonly ProviderMatch[]>;
+  /** Whether any provider of the organization claims this host and port (then it may be intercepted). */
+  claims(organization: OrganizationId, host: string, port: number): Promise<readonly Provider[]>;
+  close(): Promise<void>;
+}

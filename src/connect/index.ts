@@ -1,0 +1,31 @@
+/**
+ * accounts at providers: the catalogue, upstream flows, refresh, matching a call to an operation.
+ *
+ * Owns: that.
+ * Leans on: identity, audit, vault, jobs, store, oauth, net, api.
+ * Lives elsewhere: whether a call may be made (policy), putting it on the wire (proxy).
+ */
+export type {
+  BeginConnection,
+  CallShape,
+  Connect,
+  Connection,
+  ConnectionQuery,
+  ConnectionStatus,
+  Credential,
+  Flow,
+  FlowState,
+  MatchedOperation,
+  ProviderMatch,
+} from './contract.ts';
+export {
+  type Auth,
+  authSchema,
+  type Injection,
+  injectionSchema,
+  type Operation,
+  operationSchema,
+  type Provider,
+  type ProviderDefinition,
+  providerSchema,
+} from './provider.ts';

@@ -1,0 +1,172 @@
+/**
+ * One row of the table: HTTP status, the OAuth error it becomes at an OAuth endpoint, the exit code of the command
+ * line, the public sentence, and what to do next. Sentences never contain input.
+ */
+export interface FaultRow {
+  readonly status: number;
+  readonly oauth: string;
+  readonly exit: number;
+  readonly title: string;
+  readonly hint: string;
+}
+
+function row(status: number, exit: number, title: string, hint: string, oauth = 'invalid_request'): FaultRow {
+  return { status, oauth, exit, title, hint };
+}
+
+/**
+ * The only list of failures. Exit codes: 0 ok, 1 generic, 2 sign-in failed or cancelled, 3 no such connection,
+ * 4 no such provider, 5 credential missing, expired or not refreshable, 6 connection exists, 7 provider exists,
+ * 8 endpoint unreachable, 9 server unavailable.
+ */
+export const faults = {
+  internal: row(500, 1, 'Something went wrong on our side', 'try again; if it stays, give the request id to the operator', 'server_error'),
+  unavailable: row(503, 9, 'The server cannot answer right now', 'try again in a few seconds', 'temporarily_unavailable'),
+  stale_revocations: row(
+    503,
+    9,
+    'This server cannot learn what has been revoked, so it refuses everything',
+    'check that the database answers',
+    'temporarily_unavailable',
+  ),
+  server_unreachable: row(503, 9, 'No Gatehouse server answers', 'start one with: gatehouse start'),
+  shutting_down: row(503, 9, 'The server is shutting down', 'try again in a few seconds', 'temporarily_unavailable'),
+  busy: row(503, 9, 'The server is busy', 'try again in a few seconds', 'temporarily_unavailable'),
+  invalid_request: row(400, 1, 'The request is not valid', 'see the listed fields'),
+  not_found: row(404, 1, 'There is no such thing here', 'check the id or the name'),
+  method_not_allowed: row(405, 1, 'That method is not offered here', 'see the Allow header'),
+  conflict: row(409, 1, 'It was changed by somebody else meanwhile', 'read it again, then repeat the change'),
+  payload_too_large: row(413, 1, 'The request is too large', 'send less'),
+  rate_limited: row(429, 1, 'Too many tries', 'wait as long as Retry-After says', 'slow_down'),
+  invalid_setting: row(500, 1, 'A setting is missing or wrong', 'run: gatehouse config check'),
+  invalid_usage: row(400, 1, 'The command was not understood', 'add --help to see how it is used'),
+  inside_run: row(403, 1, 'Not from inside a run', 'type this command in a terminal outside the run'),
+  master_key_missing: row(500, 1, 'There is no master key', 'set GATEHOUSE_MASTER_KEY_FILE, or make a key with: gatehouse keys generate'),
+  master_key_wrong: row(500, 1, 'The master key does not open this database', 'start with the key this database was made with'),
+  master_key_malformed: row(
+    500,
+    1,
+    'The master key is not 64 hexadecimal characters or 32 bytes in base64',
+    'make a good one with: gatehouse keys generate',
+  ),
+  sealed_value_unreadable: row(
+    500,
+    5,
+    'A sealed value does not open',
+    'it was moved, damaged or sealed under another key; connect the account again',
+  ),
+  store_newer: row(500, 1, 'The database was made by a newer Gatehouse', 'start that version, or restore a backup'),
+  unauthenticated: row(401, 2, 'You are not signed in', 'sign in with: gatehouse login', 'invalid_client'),
+  invalid_credentials: row(401, 2, 'The address or the password is wrong', 'try again', 'invalid_grant'),
+  invalid_proof: row(401, 2, 'The agent proof is not valid', 'check the clock, then try again', 'invalid_client'),
+  proof_replayed: row(401, 2, 'The agent proof was used before', 'make a new proof for every request', 'invalid_client'),
+  forbidden: row(403, 2, 'You may not do that', 'ask an administrator of the organization', 'access_denied'),
+  confirmation_required: row(403, 2, 'This needs your confirmation in the browser', 'open the link and confirm', 'access_denied'),
+  confirmation_ended: row(410, 2, 'This confirmation is no longer open', 'start the change again', 'access_denied'),
+  cancelled: row(400, 2, 'It was cancelled', 'start again when you are ready', 'access_denied'),
+  setup_required: row(503, 9, 'This installation is not set up yet', 'open the set-up link; print a new one with: gatehouse setup-link'),
+  setup_closed: row(410, 2, 'This installation is already set up', 'sign in instead'),
+  link_ended: row(410, 2, 'This link was used or has expired', 'start again to get a new one'),
+  agent_unknown: row(404, 2, 'There is no such agent', 'list them with: gatehouse agent list'),
+  agent_exists: row(409, 2, 'There is an agent of that name', 'choose another name'),
+  agent_not_active: row(403, 2, 'The agent is not active', 'claim, confirm or re-activate it: gatehouse agent list', 'access_denied'),
+  agent_quota: row(429, 2, 'Too many unclaimed agents', 'claim or remove some first: gatehouse agent list'),
+  claim_code_wrong: row(403, 2, 'The claim code is wrong or has expired', 'look at the terminal that shows it, or start again'),
+  connection_unknown: row(404, 3, 'There is no such connection', 'list them with: gatehouse connections list'),
+  connection_exists: row(409, 6, 'There is a connection of that name', 'choose another name with --connection, or replace it with --force'),
+  connection_ambiguous: row(
+    409,
+    3,
+    'Several connections fit',
+    'name one with the header Gatehouse-Connection, or set a default: gatehouse connections set-default',
+  ),
+  connection_needed: row(403, 3, 'No account is connected for this service', 'connect one with: gatehouse login'),
+  needs_attention: row(502, 5, 'The connection needs its owner', 'connect it again with: gatehouse login'),
+  credential_unavailable: row(502, 5, 'The credential cannot be had right now', 'try again; if it stays, connect the account again'),
+  refresh_failed: row(502, 5, 'The credential could not be refreshed', 'try again; if it stays, connect the account again'),
+  provider_unknown: row(404, 4, 'There is no such provider', 'list them with: gatehouse provider list'),
+  provider_exists: row(409, 7, 'There is a provider of that name', 'choose another id'),
+  provider_invalid: row(400, 4, 'The provider definition is not valid', 'see the listed fields'),
+  provider_unsupported: row(400, 4, 'This provider needs a way to authenticate that is not built yet', 'see: gatehouse provider inspect'),
+  upstream_sign_in_failed: row(502, 2, 'The provider did not complete the sign-in', 'start again'),
+  upstream_unreachable: row(502, 8, 'The upstream cannot be reached', 'check the host name and the network'),
+  upstream_timeout: row(504, 8, 'The upstream did not answer in time', 'try again'),
+  upstream_invalid: row(502, 8, 'The upstream sent an answer that breaks the protocol', 'tell whoever runs the upstream'),
+  upstream_certificate: row(502, 8, 'The upstream certificate is not valid', 'check its name, date and issuer'),
+  upstream_certificate_expired: row(502, 8, 'The upstream certificate has expired or is not yet valid', 'check its dates'),
+  upstream_certificate_name: row(502, 8, 'The upstream certificate is for another name', 'check the host name'),
+  upstream_certificate_untrusted: row(
+    502,
+    8,
+    'The upstream certificate is from an unknown authority',
+    'the operator can add its authority',
+  ),
+  address_refused: row(
+    403,
+    8,
+    'The address is private, reserved or our own',
+    'only the operator can open a private address, with GATEHOUSE_ALLOW_PRIVATE',
+  ),
+  proxy_unauthenticated: row(407, 2, 'The proxy credential is missing or wrong', 'start the program with: gatehouse run --'),
+  run_ended: row(407, 2, 'This run has ended', 'start the program again with: gatehouse run --'),
+  clear_text_refused: row(403, 1, 'Clear-text requests to a host with a connection are refused', 'use https'),
+  host_refused: row(403, 1, 'This host has no connection and other hosts are closed', 'connect an account for it, or ask the operator'),
+  own_host_refused: row(403, 1, 'Gatehouse itself cannot be reached through its proxy', 'call it directly'),
+  host_mismatch: row(421, 1, 'The tunnel, the TLS name and the Host header do not agree', 'send requests for one host in one tunnel'),
+  bad_framing: row(400, 1, 'The request is not strict HTTP/1.1', 'see the detail; the connection is closed'),
+  method_refused: row(403, 1, 'That method is refused', 'use another method'),
+  ambiguous_path: row(403, 1, 'The path or an override header could be read in two ways', 'send the plain form'),
+  encoding_refused: row(502, 1, 'The upstream used a content encoding that cannot be scrubbed', 'ask for identity or gzip'),
+  placeholder_misplaced: row(
+    403,
+    1,
+    'A placeholder stands where the provider does not take a credential',
+    'put it where the provider documents it',
+  ),
+  placeholder_foreign: row(403, 1, 'The placeholder is not from this run', 'read it from the environment of the run'),
+  policy_denied: row(403, 1, 'No permission allows this call', 'see the command that would permit it', 'access_denied'),
+  level_required: row(403, 1, 'The permission asks for a separated run', 'start it with: gatehouse run --isolate --'),
+  permission_ended: row(403, 1, 'The permission has ended', 'give a new one with: gatehouse policy allow'),
+  audit_unavailable: row(503, 9, 'The call could not be recorded, so it was not made', 'check that the database answers'),
+  body_uninspectable: row(403, 1, 'The body cannot be inspected, so the call is refused', 'send it uncompressed and within the limit'),
+  isolation_unavailable: row(500, 1, 'This system cannot isolate the program', 'see: gatehouse doctor'),
+} as const satisfies Record<string, FaultRow>;
+
+export type FaultCode = keyof typeof faults;
+
+/** What one occurrence adds. `detail` is public and ours (no input); `hint` replaces the table's; `fields` are JSON pointers → sentence. */
+export interface FaultDetails {
+  readonly detail?: string;
+  readonly hint?: string;
+  readonly fields?: Readonly<Record<string, string>>;
+  /** A page a person can open to solve it. */
+  readonly url?: string;
+  /** Seconds until a retry makes sense. */
+  readonly retryAfter?: number;
+  readonly cause?: unknown;
+}
+
+/** A failure, by code. The only error class that crosses a room's front door. */
+export class Fault extends Error {
+  readonly code: FaultCode;
+  readonly details: FaultDetails;
+
+  constructor(code: FaultCode, details: FaultDetails = {}) {
+    super(details.detail ?? faults[code].title, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'Fault';
+    this.code = code;
+    this.details = details;
+  }
+
+  get row(): FaultRow {
+    return faults[this.code];
+  }
+
+  get hint(): string {
+    return this.details.hint ?? this.row.hint;
+  }
+}
+
+export function isFault(error: unknown, code?: FaultCode): error is Fault {
+  return error instanceof Fault && (code === undefined || error.code === code);
+}

@@ -1,0 +1,86 @@
+import { randomBytes } from 'node:crypto';
+
+/** Every kind of public id: its prefix, and what it names. */
+export const idPrefixes = {
+  org: 'organization',
+  usr: 'user',
+  agt: 'agent',
+  vlt: 'vault',
+  con: 'connection',
+  prm: 'permission',
+  run: 'run',
+  evt: 'event',
+  ses: 'session',
+  job: 'job',
+  cnf: 'confirmation',
+  flw: 'flow',
+  dky: 'data key',
+  req: 'request',
+} as const;
+
+export type IdPrefix = keyof typeof idPrefixes;
+
+declare const brand: unique symbol;
+
+/** A public id: `agt_` and 26 lower-case Crockford characters (48-bit milliseconds, 80 random bits). Sorts by time. */
+export type Id<P extends IdPrefix> = string & { readonly [brand]: P };
+
+export type OrganizationId = Id<'org'>;
+export type UserId = Id<'usr'>;
+export type AgentId = Id<'agt'>;
+export type VaultId = Id<'vlt'>;
+export type ConnectionId = Id<'con'>;
+export type PermissionId = Id<'prm'>;
+export type RunId = Id<'run'>;
+export type EventId = Id<'evt'>;
+export type SessionId = Id<'ses'>;
+export type JobId = Id<'job'>;
+export type ConfirmationId = Id<'cnf'>;
+export type FlowId = Id<'flw'>;
+export type DataKeyId = Id<'dky'>;
+export type RequestId = Id<'req'>;
+
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
+const shape = /^[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
+
+/** Makes a new id. `now` is in milliseconds; ids made later sort later (to the millisecond). */
+export function newId<P extends IdPrefix>(prefix: P, now: number = Date.now()): Id<P> {
+  return `${prefix}_${encodeTime(now)}${encodeRandom(randomBytes(10))}` as Id<P>;
+}
+
+/** True if `text` has the shape of an id with this prefix. */
+export function isId<P extends IdPrefix>(prefix: P, text: string): text is Id<P> {
+  return text.startsWith(prefix) && shape.test(text);
+}
+
+/** The id, or undefined when `text` does not have its shape. */
+export function parseId<P extends IdPrefix>(prefix: P, text: string): Id<P> | undefined {
+  return isId(prefix, text) ? text : undefined;
+}
+
+function encodeTime(now: number): string {
+  let rest = now;
+  let text = '';
+  for (let i = 0; i < 10; i++) {
+    text = alphabet.charAt(rest % 32) + text;
+    rest = Math.floor(rest / 32);
+  }
+  return text;
+}
+
+/** 80 bits as 16 characters of 5 bits. */
+function encodeRandom(bytes: Uint8Array): string {
+  let text = '';
+  let buffer = 0;
+  let bits = 0;
+  for (const byte of bytes) {
+    buffer = (buffer << 8) | byte;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      text += alphabet.charAt((buffer >> bits) & 31);
+    }
+    buffer &= (1 << bits) - 1;
+  }
+  return text;
+}

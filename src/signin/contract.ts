@@ -1,0 +1,79 @@
+import type { User } from '#identity';
+import type { OrganizationId, Principal, Secret, SessionId, UserId } from '#kernel';
+import type { Writing } from '#store';
+
+export interface Session {
+  readonly id: SessionId;
+  readonly organization: OrganizationId;
+  readonly user: User;
+  readonly kind: 'browser' | 'command_line';
+  readonly authenticatedAt: number;
+  readonly expiresAt: number;
+  readonly principal: Principal;
+}
+
+export interface SessionView {
+  readonly id: SessionId;
+  readonly kind: 'browser' | 'command_line';
+  readonly label: string;
+  readonly authenticatedAt: number;
+  readonly lastSeenAt: number;
+  readonly expiresAt: number;
+}
+
+/** A new session and its bearer value, shown once. */
+export interface Started {
+  readonly session: Session;
+  readonly bearer: Secret<string>;
+}
+
+/** A command line on another machine, waiting for a person (the shape of RFC 8628). */
+export interface CommandLineOffer {
+  readonly deviceCode: Secret<string>;
+  readonly userCode: string;
+  readonly expiresAt: number;
+  /** Seconds between polls. */
+  readonly interval: number;
+}
+
+export interface Signin {
+  /** Prints a set-up link's secret; replaces an earlier one. @throws {Fault} `setup_closed` */
+  setupLink(): Promise<{ readonly token: Secret<string>; readonly expiresAt: number }>;
+  /** Whether the first administrator exists: a stored row. */
+  setupState(): Promise<'open' | 'closed'>;
+  /** Whether this token could be spent now; spends nothing (GET shows a button). */
+  setupLinkLives(token: string): Promise<boolean>;
+  /** Spends the link, makes the first administrator and their session. @throws {Fault} `setup_closed`, `link_ended`, `invalid_request` */
+  completeSetup(
+    token: string,
+    person: { readonly email: string; readonly name: string; readonly password: Secret<string> },
+    address: string,
+  ): Promise<Started>;
+  /** Password sign-in; the same answer and time for known and unknown addresses. @throws {Fault} `invalid_credentials`, `rate_limited`, `busy` */
+  signIn(
+    organization: OrganizationId,
+    email: string,
+    password: Secret<string>,
+    address: string,
+    previous: SessionId | undefined,
+  ): Promise<Started>;
+  /** Proves the password again for a fresh confirmation. */
+  reauthenticate(session: Session, password: Secret<string>, address: string): Promise<Session>;
+  /** @throws {Fault} `unauthenticated` */
+  session(bearer: string, kind: 'browser' | 'command_line'): Promise<Session>;
+  sessions(user: User): Promise<readonly SessionView[]>;
+  end(organization: OrganizationId, id: SessionId, reason: string): Promise<void>;
+  endAll(user: User, reason: string): Promise<number>;
+  /** The command-line session of whoever owns the local socket: may look and start, never widen (RULES 4). */
+  localSession(organization: OrganizationId): Promise<Session>;
+  offerCommandLine(organization: OrganizationId, label: string, address: string): Promise<CommandLineOffer>;
+  /** A person typed the code on the page. @throws {Fault} `claim_code_wrong`, `rate_limited` */
+  viewCommandLine(user: User, userCode: string): Promise<{ readonly label: string; readonly address: string; readonly at: number }>;
+  approveCommandLine(session: Session, userCode: string): Promise<void>;
+  /** The command line polls; undefined: not yet. The session is handed out once. @throws {Fault} `link_ended`, `rate_limited` */
+  collectCommandLine(deviceCode: string): Promise<Started | undefined>;
+  hashPassword(password: Secret<string>): Promise<string>;
+  close(): Promise<void>;
+}
+
+export type { UserId, Writing };

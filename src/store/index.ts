@@ -1,0 +1,22 @@
+/**
+ * State: Records (SQL), Ephemera (TTL), SealedStore (ciphertext by key) and the change feed.
+ *
+ * Owns: the ports, the schema, migrations, and every word of a SQL dialect (`backends/`).
+ * Leans on: nothing but the kernel.
+ * Lives elsewhere: queries (each room's `*.sql.ts`), meaning, sealing.
+ */
+export { bearerKey, type EphemeraKind, ephemeraKey, ephemeraKinds, sha256 } from './keys.ts';
+export {
+  type Changes,
+  type Ephemera,
+  type Reading,
+  type Records,
+  type Scope,
+  type SealedEntry,
+  type SealedStore,
+  type Store,
+  type Topic,
+  topics,
+  type Writing,
+} from './ports.ts';
+export type { Schema } from './schema.ts';

@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto';
+
+/** Every kind of Ephemera key, and what it is for. */
+export const ephemeraKinds = {
+  run_credential: 'forwarder → server credential of a run, by hash',
+  proof_replay: 'agent proof jti, once',
+  claim_code: 'code a person types to claim an agent',
+  claim_tries: 'wrong claim codes, counted',
+  rate: 'a rate counter',
+  lease: 'one holder of a piece of work',
+  oauth_state: 'upstream state → flow',
+  device_sign_in: 'command-line sign-in waiting for a person',
+  setup_link: 'first-administrator link',
+} as const;
+
+export type EphemeraKind = keyof typeof ephemeraKinds;
+
+/** The key of a kind; `parts` are public names. Bearer values go through `bearerKey`. */
+export function ephemeraKey(kind: EphemeraKind, ...parts: readonly string[]): string {
+  return [kind, ...parts.map(encodeURIComponent)].join(':');
+}
+
+/** The key of a kind that is found by a bearer value: only its hash is stored. */
+export function bearerKey(kind: EphemeraKind, bearer: string): string {
+  return ephemeraKey(kind, sha256(bearer));
+}
+
+/** SHA-256 in hexadecimal: how bearer values rest. */
+export function sha256(value: string | Uint8Array): string {
+  return createHash('sha256').update(value).digest('hex');
+}

@@ -1,0 +1,96 @@
+import type { Kysely } from 'kysely';
+import type { OrganizationId } from '#kernel';
+import type { Schema } from './schema.ts';
+
+/** What a change can be about. One counter each; every replica learns of a bump within a second. */
+export const topics = ['identity', 'policy', 'connections', 'providers', 'keys', 'revocations', 'settings'] as const;
+export type Topic = (typeof topics)[number];
+
+/** A handle inside `read`. Valid only until `fn` returns. Only this handle's own queries may be awaited in `fn`. */
+export interface Reading {
+  readonly db: Kysely<Schema>;
+}
+
+/** A handle inside `write`: one transaction, which may be retried from the start. `fn` has no other effect. */
+export interface Writing extends Reading {
+  /** Raises the topic's generation in this transaction; watchers are told after COMMIT, and only then. */
+  bump(topic: Topic): Promise<void>;
+}
+
+export interface Scope {
+  read<T>(fn: (tx: Reading) => Promise<T>): Promise<T>;
+  /** Resolves only after COMMIT (group commit: neighbours share one transaction, a savepoint each). */
+  write<T>(fn: (tx: Writing) => Promise<T>): Promise<T>;
+}
+
+/** Rows that must be listed or must survive a flush. */
+export interface Records {
+  /**
+   * One organization's rows. Every select, update and delete on a table with `organization_id` is narrowed to it,
+   * and every insert must carry it, by the store, not by the caller.
+   */
+  in(organization: OrganizationId): Scope;
+  /** Rows of the platform or of many organizations. The call sites are listed by a test. */
+  platform(reason: string): Scope;
+}
+
+/**
+ * What is found only by its key and dies by itself. Six verbs, each atomic, each on one key. `ttl` in milliseconds,
+ * positive integers only (anything else throws a RangeError, as do an empty key or one over 512 bytes of UTF-8).
+ * Values are strings of at most 64 KiB in UTF-8.
+ */
+export interface Ephemera {
+  get(key: string): Promise<string | undefined>;
+  /** Sets the value and its life, whatever was there. */
+  put(key: string, value: string, ttl: number): Promise<void>;
+  /** Exactly one caller gets true while the key lives. `value` names the owner, for `drop`. */
+  claim(key: string, value: string, ttl: number): Promise<boolean>;
+  /** Exactly one caller gets the value; the key is gone. */
+  take(key: string): Promise<string | undefined>;
+  /** Removes the key if it holds this value; true if it did. */
+  drop(key: string, value: string): Promise<boolean>;
+  /** Each caller gets its own number, from 1. The window starts with the first bump and does not slide. */
+  bump(key: string, ttl: number): Promise<number>;
+  /** Removes expired keys in small batches; returns how many. Never needed for correctness. */
+  sweep(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Ciphertext by key, with compare-and-set. */
+export interface SealedStore {
+  get(key: string): Promise<SealedEntry | undefined>;
+  /** Writes if the stored version is `expected` (0: absent); the new version is `expected + 1`. False: somebody else won. */
+  put(key: string, envelope: Uint8Array, expected: number): Promise<boolean>;
+  /** Removes if the stored version is `expected`. */
+  remove(key: string, expected: number): Promise<boolean>;
+  /** Keys that start with `prefix`, in order, after the key `after`. */
+  list(prefix: string, page: { readonly after?: string; readonly limit: number }): Promise<readonly string[]>;
+}
+
+export interface SealedEntry {
+  readonly envelope: Uint8Array;
+  readonly version: number;
+}
+
+/** Tells what changed, to this process at once and to every other by polling (and push, where the backend has one). */
+export interface Changes {
+  /** Calls `listener` after every change of the topic, with its generation. Returns how to stop. */
+  watch(topic: Topic, listener: (generation: number) => void): () => void;
+  /** The latest generation this process knows. */
+  generation(topic: Topic): number;
+  /** Milliseconds (monotonic) since the last completed poll began; Infinity before the first. Over 3000: refuse everything. */
+  age(): number;
+}
+
+export interface Store {
+  readonly records: Records;
+  readonly ephemera: Ephemera;
+  readonly sealed: SealedStore;
+  readonly changes: Changes;
+  migrate(): Promise<readonly string[]>;
+  /** Milliseconds the round trip took. */
+  ping(): Promise<number>;
+  /** True when no row was ever written (a key file may be made only then: RULES 20). */
+  isEmpty(): Promise<boolean>;
+  close(): Promise<void>;
+}

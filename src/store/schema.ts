@@ -1,0 +1,330 @@
+import type { Generated } from 'kysely';
+import type {
+  AgentId,
+  ConfirmationId,
+  ConnectionId,
+  DataKeyId,
+  EventId,
+  FlowId,
+  JobId,
+  OrganizationId,
+  PermissionId,
+  RunId,
+  SessionId,
+  UserId,
+  VaultId,
+} from '#kernel';
+
+/**
+ * Every table. Times are integer milliseconds; `*_json` columns hold JSON text, parsed by the owning room;
+ * flags are 0 or 1. `row` is the integer row id; `id` the public one. Every mutable row has `version`: an update
+ * wins on one affected row, or it lost. Each table is touched by one `*.sql.ts` only.
+ */
+export interface Schema {
+  migrations: { name: string; applied_at: number };
+  generations: { topic: string; value: number };
+  sealed_values: { row: Generated<number>; key: string; envelope: Uint8Array; version: number };
+  data_keys: DataKeyTable;
+  master_key_marks: { id: string; check_value: Uint8Array; created_at: number };
+  organizations: OrganizationTable;
+  users: UserTable;
+  sessions: SessionTable;
+  platform_facts: { name: string; value: string; version: number };
+  agents: AgentTable;
+  vaults: VaultTable;
+  vault_bindings: VaultBindingTable;
+  provider_definitions: ProviderDefinitionTable;
+  provider_clients: ProviderClientTable;
+  connections: ConnectionTable;
+  flows: FlowTable;
+  permissions: PermissionTable;
+  confirmations: ConfirmationTable;
+  runs: RunTable;
+  authorities: AuthorityTable;
+  events: EventTable;
+  audit_heads: AuditHeadTable;
+  audit_checkpoints: AuditCheckpointTable;
+  audit_keys: AuditKeyTable;
+  jobs: JobTable;
+  /** Hashes of spent single-use values (RULES 14): a second spend loses on the unique hash. */
+  spent_values: { hash: string; kind: string; made: string; spent_at: number; expires_at: number };
+}
+
+interface Row<I extends string> {
+  row: Generated<number>;
+  id: I;
+  organization_id: OrganizationId;
+  created_at: number;
+}
+
+interface DataKeyTable {
+  row: Generated<number>;
+  id: DataKeyId;
+  /** `vault:<id>`, `organization:<id>` or `platform`. */
+  scope: string;
+  status: 'active' | 'retired';
+  master_key_id: string;
+  wrapped: Uint8Array;
+  /** Counted in blocks, ahead of use, so that a crash only over-counts. */
+  seals: number;
+  created_at: number;
+  version: number;
+}
+
+interface OrganizationTable {
+  row: Generated<number>;
+  id: OrganizationId;
+  slug: string;
+  name: string;
+  /** The issuer string; never reused. */
+  issuer: string;
+  epoch: number;
+  created_at: number;
+  version: number;
+}
+
+interface UserTable extends Row<UserId> {
+  /** As typed; `email_key` is its lower-case NFC form, unique in the organization. */
+  email: string;
+  email_key: string;
+  name: string;
+  role: 'owner' | 'administrator' | 'member';
+  status: 'active' | 'suspended';
+  /** Argon2id in PHC form, or null. */
+  password_hash: string | null;
+  epoch: number;
+  version: number;
+}
+
+interface SessionTable extends Row<SessionId> {
+  user_id: UserId;
+  kind: 'browser' | 'command_line';
+  /** SHA-256 of the bearer value, hexadecimal. */
+  token_hash: string;
+  /** What it was made from, hashed (RULES 14); unique. */
+  made_from: string | null;
+  authenticated_at: number;
+  last_seen_at: number;
+  expires_at: number;
+  /** User's epoch when it was made. */
+  user_epoch: number;
+  label: string;
+  ended_at: number | null;
+  version: number;
+}
+
+interface AgentTable extends Row<AgentId> {
+  handle: string;
+  did: string;
+  public_jwk_json: string;
+  algorithm: 'EdDSA' | 'ES256';
+  status: 'registered' | 'claimed' | 'active' | 'suspended' | 'revoked';
+  owner_kind: 'user' | 'organization' | null;
+  owner_user_id: UserId | null;
+  /** The owner confirmed it as "one of mine" (RULES 22). */
+  confirmed_at: number | null;
+  registered_from: string;
+  /** Unclaimed agents end then. */
+  expires_at: number | null;
+  epoch: number;
+  version: number;
+}
+
+interface VaultTable extends Row<VaultId> {
+  name: string;
+  owner_kind: 'user' | 'organization';
+  owner_user_id: UserId | null;
+  version: number;
+}
+
+interface VaultBindingTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  vault_id: VaultId;
+  principal_kind: 'user' | 'agent' | 'everyone';
+  principal_id: string;
+  is_default: number;
+  created_at: number;
+}
+
+interface ProviderDefinitionTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  provider_id: string;
+  definition_json: string;
+  digest: string;
+  created_at: number;
+  updated_at: number;
+  version: number;
+}
+
+interface ProviderClientTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  provider_id: string;
+  client_id: string;
+  /** Sealed under the organization's key; null for a public client. */
+  secret_envelope: Uint8Array | null;
+  source: 'registered' | 'dynamic' | 'operator';
+  created_at: number;
+  version: number;
+}
+
+interface ConnectionTable extends Row<ConnectionId> {
+  vault_id: VaultId;
+  provider_id: string;
+  name: string;
+  is_default: number;
+  shared: number;
+  owner_user_id: UserId | null;
+  /** The kind of credential: `api_key`, `basic`, `oauth2`, … */
+  kind: string;
+  /** Status as a union: `{"kind":"connected"}`, `{"kind":"needs_attention","reason":…}`, `{"kind":"disconnected",…}`. */
+  status_json: string;
+  account_json: string;
+  scopes_json: string;
+  /** Origins, endpoints and client the owner agreed to (RULES 7), with the definition's digest. */
+  pinned_json: string;
+  /** When the access credential ends; null: does not. */
+  expires_at: number | null;
+  /** Version of the sealed value this row goes with. */
+  sealed_version: number;
+  /** A rotated refresh token, sealed here before anything else (RULES 13). */
+  pending_envelope: Uint8Array | null;
+  refresh_started_at: number | null;
+  refreshed_at: number | null;
+  forced_refresh_at: number | null;
+  used_at: number | null;
+  version: number;
+}
+
+interface FlowTable extends Row<FlowId> {
+  provider_id: string;
+  connection_name: string;
+  kind: string;
+  /** Who started it; only that session may complete it. */
+  started_by_json: string;
+  status_json: string;
+  /** What the flow needs later (verifier, state hash, requested permissions), sealed under the organization's key. */
+  sealed_envelope: Uint8Array | null;
+  expires_at: number;
+  version: number;
+}
+
+interface PermissionTable extends Row<PermissionId> {
+  effect: 'allow' | 'deny';
+  /** One agent, or null: every agent of the owner that the owner has confirmed. */
+  agent_id: AgentId | null;
+  owner_user_id: UserId | null;
+  /** One connection, or null with `provider_id`: any connection of that provider. */
+  connection_id: ConnectionId | null;
+  provider_id: string | null;
+  /** `{"classes":[],"operations":[],"patterns":[{"methods":[],"path":""}],"everything":false}` */
+  reach_json: string;
+  level: 'separated' | null;
+  pass_credential: number;
+  expires_at: number | null;
+  created_by_json: string;
+  ended_at: number | null;
+  version: number;
+}
+
+interface ConfirmationTable extends Row<ConfirmationId> {
+  kind: string;
+  /** The change, whole, as it will be applied and as the page names it. */
+  change_json: string;
+  digest: string;
+  requested_by_json: string;
+  status: 'open' | 'confirmed' | 'refused' | 'expired';
+  decided_by: UserId | null;
+  decided_at: number | null;
+  expires_at: number;
+  version: number;
+}
+
+interface RunTable extends Row<RunId> {
+  agent_id: AgentId;
+  subject_json: string;
+  level: 'separated' | 'cooperative';
+  /** What `run` told: program name, limits, chosen connections. Never arguments. */
+  about_json: string;
+  /** Placeholders of this run: sealed under the organization's key. */
+  placeholders_envelope: Uint8Array;
+  renewed_at: number;
+  expires_at: number;
+  ended_at: number | null;
+  version: number;
+}
+
+interface AuthorityTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  /** PKCS#8 of the interception key, sealed under the organization's key. */
+  key_envelope: Uint8Array;
+  public_key: Uint8Array;
+  created_at: number;
+  version: number;
+}
+
+interface EventTable {
+  row: Generated<number>;
+  id: EventId;
+  organization_id: OrganizationId;
+  writer: string;
+  sequence: number;
+  at: number;
+  name: string;
+  subject: string;
+  actor: string;
+  /** Canonical JSON of the whole event; what is hashed. */
+  body_json: string;
+  previous_hash: Uint8Array;
+  hash: Uint8Array;
+}
+
+interface AuditHeadTable {
+  organization_id: OrganizationId;
+  writer: string;
+  sequence: number;
+  hash: Uint8Array;
+}
+
+interface AuditCheckpointTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  writer: string;
+  sequence: number;
+  hash: Uint8Array;
+  at: number;
+  signature: Uint8Array;
+}
+
+interface AuditKeyTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  key_envelope: Uint8Array;
+  public_key: Uint8Array;
+  created_at: number;
+  version: number;
+}
+
+interface JobTable {
+  row: Generated<number>;
+  id: JobId;
+  /** Null: a job of the platform. */
+  organization_id: OrganizationId | null;
+  kind: string;
+  /** Two jobs with one key do not both wait; null: no such rule. */
+  unique_key: string | null;
+  payload_json: string;
+  progress_json: string;
+  status: 'waiting' | 'running' | 'done' | 'failed' | 'cancelled';
+  run_at: number;
+  attempts: number;
+  lease_owner: string | null;
+  lease_until: number | null;
+  error: string | null;
+  created_at: number;
+  finished_at: number | null;
+  version: number;
+}
