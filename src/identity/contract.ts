@@ -1,4 +1,4 @@
-import type { Actor, AgentId, Level, OrganizationId, Principal, Secret, UserId } from '#kernel';
+import type { Actor, AgentId, OrganizationId, Principal, Secret, UserId } from '#kernel';
 import type { Writing } from '#store';
 
 export interface Organization {

@@ -107,9 +107,7 @@ export interface Policy {
   /** Pure. Deny rules win; default deny. */
   decide(facts: Facts, question: Question): Decision;
   /** The decision, and each permission that was considered with why it did or did not apply. */
-  explain(
-    question: Question,
-  ): Promise<{
+  explain(question: Question): Promise<{
     readonly decision: Decision;
     readonly considered: readonly { readonly permission: Permission; readonly applies: boolean; readonly why: string }[];
   }>;
