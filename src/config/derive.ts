@@ -1,0 +1,62 @@
+import type { ReadSettings } from './read.ts';
+import { type Alias, type Reader, type SettingKey, settingsTable } from './settings.ts';
+
+interface PlainRow {
+  readonly env: string;
+  readonly tells: string;
+  readonly example: string;
+  readonly readers: readonly Reader[];
+  readonly secret?: true;
+  readonly unsafe?: true;
+  readonly aliases?: readonly Alias[];
+}
+
+const rows: readonly (readonly [SettingKey, PlainRow])[] = Object.entries(settingsTable) as unknown as readonly [SettingKey, PlainRow][];
+
+/** The text of `.env.example`: every setting of the server and of commands, commented out. */
+export function envExample(): string {
+  const lines = rows
+    .filter(([, row]) => row.readers.includes('server') || row.readers.includes('command'))
+    .map(([, row]) => `# ${row.tells}${row.unsafe ? ' (unsafe)' : ''}\n# ${row.env}=${row.example}\n`);
+  return `# Settings of Gatehouse. Generated from src/config/settings.ts by npm run generate.\n# Read from the data folder (GATEHOUSE_HOME/.env) or --env-file, never from the folder in which a command was typed.\n\n${lines.join('\n')}`;
+}
+
+/** The reference page of settings, in Markdown. */
+export function settingsReference(): string {
+  const lines = rows.map(([, row]) => {
+    const marks = [row.secret ? 'secret' : '', row.unsafe ? 'unsafe' : ''].filter((mark) => mark !== '').join(', ');
+    const aliases = (row.aliases ?? [])
+      .map((alias) => (alias.with === undefined ? `\`${alias.name}\`` : `\`${alias.name}\` (${alias.with})`))
+      .join(', ');
+    return `| \`${row.env}\` | ${row.tells.replaceAll('|', '\\|')} | ${row.example === '' ? '' : `\`${row.example}\``} | ${row.readers.join(', ')} | ${marks} | ${aliases} |`;
+  });
+  return [
+    '# Settings',
+    '',
+    'Generated from `src/config/settings.ts` by `npm run generate`. A secret may also be given as `NAME_FILE`, a path to a file that holds it.',
+    'An alias with a system in brackets is read only when `GATEHOUSE_COMPAT` names that system. An unknown `GATEHOUSE_*` variable is an error.',
+    '',
+    '| Variable | What | Example | Read by | Marks | Aliases |',
+    '|---|---|---|---|---|---|',
+    ...lines,
+    '',
+  ].join('\n');
+}
+
+/** What `config print` shows: one line a setting, secrets masked. */
+export function settingLines(
+  read: ReadSettings,
+): readonly { readonly key: SettingKey; readonly name: string; readonly value: string; readonly from: string }[] {
+  return rows.map(([key, row]) => ({
+    key,
+    name: row.env,
+    value: shown(read.settings[key], row.secret === true),
+    from: read.sources[key].from,
+  }));
+}
+
+function shown(value: unknown, secret: boolean): string {
+  if (value === undefined) return '';
+  if (secret) return '[secret]';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

@@ -1,0 +1,34 @@
+import { isIPv6 } from 'node:net';
+import type { Settings } from './settings.ts';
+
+/** Loopback names and addresses. */
+export function isLoopback(host: string): boolean {
+  const name = host
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '');
+  if (name === 'localhost' || name.endsWith('.localhost')) return true;
+  if (isIPv6(name)) return name === '::1' || /^::ffff:127\./.test(name);
+  return /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(name);
+}
+
+/**
+ * The production rules turn on by themselves with a non-loopback bind or public URL, or a database other than SQLite;
+ * only `--dev` on loopback turns them off, and `GATEHOUSE_ENV` can only add.
+ */
+export function productionRules(settings: Settings, dev: boolean): boolean {
+  const outward = !isLoopback(settings.host) || (settings.publicUrl !== undefined && !isLoopback(new URL(settings.publicUrl).hostname));
+  const served = settings.databaseUrl !== undefined && !settings.databaseUrl.startsWith('sqlite:');
+  if (outward || served) return true;
+  return settings.environment === 'production' && !dev;
+}
+
+/** What the production rules refuse, as sentences by variable. Empty: nothing. */
+export function productionProblems(settings: Settings): Readonly<Record<string, string>> {
+  const problems: Record<string, string> = {};
+  if (settings.ephemera === 'memory') problems.GATEHOUSE_EPHEMERA = 'memory forgets at every restart; write sql';
+  if (settings.publicUrl === undefined) problems.GATEHOUSE_PUBLIC_URL = 'give the https URL that people reach the server by';
+  else if (!settings.publicUrl.startsWith('https://'))
+    problems.GATEHOUSE_PUBLIC_URL = 'give an https URL; end TLS here (GATEHOUSE_TLS_CERT) or at a balancer';
+  return problems;
+}

@@ -1,0 +1,337 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+/** Who reads a setting: the server, a client command, a program under `run`, the launcher or the tests. */
+export type Reader = 'server' | 'command' | 'run' | 'launcher' | 'test';
+
+/** Systems people come from whose unprefixed names count only when `GATEHOUSE_COMPAT` says so. */
+export const compatibilities = ['authsome', 'authos', 'quint'] as const;
+export type Compatibility = (typeof compatibilities)[number];
+
+export interface Alias {
+  readonly name: string;
+  /** Read only when `GATEHOUSE_COMPAT` is this; absent: always (the name has its system's own prefix). */
+  readonly with?: Compatibility;
+}
+
+interface Row<S extends z.ZodType> {
+  readonly env: string;
+  /** From text (undefined: not given) to the value. */
+  readonly schema: S;
+  readonly tells: string;
+  readonly example: string;
+  readonly readers: readonly Reader[];
+  readonly secret?: true;
+  readonly unsafe?: true;
+  readonly aliases?: readonly Alias[];
+}
+
+const row = <S extends z.ZodType>(given: Row<S>): Row<S> => given;
+
+const port = (fallback: number) =>
+  z.coerce
+    .number('give a port number')
+    .int('give a whole number')
+    .min(0, 'give a port from 0 to 65535')
+    .max(65_535, 'give a port from 0 to 65535')
+    .default(fallback);
+
+const seconds = (fallback: number, most: number) =>
+  z.coerce.number('give a number of seconds').positive('give more than 0').max(most, `give at most ${most}`).default(fallback);
+
+const list = z
+  .string()
+  .default('')
+  .transform((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  );
+
+const privateAddress = /^([a-z0-9.-]+):(\d{1,5})=([0-9a-fA-F.:]+\/\d{1,3})$/;
+
+const allowPrivate = list.transform((parts, context) =>
+  parts.flatMap((part) => {
+    const match = privateAddress.exec(part);
+    if (match) return [{ host: match[1] as string, port: Number(match[2]), cidr: match[3] as string }];
+    context.addIssue({ code: 'custom', message: 'write each as host:port=CIDR, for example api.internal:443=10.1.0.0/16' });
+    return [];
+  }),
+);
+
+const upstreamCa = list.transform((parts, context) =>
+  parts.flatMap((part) => {
+    const at = part.indexOf('=');
+    if (at > 0 && at < part.length - 1) return [{ host: part.slice(0, at), file: part.slice(at + 1) }];
+    context.addIssue({ code: 'custom', message: 'write each as host=/path/to/authority.pem' });
+    return [];
+  }),
+);
+
+const databaseUrl = z
+  .string()
+  .optional()
+  .refine(
+    (url) => url === undefined || url.startsWith('sqlite:'),
+    'this version keeps its records in SQLite: write sqlite:/path/to/folder',
+  );
+
+const publicUrl = z
+  .url({ protocol: /^https?$/, error: 'give a URL such as https://gatehouse.example.com' })
+  .transform((url) => url.replace(/\/+$/, ''))
+  .optional();
+
+const notBuilt = (what: string) =>
+  z
+    .string()
+    .optional()
+    .refine((value) => value === undefined, `${what} is not part of this version; remove the setting`);
+
+/** The only list of settings. The type, reading, `config print|check`, `.env.example` and the reference page derive from it. */
+export const settingsTable = {
+  home: row({
+    env: 'GATEHOUSE_HOME',
+    schema: z.string().default(() => join(homedir(), '.gatehouse')),
+    tells: 'data folder: database, log, sockets',
+    example: '~/.gatehouse',
+    readers: ['server', 'command'],
+  }),
+  environment: row({
+    env: 'GATEHOUSE_ENV',
+    schema: z.enum(['development', 'production']).default('development'),
+    tells: 'production adds the production rules; they also turn on by themselves',
+    example: 'production',
+    readers: ['server'],
+    aliases: [{ name: 'AUTHSOME_ENV' }],
+  }),
+  host: row({
+    env: 'GATEHOUSE_HOST',
+    schema: z.string().default('127.0.0.1'),
+    tells: 'address the server and the proxy listen on',
+    example: '127.0.0.1',
+    readers: ['server'],
+    aliases: [{ name: 'AUTHSOME_HOST' }, { name: 'SERVER_HOST', with: 'authos' }],
+  }),
+  port: row({
+    env: 'GATEHOUSE_PORT',
+    schema: port(7300),
+    tells: 'port of the server',
+    example: '7300',
+    readers: ['server'],
+    aliases: [{ name: 'AUTHSOME_PORT' }, { name: 'SERVER_PORT', with: 'authos' }, { name: 'AUTH_PORT', with: 'quint' }],
+  }),
+  proxyPort: row({ env: 'GATEHOUSE_PROXY_PORT', schema: port(7301), tells: 'port of the proxy', example: '7301', readers: ['server'] }),
+  publicUrl: row({
+    env: 'GATEHOUSE_PUBLIC_URL',
+    schema: publicUrl,
+    tells: 'URL people and programs reach the server by: issuer and links (default http://localhost and the port)',
+    example: 'https://gatehouse.example.com',
+    readers: ['server'],
+    aliases: [{ name: 'AUTHSOME_BASE_URL' }, { name: 'BASE_URL', with: 'authos' }, { name: 'AUTH_SERVICE_URL', with: 'quint' }],
+  }),
+  hosts: row({
+    env: 'GATEHOUSE_HOSTS',
+    schema: list,
+    tells: 'more Host names the server answers to, besides the public URL and loopback',
+    example: 'gatehouse.internal',
+    readers: ['server'],
+  }),
+  url: row({
+    env: 'GATEHOUSE_URL',
+    schema: publicUrl,
+    tells: 'server a command talks to, instead of the local or pinned one',
+    example: 'https://gatehouse.example.com',
+    readers: ['command'],
+  }),
+  agent: row({
+    env: 'GATEHOUSE_AGENT',
+    schema: z.string().optional(),
+    tells: 'agent that run uses, instead of the one chosen with agent use',
+    example: 'default',
+    readers: ['command'],
+  }),
+  tlsCert: row({
+    env: 'GATEHOUSE_TLS_CERT',
+    schema: z.string().optional(),
+    tells: 'certificate file (PEM) for the server and the proxy',
+    example: '/etc/gatehouse/tls.crt',
+    readers: ['server'],
+  }),
+  tlsKey: row({
+    env: 'GATEHOUSE_TLS_KEY',
+    schema: z.string().optional(),
+    tells: 'private key file (PEM) that goes with it',
+    example: '/etc/gatehouse/tls.key',
+    readers: ['server'],
+  }),
+  databaseUrl: row({
+    env: 'GATEHOUSE_DATABASE_URL',
+    schema: databaseUrl,
+    tells: 'where records are kept (default: SQLite in the data folder)',
+    example: 'sqlite:/var/lib/gatehouse',
+    readers: ['server'],
+    aliases: [{ name: 'AUTHSOME_DATABASE_URL' }, { name: 'DATABASE_URL', with: 'authos' }, { name: 'AUTH_DATABASE_URL', with: 'quint' }],
+  }),
+  redisUrl: row({
+    env: 'GATEHOUSE_REDIS_URL',
+    schema: notBuilt('Redis'),
+    tells: 'Redis for what lives briefly; not part of this version',
+    example: 'redis://localhost:6379',
+    readers: ['server'],
+    aliases: [{ name: 'AUTHSOME_REDIS_URL' }, { name: 'REDIS_URL', with: 'quint' }],
+  }),
+  vaultBackend: row({
+    env: 'GATEHOUSE_VAULT_BACKEND',
+    schema: z.enum(['database', 'disk'], 'this version keeps sealed values in the database: write database or disk').default('database'),
+    tells: 'where sealed values are kept',
+    example: 'database',
+    readers: ['server'],
+    aliases: [{ name: 'AUTHSOME_VAULT_BACKEND' }],
+  }),
+  ephemera: row({
+    env: 'GATEHOUSE_EPHEMERA',
+    schema: z.enum(['sql', 'memory']).default('sql'),
+    tells: 'where what lives briefly is kept; memory only with --dev',
+    example: 'sql',
+    readers: ['server'],
+  }),
+  masterKey: row({
+    env: 'GATEHOUSE_MASTER_KEY',
+    schema: z.string().optional(),
+    tells: 'master key: 64 hexadecimal characters or 32 bytes in base64',
+    example: '',
+    readers: ['server'],
+    secret: true,
+    aliases: [{ name: 'AUTHSOME_MASTER_KEY' }, { name: 'ENCRYPTION_KEY', with: 'authos' }, { name: 'AUTH_MASTER_KEY', with: 'quint' }],
+  }),
+  masterKeyFile: row({
+    env: 'GATEHOUSE_MASTER_KEY_FILE',
+    schema: z.string().optional(),
+    tells: 'file that holds the master keys (default: gatehouse/master.key in the configuration folder)',
+    example: '/etc/gatehouse/master.key',
+    readers: ['server'],
+  }),
+  ownerEmail: row({
+    env: 'GATEHOUSE_OWNER_EMAIL',
+    schema: z.email('give an e-mail address').optional(),
+    tells: 'only this address can use the set-up link',
+    example: 'owner@example.com',
+    readers: ['server'],
+    aliases: [{ name: 'PLATFORM_OWNER_EMAIL', with: 'authos' }],
+  }),
+  otherHosts: row({
+    env: 'GATEHOUSE_OTHER_HOSTS',
+    schema: z.enum(['blind', 'deny']).default('blind'),
+    tells: 'hosts without a connection: tunnelled blind, or denied',
+    example: 'deny',
+    readers: ['server'],
+  }),
+  allowPrivate: row({
+    env: 'GATEHOUSE_ALLOW_PRIVATE',
+    schema: allowPrivate,
+    tells: 'private addresses that may be reached, as host:port=CIDR, separated by commas',
+    example: 'api.internal:443=10.1.0.0/16',
+    readers: ['server'],
+    unsafe: true,
+  }),
+  upstreamCa: row({
+    env: 'GATEHOUSE_UPSTREAM_CA',
+    schema: upstreamCa,
+    tells: 'extra authorities for single upstream hosts, as host=file, separated by commas',
+    example: 'api.internal=/etc/ssl/internal.pem',
+    readers: ['server'],
+  }),
+  upstreamSkipVerify: row({
+    env: 'GATEHOUSE_UPSTREAM_SKIP_VERIFY',
+    schema: list,
+    tells: 'upstream hosts whose certificate is not checked',
+    example: 'old.internal',
+    readers: ['server'],
+    unsafe: true,
+  }),
+  audit: row({
+    env: 'GATEHOUSE_AUDIT',
+    schema: z.enum(['before', 'after']).default('before'),
+    tells: 'after lets a call leave up to 50 ms before its record is durable: kill -9 can lose it',
+    example: 'before',
+    readers: ['server'],
+    unsafe: true,
+  }),
+  logLevel: row({
+    env: 'GATEHOUSE_LOG_LEVEL',
+    schema: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    tells: 'what is written to the log',
+    example: 'info',
+    readers: ['server'],
+  }),
+  idleSeconds: row({
+    env: 'GATEHOUSE_IDLE_SECONDS',
+    schema: seconds(300, 86_400),
+    tells: 'a proxied connection with no byte in either direction for this long is closed',
+    example: '300',
+    readers: ['server'],
+  }),
+  shutdownSeconds: row({
+    env: 'GATEHOUSE_SHUTDOWN_SECONDS',
+    schema: seconds(20, 3600),
+    tells: 'how long exchanges under way may take to end at shutdown',
+    example: '20',
+    readers: ['server'],
+  }),
+  compat: row({
+    env: 'GATEHOUSE_COMPAT',
+    schema: z.enum(compatibilities).optional(),
+    tells: 'also read the unprefixed names of the system you come from',
+    example: 'authos',
+    readers: ['server'],
+  }),
+  run: row({
+    env: 'GATEHOUSE_RUN',
+    schema: z.string().optional(),
+    tells: 'set by run in the program it starts: the id of the run',
+    example: '',
+    readers: ['run'],
+  }),
+  runLevel: row({
+    env: 'GATEHOUSE_RUN_LEVEL',
+    schema: z.string().optional(),
+    tells: 'set by run in the program it starts: separated or cooperative',
+    example: '',
+    readers: ['run'],
+  }),
+  node: row({
+    env: 'GATEHOUSE_NODE',
+    schema: z.string().optional(),
+    tells: 'a Node 24 or newer that the launcher uses instead of fetching one',
+    example: '/usr/local/bin/node',
+    readers: ['launcher'],
+  }),
+  cache: row({
+    env: 'GATEHOUSE_CACHE',
+    schema: z.string().optional(),
+    tells: 'where the launcher keeps the runtime it fetched',
+    example: '~/.cache/gatehouse',
+    readers: ['launcher'],
+  }),
+  testRequire: row({
+    env: 'GATEHOUSE_TEST_REQUIRE',
+    schema: z.string().optional(),
+    tells: 'all: a test that cannot run is a failure',
+    example: 'all',
+    readers: ['test'],
+  }),
+  testLong: row({
+    env: 'GATEHOUSE_TEST_LONG',
+    schema: z.string().optional(),
+    tells: '1: full counts and real durations',
+    example: '1',
+    readers: ['test'],
+  }),
+} as const;
+
+export type SettingKey = keyof typeof settingsTable;
+
+/** Every setting, parsed. */
+export type Settings = { readonly [K in SettingKey]: z.output<(typeof settingsTable)[K]['schema']> };
