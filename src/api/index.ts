@@ -5,6 +5,19 @@
  * Leans on: nothing but the kernel.
  * Lives elsewhere: what the routes do (the rooms), how they are served (`http`).
  */
+export {
+  type Answered,
+  type BodyInput,
+  type CallInput,
+  type Client,
+  type ClientAnswer,
+  type ClientRequest,
+  createClient,
+  faultOf,
+  type Parameters,
+  type QueryInput,
+  type Send,
+} from './client.ts';
 export { type CallerKind, type Route, type RouteName, routes } from './routes.ts';
 export * as schemas from './schemas.ts';
 export { nameSchema, nameShape, type Pattern, patternSchema, type Reach, type RiskClass, reachSchema, riskClasses } from './vocabulary.ts';

@@ -143,6 +143,8 @@ export interface FaultDetails {
   readonly url?: string;
   /** Seconds until a retry makes sense. */
   readonly retryAfter?: number;
+  /** The request it happened in, where a client learned it from a server. */
+  readonly requestId?: string;
   readonly cause?: unknown;
 }
 
