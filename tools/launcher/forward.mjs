@@ -1,0 +1,19 @@
+// Spawns a program, forwards signals to it, and ends as it ended.
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+
+const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2'];
+
+/** Resolves with the exit code: the child's own, or 128 and the signal's number. */
+export function forward(command, parameters, env) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, parameters, { stdio: 'inherit', env });
+    const handlers = forwarded.map((signal) => [signal, () => child.kill(signal)]);
+    for (const [signal, handler] of handlers) process.on(signal, handler);
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      for (const [name, handler] of handlers) process.off(name, handler);
+      resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]);
+    });
+  });
+}
