@@ -6,6 +6,7 @@
  * Lives elsewhere: acting on a value; only `bin` reads them for the server.
  */
 export { envExample, settingLines, settingsReference } from './derive.ts';
+export { type Folders, foldersOf } from './folders.ts';
 export { isLoopback, productionProblems, productionRules } from './production.ts';
 export { type Environment, type ReadOptions, type ReadSettings, readSettings, type Source, settingsFor } from './read.ts';
 export { type SettingKey, type Settings, settingsTable } from './settings.ts';
