@@ -18,6 +18,8 @@ export {
   type QueryInput,
   type Send,
 } from './client.ts';
+export { type CompiledPattern, compilePattern, couldMatchPattern, matchPattern } from './pattern.ts';
+export { checkReach, parseReach, printReach } from './reach.ts';
 export { type CallerKind, type Route, type RouteName, routes } from './routes.ts';
 export * as schemas from './schemas.ts';
 export { nameSchema, nameShape, type Pattern, patternSchema, type Reach, type RiskClass, reachSchema, riskClasses } from './vocabulary.ts';

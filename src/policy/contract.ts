@@ -31,7 +31,8 @@ export interface Permission {
 /** What `decide` is asked. Everything it needs is in here or in the facts of the agent. */
 export interface Question {
   readonly principal: Principal;
-  readonly agent: { readonly id: AgentId; readonly owner: UserId | undefined; readonly confirmed: boolean };
+  /** `handle` is only for the command that a refusal names. */
+  readonly agent: { readonly id: AgentId; readonly handle: string; readonly owner: UserId | undefined; readonly confirmed: boolean };
   readonly level: Level;
   readonly connection: { readonly id: ConnectionId; readonly provider: string; readonly name: string };
   readonly call: { readonly method: string; readonly host: string; readonly path: string };
