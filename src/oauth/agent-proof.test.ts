@@ -143,7 +143,7 @@ describe.each(pairs)('an agent proof with %s', (alg, generate) => {
     for (const text of [`${head}=.${body}.${mark}`, `${head}.${body}.${mark}.`, `${head}.${body}`, `${head} .${body}.${mark}`, '']) {
       expect(reasonOf(judge(`PoP ${text}`, agent)), text).toBe('unreadable');
     }
-    expect(reasonOf(judge(`PoP ${head}.${body}.${mark.slice(0, -4)}`, agent))).toBe('signature');
+    expect(reasonOf(judge(`PoP ${head}.${body}.${mark.slice(0, -2)}`, agent))).toBe('signature');
     expect(reasonOf(judge(`PoP ${head}.${body}.`, agent))).toBe('signature');
     expect(reasonOf(judge(`Bearer ${head}.${body}.${mark}`, agent))).toBe('unreadable');
     expect(reasonOf(judge(`PoP ${head}.${'A'.repeat(9000)}.${mark}`, agent))).toBe('unreadable');
