@@ -60,10 +60,12 @@ interface Row<I extends string> {
 interface DataKeyTable {
   row: Generated<number>;
   id: DataKeyId;
-  /** `vault:<id>`, `organization:<id>` or `platform`. */
+  /** `vault:<id>`, `organization:<id>` or `platform`; unique. A retired key's scope has `#` and its id after it. */
   scope: string;
   status: 'active' | 'retired';
   master_key_id: string;
+  /** The master key it was first wrapped with: what a thief of that key could have unwrapped. Never changes. */
+  made_under: string;
   wrapped: Uint8Array;
   /** Counted in blocks, ahead of use, so that a crash only over-counts. */
   seals: number;
@@ -238,6 +240,8 @@ interface ConfirmationTable extends Row<ConfirmationId> {
   status: 'open' | 'confirmed' | 'refused' | 'expired';
   decided_by: UserId | null;
   decided_at: number | null;
+  /** What came of it, where the asker needs it (`{"permission":"prm_…"}`); null until it is confirmed. */
+  result_json: string | null;
   expires_at: number;
   version: number;
 }
