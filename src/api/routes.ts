@@ -19,8 +19,8 @@ export interface Route {
   readonly answers: Readonly<Record<number, z.ZodType>>;
 }
 
-const person: readonly CallerKind[] = ['browser', 'command_line'];
-const everyone: readonly CallerKind[] = ['browser', 'command_line', 'agent'];
+const person = ['browser', 'command_line'] as const;
+const everyone = ['browser', 'command_line', 'agent'] as const;
 const none = z.object({});
 const route = <const R extends Route>(row: R): R => row;
 

@@ -122,6 +122,9 @@ export interface Connect {
     client: { readonly id: string; readonly secret: Secret<string> | undefined },
   ): Promise<void>;
 
+  /** Whether the organization has its own client there. */
+  hasClient(organization: OrganizationId, provider: string): Promise<boolean>;
+
   /** Starts a flow. Bound to `by`: only a browser session of the same person may complete it. */
   begin(by: Principal, request: BeginConnection): Promise<Flow>;
   flow(organization: OrganizationId, id: FlowId): Promise<Flow | undefined>;
