@@ -27,8 +27,12 @@ export interface Schema {
   data_keys: DataKeyTable;
   master_key_marks: { id: string; check_value: Uint8Array; created_at: number };
   organizations: OrganizationTable;
+  /** Every issuer string an organization ever had, unique: none passes to another organization. */
+  organization_issuers: { issuer: string; organization_id: OrganizationId; created_at: number };
   users: UserTable;
   sessions: SessionTable;
+  /** Wrong passwords in a row, by the SHA-256 of the address key, whether or not there is such a user; unique per organization. */
+  login_failures: LoginFailureTable;
   platform_facts: { name: string; value: string; version: number };
   agents: AgentTable;
   vaults: VaultTable;
@@ -60,7 +64,7 @@ interface Row<I extends string> {
 interface DataKeyTable {
   row: Generated<number>;
   id: DataKeyId;
-  /** `vault:<id>`, `organization:<id>` or `platform`; unique. A retired key's scope has `#` and its id after it. */
+  /** `vault:<organization>:<id>`, `organization:<id>` or `platform`; unique. A retired key's scope has `#` and its id after it. */
   scope: string;
   status: 'active' | 'retired';
   master_key_id: string;
@@ -112,6 +116,18 @@ interface SessionTable extends Row<SessionId> {
   user_epoch: number;
   label: string;
   ended_at: number | null;
+  version: number;
+}
+
+interface LoginFailureTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  account_hash: string;
+  failures: number;
+  /** Of the last one. */
+  failed_at: number;
+  /** Sign-in is refused until then; 0: not locked. */
+  locked_until: number;
   version: number;
 }
 
