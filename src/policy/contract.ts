@@ -77,6 +77,8 @@ export interface Confirmation {
   readonly status: 'open' | 'confirmed' | 'refused' | 'expired';
   readonly expiresAt: number;
   readonly createdAt: number;
+  /** What came of it, as `apply` told (`{ permission }`, `{ job }`); undefined while it is not confirmed. */
+  readonly result: Readonly<Record<string, string>> | undefined;
 }
 
 export type ChangeKind =
@@ -126,14 +128,14 @@ export interface Policy {
   ): Promise<{ readonly items: readonly Confirmation[]; readonly next?: string }>;
   /**
    * A person answers, from a fresh browser session. On yes, `apply` runs in the same transaction, so that a
-   * confirmation is spent exactly once and what it confirms happens with it. @throws {Fault} `confirmation_ended`
+   * confirmation is spent exactly once and what it confirms happens with it; what it returns is kept as the result. @throws {Fault} `confirmation_ended`
    */
   answer(
     by: Principal,
     session: SessionId,
     id: ConfirmationId,
     answer: 'yes' | 'no',
-    apply: (tx: Writing, confirmation: Confirmation) => Promise<void>,
+    apply: (tx: Writing, confirmation: Confirmation) => Promise<Readonly<Record<string, string>>>,
   ): Promise<Confirmation>;
   close(): Promise<void>;
 }
