@@ -256,6 +256,8 @@ interface ConfirmationTable extends Row<ConfirmationId> {
   status: 'open' | 'confirmed' | 'refused' | 'expired';
   decided_by: UserId | null;
   decided_at: number | null;
+  /** What came of it, as the asker is told (the id of the permission, of the job); null while it is not confirmed. */
+  result_json: string | null;
   /** What came of it, where the asker needs it (`{"permission":"prm_…"}`); null until it is confirmed. */
   result_json: string | null;
   expires_at: number;
