@@ -1,8 +1,13 @@
 /**
- * every outbound byte: the address guard, guarded fetch, dialling and TLS.
+ * Every outbound byte: the address guard, guarded fetch, dialling and TLS.
  *
- * Owns: that.
+ * Owns: which addresses may be reached (special-use ranges, what the operator opened, our own listeners), one
+ * resolution per call, who may vouch for an upstream, session reuse, and the bounds of a small exchange.
  * Leans on: nothing but the kernel.
- * Lives elsewhere: HTTP framing of the data plane (proxy).
+ * Lives elsewhere: HTTP framing and pools of the data plane (proxy).
  */
 export type { DialOptions, GuardedAnswer, GuardedRequest, Judged, Net, TlsOptions } from './contract.ts';
+export type { Opening } from './guard.ts';
+export { type Host, parseHost } from './hosts.ts';
+export { createNet, type NetDeps } from './net.ts';
+export type { Resolver } from './resolve.ts';
