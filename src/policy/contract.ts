@@ -83,6 +83,8 @@ export interface Confirmation {
 
 export type ChangeKind =
   | 'permission.give'
+  /** Ending a deny widens. */
+  | 'permission.end'
   | 'agent.confirm'
   | 'agent.reactivate'
   | 'connection.share'
