@@ -5,7 +5,12 @@
  * Leans on: nothing but the kernel.
  * Lives elsewhere: queries (each room's `*.sql.ts`), meaning, sealing.
  */
+
+export { createMemoryEphemera } from './backends/memory.ts';
+export { isUniqueViolation, StoreMisuse, UniqueViolation } from './errors.ts';
+export { cacheByGeneration, type GenerationCache } from './generation-cache.ts';
 export { bearerKey, type EphemeraKind, ephemeraKey, ephemeraKinds, sha256 } from './keys.ts';
+export { openStore, type StoreOptions } from './open.ts';
 export {
   type Changes,
   type Ephemera,

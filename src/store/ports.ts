@@ -18,6 +18,7 @@ export interface Writing extends Reading {
 }
 
 export interface Scope {
+  /** Each query sees what was committed last; two queries of one `fn` may see different states. */
   read<T>(fn: (tx: Reading) => Promise<T>): Promise<T>;
   /** Resolves only after COMMIT (group commit: neighbours share one transaction, a savepoint each). */
   write<T>(fn: (tx: Writing) => Promise<T>): Promise<T>;
@@ -32,6 +33,8 @@ export interface Records {
   in(organization: OrganizationId): Scope;
   /** Rows of the platform or of many organizations. The call sites are listed by a test. */
   platform(reason: string): Scope;
+  /** The reasons given so far. */
+  reasons(): readonly string[];
 }
 
 /**

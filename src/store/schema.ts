@@ -192,6 +192,8 @@ interface ConnectionTable extends Row<ConnectionId> {
   vault_id: VaultId;
   provider_id: string;
   name: string;
+  /** 1 while the connection is live, null once it is disconnected: (vault, provider, name, live) is unique, and nulls are distinct. */
+  live: 1 | null;
   is_default: number;
   shared: number;
   owner_user_id: UserId | null;
@@ -257,8 +259,6 @@ interface ConfirmationTable extends Row<ConfirmationId> {
   decided_by: UserId | null;
   decided_at: number | null;
   /** What came of it, as the asker is told (the id of the permission, of the job); null while it is not confirmed. */
-  result_json: string | null;
-  /** What came of it, where the asker needs it (`{"permission":"prm_…"}`); null until it is confirmed. */
   result_json: string | null;
   expires_at: number;
   version: number;

@@ -1,0 +1,29 @@
+import type { Kysely } from 'kysely';
+import type { Narrowing } from './narrowing.ts';
+import type { Schema } from './schema.ts';
+
+/** How one database spells the column types that migrations use. */
+export interface ColumnWords {
+  /** The integer row id: primary key, given by the database, growing. */
+  readonly row: string;
+  /** Up to 512 bytes, compared byte by byte, may be indexed. */
+  readonly key: string;
+  readonly text: string;
+  /** 64 bits. */
+  readonly integer: string;
+  readonly bytes: string;
+}
+
+/** What a SQL database must offer: reading and writing handles. Everything else about Records is built on it, once. */
+export interface RecordsBackend {
+  readonly columns: ColumnWords;
+  /** `narrowing` is applied to every query of the handle. */
+  read<T>(narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  /** Calls `committed` after COMMIT and before it resolves; not at all if the write did not happen. */
+  write<T>(narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>, committed?: () => void): Promise<T>;
+  /** A write that no other process runs at the same time, which may change the schema. */
+  exclusively<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  /** True while the calling asynchronous context is inside a `read` or `write` of this backend. */
+  inside(): boolean;
+  close(): Promise<void>;
+}

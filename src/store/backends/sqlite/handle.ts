@@ -1,0 +1,111 @@
+import {
+  type CompiledQuery,
+  type ConnectionProvider,
+  DefaultQueryExecutor,
+  type Dialect,
+  type Driver,
+  Kysely,
+  type QueryId,
+  type QueryResult,
+  type RootOperationNode,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from 'kysely';
+import { StoreMisuse } from '../../errors.ts';
+import type { Narrowing } from '../../narrowing.ts';
+import type { Schema } from '../../schema.ts';
+
+/** Runs one compiled query on the handle's connection. */
+export type Run = (query: CompiledQuery) => QueryResult<unknown> | Promise<QueryResult<unknown>>;
+
+/** One `read` or `write`: its queries run until it is closed, and throw from then on. */
+export interface Handle {
+  readonly db: Kysely<Schema>;
+  readonly open: boolean;
+  close(): void;
+}
+
+const compiler = new SqliteQueryCompiler();
+const adapter = new SqliteAdapter();
+
+const refuse = () => {
+  throw new StoreMisuse('a handle runs queries only: no transactions, connections, plugins or streams of its own');
+};
+
+const driver: Driver = Object.freeze({
+  init: async () => {},
+  acquireConnection: async () => refuse(),
+  beginTransaction: async () => refuse(),
+  commitTransaction: async () => refuse(),
+  rollbackTransaction: async () => refuse(),
+  releaseConnection: async () => {},
+  destroy: async () => refuse(),
+});
+
+const dialect: Dialect = Object.freeze({
+  createAdapter: () => adapter,
+  createDriver: () => driver,
+  createIntrospector: (db: Kysely<unknown>) => new SqliteIntrospector(db),
+  createQueryCompiler: () => compiler,
+});
+
+const config = Object.freeze({ dialect });
+const noConnection: ConnectionProvider = Object.freeze({ provideConnection: async () => refuse() });
+
+/** Narrows, compiles and runs; there is no way to get an executor from it that does not narrow. */
+class HandleExecutor extends DefaultQueryExecutor {
+  readonly #run: Run;
+  readonly #narrowing: Narrowing | undefined;
+  open = true;
+
+  constructor(run: Run, narrowing: Narrowing | undefined) {
+    super(compiler, adapter, noConnection);
+    this.#run = run;
+    this.#narrowing = narrowing;
+  }
+
+  override transformQuery<T extends RootOperationNode>(node: T, _queryId: QueryId): T {
+    return this.#narrowing === undefined ? node : this.#narrowing.narrow(node);
+  }
+
+  override async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    if (!this.open) throw new StoreMisuse('this handle has ended: await every query before its function returns');
+    this.#narrowing?.check(query.query);
+    return (await this.#run(query)) as QueryResult<R>;
+  }
+
+  override withoutPlugins(): this {
+    return this;
+  }
+
+  override withPlugin(): DefaultQueryExecutor {
+    return refuse();
+  }
+
+  override withPlugins(): DefaultQueryExecutor {
+    return refuse();
+  }
+
+  override withPluginAtFront(): DefaultQueryExecutor {
+    return refuse();
+  }
+
+  override withConnectionProvider(): DefaultQueryExecutor {
+    return refuse();
+  }
+}
+
+/** Makes a handle whose queries go through `run`, narrowed by `narrowing`. */
+export function openHandle(run: Run, narrowing: Narrowing | undefined): Handle {
+  const executor = new HandleExecutor(run, narrowing);
+  return {
+    db: new Kysely<Schema>({ config, dialect, driver, executor }),
+    get open() {
+      return executor.open;
+    },
+    close() {
+      executor.open = false;
+    },
+  };
+}

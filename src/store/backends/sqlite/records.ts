@@ -1,0 +1,87 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { CompiledQuery, Kysely } from 'kysely';
+import { Fault } from '#kernel';
+import type { ColumnWords, RecordsBackend } from '../../backend.ts';
+import { StoreMisuse } from '../../errors.ts';
+import type { Narrowing } from '../../narrowing.ts';
+import type { Schema } from '../../schema.ts';
+import { Busy, type Connection, openConnection, whenFree } from './file.ts';
+import { createGroupCommit } from './group.ts';
+import { type Handle, openHandle, type Run } from './handle.ts';
+
+const columns: ColumnWords = { row: 'integer', key: 'text', text: 'text', integer: 'integer', bytes: 'blob' };
+
+const writing = ['journal_mode = wal', 'synchronous = full', 'temp_store = memory', 'cache_size = -16000', 'trusted_schema = off'];
+const reading = ['query_only = on', 'temp_store = memory', 'cache_size = -32000', 'trusted_schema = off'];
+
+/**
+ * Records in one SQLite file: a writing connection behind a group commit, and a read-only one beside it, which sees
+ * what was committed.
+ */
+export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
+  const writer = await whenFree(() => openConnection(path, writing));
+  const reader = await whenFree(() => openConnection(path, reading, true));
+  const group = createGroupCommit(writer);
+  const handles = new AsyncLocalStorage<Handle>();
+  const runWrite: Run = (query) => writer.run(query);
+  const runRead: Run = (query) => runOnReader(reader, query);
+  let closed = false;
+
+  const inside = () => handles.getStore()?.open === true;
+
+  function enter(run: Run, narrowing: Narrowing | undefined): Handle {
+    if (inside()) throw new StoreMisuse('a read or a write inside another: use the handle at hand');
+    return openHandle(run, narrowing);
+  }
+
+  async function read<T>(narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    if (closed) throw new Fault('shutting_down');
+    const handle = enter(runRead, narrowing);
+    try {
+      return await handles.run(handle, fn, handle.db);
+    } finally {
+      handle.close();
+    }
+  }
+
+  async function write<T>(
+    narrowing: Narrowing | undefined,
+    fn: (db: Kysely<Schema>) => Promise<T>,
+    committed: () => void = () => {},
+  ): Promise<T> {
+    const handle = enter(runWrite, narrowing);
+    return await group.write({ run: () => runHandle(handles, handle, fn), abandon: handle.close, committed });
+  }
+
+  return Object.freeze({
+    columns,
+    read,
+    write,
+    exclusively: <T>(fn: (db: Kysely<Schema>) => Promise<T>) => write(undefined, fn),
+    inside,
+    async close() {
+      await group.close();
+      closed = true;
+      reader.close();
+      writer.close();
+    },
+  });
+}
+
+async function runHandle<T>(handles: AsyncLocalStorage<Handle>, handle: Handle, fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+  try {
+    return await handles.run(handle, fn, handle.db);
+  } finally {
+    handle.close();
+  }
+}
+
+/** A reader is almost never locked out in WAL mode (recovery, a closing connection); then the one statement waits. */
+function runOnReader(reader: Connection, query: CompiledQuery): ReturnType<Run> {
+  try {
+    return reader.run(query);
+  } catch (error) {
+    if (!(error instanceof Busy)) throw error;
+    return whenFree(() => reader.run(query));
+  }
+}

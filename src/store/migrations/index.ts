@@ -1,0 +1,13 @@
+import type { Kysely } from 'kysely';
+import type { ColumnWords } from '../backend.ts';
+import { first } from './0001-first.ts';
+
+/** One step of the schema. Forward only; never edited after the release that carried it. */
+export interface Migration {
+  readonly name: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a migration is older or newer than the schema type, so it has none
+  run(db: Kysely<any>, words: ColumnWords): Promise<void>;
+}
+
+/** Every migration, oldest first. */
+export const migrations: readonly Migration[] = [first];

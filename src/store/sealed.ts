@@ -1,0 +1,68 @@
+import type { RecordsBackend } from './backend.ts';
+import { isUniqueViolation } from './errors.ts';
+import { checkKey } from './limits.ts';
+import type { SealedEntry, SealedStore } from './ports.ts';
+
+/** Ciphertext by key in the SQL database: a row per key, compare-and-set on its version. */
+export function createSqlSealedStore(backend: RecordsBackend): SealedStore {
+  return Object.freeze({
+    async get(key: string): Promise<SealedEntry | undefined> {
+      checkKey(key);
+      return await backend.read(undefined, (db) =>
+        db.selectFrom('sealed_values').select(['envelope', 'version']).where('key', '=', key).executeTakeFirst(),
+      );
+    },
+
+    async put(key: string, envelope: Uint8Array, expected: number): Promise<boolean> {
+      checkKey(key);
+      checkVersion(expected);
+      return expected === 0 ? await insert(backend, key, envelope) : await replace(backend, key, envelope, expected);
+    },
+
+    async remove(key: string, expected: number): Promise<boolean> {
+      checkKey(key);
+      checkVersion(expected);
+      const { numDeletedRows } = await backend.write(undefined, (db) =>
+        db.deleteFrom('sealed_values').where('key', '=', key).where('version', '=', expected).executeTakeFirstOrThrow(),
+      );
+      return numDeletedRows === 1n;
+    },
+
+    async list(prefix: string, page: { readonly after?: string; readonly limit: number }): Promise<readonly string[]> {
+      if (!Number.isSafeInteger(page.limit) || page.limit < 1) throw new RangeError('a page has at least one key');
+      const rows = await backend.read(undefined, (db) => {
+        let query = db.selectFrom('sealed_values').select('key').orderBy('key').limit(page.limit);
+        if (prefix !== '') query = query.where('key', '>=', prefix).where('key', '<', `${prefix}\u{10ffff}`);
+        if (page.after !== undefined) query = query.where('key', '>', page.after);
+        return query.execute();
+      });
+      return rows.map(({ key }) => key);
+    },
+  });
+}
+
+async function insert(backend: RecordsBackend, key: string, envelope: Uint8Array): Promise<boolean> {
+  try {
+    await backend.write(undefined, (db) => db.insertInto('sealed_values').values({ key, envelope, version: 1 }).execute());
+    return true;
+  } catch (error) {
+    if (isUniqueViolation(error)) return false;
+    throw error;
+  }
+}
+
+async function replace(backend: RecordsBackend, key: string, envelope: Uint8Array, expected: number): Promise<boolean> {
+  const { numUpdatedRows } = await backend.write(undefined, (db) =>
+    db
+      .updateTable('sealed_values')
+      .set({ envelope, version: expected + 1 })
+      .where('key', '=', key)
+      .where('version', '=', expected)
+      .executeTakeFirstOrThrow(),
+  );
+  return numUpdatedRows === 1n;
+}
+
+function checkVersion(expected: number): void {
+  if (!Number.isSafeInteger(expected) || expected < 0) throw new RangeError('a version is an integer from 0');
+}
