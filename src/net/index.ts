@@ -9,5 +9,6 @@
 export type { DialOptions, GuardedAnswer, GuardedRequest, Judged, Net, TlsOptions } from './contract.ts';
 export type { Opening } from './guard.ts';
 export { type Host, parseHost } from './hosts.ts';
+export { type MuxClient, type MuxOptions, muxClient, muxServer } from './mux.ts';
 export { createNet, type NetDeps } from './net.ts';
 export type { Resolver } from './resolve.ts';
