@@ -1,7 +1,7 @@
 import type { RiskClass } from '#api';
 import type { ConnectionId, FlowId, OrganizationId, Principal, Secret, SessionId, UserId, VaultId } from '#kernel';
 import type { Writing } from '#store';
-import type { Provider } from './provider.ts';
+import type { HostEntry, Provider } from './provider.ts';
 
 export type ConnectionStatus =
   | { readonly kind: 'connected' }
@@ -23,6 +23,7 @@ export interface Connection {
   readonly isDefault: boolean;
   readonly shared: boolean;
   readonly owner: UserId | undefined;
+  /** The kind of `provider.auth` it was made with: `api_key` or `oauth2`. */
   readonly kind: string;
   readonly status: ConnectionStatus;
   /** Who the provider says we are there: `{ id?, name?, email? }`. */
@@ -61,6 +62,8 @@ export interface MatchedOperation {
 /** One provider that claims this call (most specific first: exact host beats suffix, longest path prefix wins), and its operation. */
 export interface ProviderMatch {
   readonly provider: Provider;
+  /** The entry of `provider.hosts` that claims the call; `injectionsFor(provider, entry, connection.kind)` says what to inject. */
+  readonly entry: HostEntry;
   readonly operation: MatchedOperation | undefined;
   /** RULES 9: the path or method could be read in two ways. */
   readonly ambiguous: boolean;

@@ -5,6 +5,8 @@
  * Leans on: identity, audit, vault, jobs, store, oauth, net, api.
  * Lives elsewhere: whether a call may be made (policy), putting it on the wire (proxy).
  */
+export { isAmbiguous } from './ambiguous-path.ts';
+export { type Catalogue, catalogueOf, loadCatalogue } from './catalogue.ts';
 export type {
   BeginConnection,
   CallShape,
@@ -18,9 +20,11 @@ export type {
   MatchedOperation,
   ProviderMatch,
 } from './contract.ts';
+export { injectionsFor } from './match.ts';
 export {
   type Auth,
   authSchema,
+  type HostEntry,
   type Injection,
   injectionSchema,
   type Operation,

@@ -1,0 +1,27 @@
+import { isAmbiguous } from './ambiguous-path.ts';
+import type { CallShape, ProviderMatch } from './contract.ts';
+import { claimsOf, type HostIndex, liesUnder } from './hosts.ts';
+import { operationOf } from './operations.ts';
+import type { HostEntry, Injection, Provider } from './provider.ts';
+
+/**
+ * Providers that claim this call, the most specific first. Pure, no I/O. A path with two readings is claimed by
+ * nobody who shares the host by path: whose credential it would carry is not certain.
+ */
+export function matchCall(index: HostIndex, call: CallShape): readonly ProviderMatch[] {
+  const ambiguous = isAmbiguous(call.method, call.path);
+  const found: ProviderMatch[] = [];
+  for (const { provider, entry } of claimsOf(index, call.host, call.port)) {
+    if (entry.path !== undefined && (ambiguous || !liesUnder(call.path, entry.path))) continue;
+    const operation = operationOf(provider, entry, call.method, call.path);
+    found.push({ provider, entry, operation, ambiguous });
+  }
+  return found;
+}
+
+/** How a credential of this kind goes on the wire at this entry; empty when the provider has no such credential. */
+export function injectionsFor(provider: Provider, entry: HostEntry, kind: string): readonly Injection[] {
+  const auth = provider.auth.find((one) => one.kind === kind);
+  if (auth === undefined) return [];
+  return entry.inject === undefined ? auth.inject : (auth.inject_on[entry.inject] ?? []);
+}
