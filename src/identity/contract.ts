@@ -1,4 +1,4 @@
-import type { Actor, AgentId, OrganizationId, Principal, Secret, UserId } from '#kernel';
+import type { Actor, AgentId, OrganizationId, Principal, Secret, UserId, VaultId } from '#kernel';
 import type { Writing } from '#store';
 
 export interface Organization {
@@ -37,6 +37,8 @@ export interface Agent {
   readonly owner: { readonly kind: 'user'; readonly id: UserId } | { readonly kind: 'organization' } | undefined;
   /** When the owner confirmed it as one of theirs (RULES 22). */
   readonly confirmedAt: number | undefined;
+  /** Address it was registered from. */
+  readonly registeredFrom: string;
   readonly epoch: number;
   readonly createdAt: number;
   readonly expiresAt: number | undefined;
@@ -92,47 +94,75 @@ export interface ListQuery {
   readonly limit: number;
 }
 
+export interface NewUser {
+  readonly organization: OrganizationId;
+  readonly email: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly passwordHash: string | undefined;
+}
+
 /** Who exists, what they hold, how an agent proves itself. */
 export interface Identity {
   /** The single organization of a fresh install; made once however many processes start. `issuer` is the public URL. */
   ensureDefaultOrganization(issuer: string): Promise<Organization>;
+  /** The default organization, once made. @throws {Fault} `not_found` */
+  defaultOrganization(): Promise<Organization>;
+  /** @throws {Fault} `not_found` */
   organization(id: OrganizationId): Promise<Organization>;
-  /** @throws {Fault} `invalid_proof`, `proof_replayed`, `agent_unknown`, `agent_not_active` */
-  prove(proof: AgentProof): Promise<Agent>;
-  /** Registers an agent that proves possession of its key. @throws {Fault} `agent_exists`, `agent_quota`, `invalid_proof` */
+  /**
+   * The agent whose key signed this proof for this very request; spends its `jti`. Only agents of status `active`
+   * pass unless `allow` names others: the claim routes allow `registered` (and `claimed`, to see the outcome).
+   * @throws {Fault} `invalid_proof`, `proof_replayed`, `agent_unknown`, `agent_not_active`, `stale_revocations`
+   */
+  prove(proof: AgentProof, options?: { readonly allow?: readonly AgentStatus[] }): Promise<Agent>;
+  /**
+   * Registers an agent that proves possession of its key. Unclaimed, it ends in an hour.
+   * @throws {Fault} `agent_exists`, `agent_quota`, `invalid_proof`, `proof_replayed`, `invalid_request`, `rate_limited`
+   */
   enrol(enrolment: Enrolment): Promise<Agent>;
   agent(organization: OrganizationId, id: AgentId): Promise<Agent | undefined>;
   agentByHandle(organization: OrganizationId, handle: string): Promise<Agent | undefined>;
   agents(organization: OrganizationId, query: ListQuery): Promise<Listing<Agent>>;
-  /** The agent as last known, from a cache kept fresh by generation; no I/O when warm. */
+  /**
+   * The agent as last known, from a cache kept fresh by generation; no I/O when warm. An agent whose owner is suspended
+   * reads as suspended; an ended unclaimed one is undefined. @throws {Fault} `stale_revocations`
+   */
   currentAgent(organization: OrganizationId, id: AgentId): Promise<Agent | undefined>;
+  /** A new code; an earlier one of the agent ends. @throws {Fault} `agent_not_active`, `rate_limited` */
   offerClaim(agent: Agent, host: string, address: string): Promise<ClaimOffer>;
   claimState(agent: Agent): Promise<ClaimState>;
   /** A person typed a code. @throws {Fault} `claim_code_wrong`, `rate_limited` */
   typeClaim(user: User, code: string): Promise<ClaimView>;
-  /** The terminal said yes: the typing person becomes the owner. Status `claimed`. */
+  /** The terminal said yes: the typing person becomes the owner. Status `claimed`. @throws {Fault} `claim_code_wrong` when nobody waits */
   acceptClaim(agent: Agent): Promise<Agent>;
   refuseClaim(agent: Agent): Promise<void>;
-  /** The owner's separate step; status `active` from here. */
+  /** The owner's separate step; status `active` from here. @throws {Fault} `forbidden`, `agent_unknown`, `conflict` */
   confirmAgent(tx: Writing, by: Principal, id: AgentId): Promise<Agent>;
+  /** At once: the next request of this process is refused, and of every other within a second. @throws {Fault} `forbidden` */
   suspend(by: Principal, id: AgentId): Promise<Agent>;
   /** Only through a confirmation. Raises the epoch: nothing older revives. */
   reactivate(tx: Writing, by: Principal, id: AgentId): Promise<Agent>;
+  /** For good. @throws {Fault} `forbidden`, `agent_unknown` */
   revoke(by: Principal, id: AgentId): Promise<Agent>;
   users(organization: OrganizationId, query: ListQuery): Promise<Listing<User>>;
+  /** From a cache kept by generation; no I/O when warm. */
   user(organization: OrganizationId, id: UserId): Promise<User | undefined>;
   userByEmail(organization: OrganizationId, email: string): Promise<User | undefined>;
-  /** @throws {Fault} `conflict` when the address is taken */
-  createUser(
-    tx: Writing,
-    user: { organization: OrganizationId; email: string; name: string; role: Role; passwordHash: string | undefined },
-  ): Promise<User>;
+  /** The first administrator: the oldest active owner. */
+  owner(organization: OrganizationId): Promise<User | undefined>;
+  /** Makes the user with a vault of their own. @throws {Fault} `conflict` when the address is taken, `invalid_request` */
+  createUser(tx: Writing, user: NewUser): Promise<User>;
+  /** Ends the user's sessions and stops the user's agents, by epoch. The last owner stays. @throws {Fault} `forbidden` */
+  suspendUser(by: Principal, id: UserId): Promise<User>;
   passwordHash(organization: OrganizationId, id: UserId): Promise<string | undefined>;
   /** The vault a principal's new connections go to; made with the user. */
-  defaultVault(organization: OrganizationId, who: Actor): Promise<import('#kernel').VaultId>;
+  defaultVault(organization: OrganizationId, who: Actor): Promise<VaultId>;
   /** Every vault the principal may use. */
-  vaultsOf(principal: Principal): Promise<readonly import('#kernel').VaultId[]>;
+  vaultsOf(principal: Principal): Promise<readonly VaultId[]>;
   /** Who an agent acts for: its owner as subject, itself as the actor. */
   principalOf(agent: Agent): Principal;
+  /** Ends unclaimed agents whose hour is over, in one small batch; returns how many. Never needed for correctness. */
+  sweep(): Promise<number>;
   close(): Promise<void>;
 }

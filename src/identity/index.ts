@@ -1,9 +1,9 @@
 /**
- * organizations, users, agents: who exists, what they hold, how an agent proves itself.
+ * Organizations, users, agents: who exists, what they hold, how an agent proves itself.
  *
- * Owns: that.
- * Leans on: audit, vault, store, oauth.
- * Lives elsewhere: sessions (signin), what they may do (policy).
+ * Owns: the directory, an agent's enrolment, claim and standing, who may use which vault.
+ * Leans on: audit, vault (data keys of new vaults, HMAC of codes), store, oauth (keys and proofs).
+ * Lives elsewhere: sessions and passwords (signin), what anybody may do (policy), runs (broker).
  */
 export type {
   Agent,
@@ -16,7 +16,10 @@ export type {
   Identity,
   Listing,
   ListQuery,
+  NewUser,
   Organization,
   Role,
   User,
 } from './contract.ts';
+export { emailKeyOf, parseEmail } from './email.ts';
+export { createIdentity, type IdentityDeps } from './identity.ts';

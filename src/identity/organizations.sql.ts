@@ -1,0 +1,47 @@
+import type { OrganizationId } from '#kernel';
+import type { Reading, Writing } from '#store';
+import type { Organization } from './contract.ts';
+
+const columns = ['id', 'slug', 'name', 'issuer', 'epoch', 'version'] as const;
+
+export interface OrganizationRow extends Organization {
+  readonly version: number;
+}
+
+export function organizationBySlug(tx: Reading, slug: string): Promise<OrganizationRow | undefined> {
+  return tx.db.selectFrom('organizations').select(columns).where('slug', '=', slug).executeTakeFirst();
+}
+
+export function organizationById(tx: Reading, id: OrganizationId): Promise<OrganizationRow | undefined> {
+  return tx.db.selectFrom('organizations').select(columns).where('id', '=', id).executeTakeFirst();
+}
+
+/** @throws {UniqueViolation} when the slug or the issuer is taken */
+export async function insertOrganization(tx: Writing, organization: Organization, now: number): Promise<void> {
+  await tx.db
+    .insertInto('organizations')
+    .values({ ...organization, created_at: now, version: 1 })
+    .execute();
+}
+
+/** True if this was the version that stood. @throws {UniqueViolation} when another organization has the issuer */
+export async function updateIssuer(tx: Writing, before: OrganizationRow, issuer: string): Promise<boolean> {
+  const result = await tx.db
+    .updateTable('organizations')
+    .set({ issuer, version: before.version + 1 })
+    .where('id', '=', before.id)
+    .where('version', '=', before.version)
+    .executeTakeFirst();
+  return result.numUpdatedRows === 1n;
+}
+
+/** Whose an issuer string is or ever was. */
+export async function issuerHolder(tx: Reading, issuer: string): Promise<OrganizationId | undefined> {
+  const row = await tx.db.selectFrom('organization_issuers').select('organization_id').where('issuer', '=', issuer).executeTakeFirst();
+  return row?.organization_id;
+}
+
+/** @throws {UniqueViolation} when the issuer was ever taken */
+export async function insertIssuer(tx: Writing, id: OrganizationId, issuer: string, now: number): Promise<void> {
+  await tx.db.insertInto('organization_issuers').values({ issuer, organization_id: id, created_at: now }).execute();
+}

@@ -1,0 +1,102 @@
+import type { Audit } from '#audit';
+import { type Clock, Fault, type Log, newId, type OrganizationId } from '#kernel';
+import { isUniqueViolation, type Records, type Writing } from '#store';
+import type { Vault } from '#vault';
+import type { Organization } from './contract.ts';
+import {
+  insertIssuer,
+  insertOrganization,
+  issuerHolder,
+  type OrganizationRow,
+  organizationBySlug,
+  updateIssuer,
+} from './organizations.sql.ts';
+import { makeTeamVault } from './vaults.ts';
+
+const defaultSlug = 'default';
+const foreignIssuer = 'the public URL once belonged to another organization';
+const scope = 'the organizations of this installation';
+
+export interface OrganizationDeps {
+  readonly records: Records;
+  readonly vault: Vault;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** @throws {Fault} `not_found` before the first start made it */
+export async function defaultOrganization(records: Records): Promise<Organization> {
+  const found = await records.platform(scope).read((tx) => organizationBySlug(tx, defaultSlug));
+  if (found === undefined) throw new Fault('not_found');
+  return organizationOf(found);
+}
+
+/**
+ * Makes the default organization, or gives the one that stands. However many processes start at once, one row is made:
+ * whoever loses on the unique slug reads the winner's. A changed public URL changes the issuer, and says so.
+ */
+export async function ensureDefaultOrganization(deps: OrganizationDeps, publicUrl: string): Promise<Organization> {
+  const issuer = issuerOf(publicUrl);
+  const platform = deps.records.platform(scope);
+  const standing = () => platform.read((tx) => organizationBySlug(tx, defaultSlug));
+  const found = (await standing()) ?? (await make(deps, issuer)) ?? (await standing());
+  if (found === undefined) throw new Fault('invalid_setting', { detail: foreignIssuer });
+  return found.issuer === issuer ? organizationOf(found) : changeIssuer(deps, found, issuer);
+}
+
+/** The issuer string of a public URL: origin and path without a slash at the end. */
+function issuerOf(publicUrl: string): string {
+  const url = URL.canParse(publicUrl) ? new URL(publicUrl) : undefined;
+  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:') || url.search !== '' || url.hash !== '') {
+    throw new Fault('invalid_setting', { detail: 'the public URL must be an http or https URL without query' });
+  }
+  return url.origin + url.pathname.replace(/\/+$/, '');
+}
+
+async function make(deps: OrganizationDeps, issuer: string): Promise<OrganizationRow | undefined> {
+  const now = deps.clock.now();
+  const id = newId('org', now);
+  const organization: Organization = { id, slug: defaultSlug, name: 'Default', issuer, epoch: 1 };
+  try {
+    await deps.records.platform(scope).write(async (tx) => {
+      await insertOrganization(tx, organization, now);
+      await insertIssuer(tx, id, issuer, now);
+      await deps.vault.prepare(tx, { kind: 'organization', organization: id });
+      await makeTeamVault(deps, tx, id);
+      await tx.bump('identity');
+    });
+    return { ...organization, version: 1 };
+  } catch (error) {
+    if (isUniqueViolation(error)) return undefined;
+    throw error;
+  }
+}
+
+/** An issuer string is never reused by another organization; its own may come back. */
+async function changeIssuer(deps: OrganizationDeps, before: OrganizationRow, issuer: string): Promise<Organization> {
+  const won = await deps.records.platform(scope).write(async (tx) => {
+    if (!(await updateIssuer(tx, before, issuer))) return false;
+    await keepIssuer(deps, tx, before.id, issuer);
+    await deps.audit.record(tx, {
+      name: 'organization.issuer_changed',
+      principal: { organization: before.id, subject: { kind: 'operator' }, actors: [] },
+      fields: { issuer, previous: before.issuer },
+    });
+    await tx.bump('identity');
+    return true;
+  });
+  if (!won) return ensureDefaultOrganization(deps, issuer);
+  deps.log.warn('the public URL changed: agents and command lines must use the new one', { issuer, previous: before.issuer });
+  return organizationOf({ ...before, issuer });
+}
+
+async function keepIssuer(deps: OrganizationDeps, tx: Writing, id: OrganizationId, issuer: string): Promise<void> {
+  const holder = await issuerHolder(tx, issuer);
+  if (holder === undefined) await insertIssuer(tx, id, issuer, deps.clock.now());
+  else if (holder !== id) throw new Fault('invalid_setting', { detail: foreignIssuer });
+}
+
+export function organizationOf(row: OrganizationRow): Organization {
+  return Object.freeze({ id: row.id, slug: row.slug, name: row.name, issuer: row.issuer, epoch: row.epoch });
+}
