@@ -154,7 +154,7 @@ const tables = {
       version: 'integer',
     },
     unique: [['id'], ['organization_id', 'handle'], ['organization_id', 'did']],
-    indexes: [['owner_user_id']],
+    indexes: [['owner_user_id'], ['expires_at']],
   },
   vaults: {
     columns: {
