@@ -1,8 +1,25 @@
 /**
  * sealed secrets: envelopes, data keys, the master keyring, rotation.
  *
- * Owns: that.
- * Leans on: store (SealedStore), jobs.
- * Lives elsewhere: what a secret is for, when it expires, who may use it.
+ * Owns: the form of an envelope, the tables of data keys and master-key marks, the key file.
+ * Leans on: store (Records, SealedStore).
+ * Lives elsewhere: what a secret is for, when it expires, who may use it, which events tell of it.
  */
-export type { Label, MasterKeyFact, Opened, Owner, Place, RotationProgress, Sealing, Vault } from './contract.ts';
+export {
+  type Label,
+  type MasterKeyFact,
+  type Opened,
+  type Owner,
+  type Place,
+  type RotationProgress,
+  type SealedCell,
+  type SealedColumn,
+  type SealedColumnName,
+  type Sealing,
+  sealedColumnNames,
+  type Vault,
+} from './contract.ts';
+export { addMasterKey } from './key-file.ts';
+export { type Keyring, type KeyringSettings, keyringOf, loadKeyring } from './keyring.ts';
+export { generateMasterKey, type MasterKey, parseMasterKey } from './master-key.ts';
+export { createVault, type VaultDeps } from './vault.ts';
