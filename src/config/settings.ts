@@ -70,6 +70,15 @@ const upstreamCa = list.transform((parts, context) =>
   }),
 );
 
+const resolve = list.transform((parts, context) =>
+  parts.flatMap((part) => {
+    const match = /^([a-z0-9.-]+)=([0-9a-fA-F.:]+)$/.exec(part);
+    if (match) return [{ host: match[1] as string, address: match[2] as string }];
+    context.addIssue({ code: 'custom', message: 'write each as host=address, for example api.internal=10.1.2.3' });
+    return [];
+  }),
+);
+
 const databaseUrl = z
   .string()
   .optional()
@@ -241,6 +250,13 @@ export const settingsTable = {
     schema: upstreamCa,
     tells: 'extra authorities for single upstream hosts, as host=file, separated by commas',
     example: 'api.internal=/etc/ssl/internal.pem',
+    readers: ['server'],
+  }),
+  resolve: row({
+    env: 'GATEHOUSE_RESOLVE',
+    schema: resolve,
+    tells: 'addresses of single upstream names instead of asking DNS, as host=address; they are judged like any other',
+    example: 'api.internal=10.1.2.3',
     readers: ['server'],
   }),
   upstreamSkipVerify: row({
