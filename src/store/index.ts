@@ -25,3 +25,4 @@ export {
   type Writing,
 } from './ports.ts';
 export type { Schema } from './schema.ts';
+export { type SpentValue, spend } from './spent.ts';

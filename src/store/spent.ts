@@ -1,0 +1,25 @@
+import { sha256 } from './keys.ts';
+import type { Writing } from './ports.ts';
+
+/** A single-use value that is being spent (RULES 14). */
+export interface SpentValue {
+  readonly kind: string;
+  /** The value itself; only its hash, together with its kind, is stored. */
+  readonly value: string;
+  /** What is made from it, so that a second spend can end that. */
+  readonly made: string;
+  readonly now: number;
+  /** After this the value is dead by itself and the row may go. */
+  readonly expiresAt: number;
+}
+
+/**
+ * Stores the hash of a single-use value in the transaction that makes something of it.
+ * @throws {UniqueViolation} on `spent_values.hash` when it was spent before
+ */
+export async function spend(tx: Writing, spent: SpentValue): Promise<void> {
+  await tx.db
+    .insertInto('spent_values')
+    .values({ hash: sha256(`${spent.kind}:${spent.value}`), kind: spent.kind, made: spent.made, spent_at: spent.now, expires_at: spent.expiresAt })
+    .execute();
+}
