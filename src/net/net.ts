@@ -5,7 +5,7 @@ import type { DialOptions, GuardedRequest, Judged, Net, TlsOptions } from './con
 import { dialAny } from './dial.ts';
 import { guardedFetch, portOf } from './fetch.ts';
 import { createGuard, type Guard, type Opening } from './guard.ts';
-import { judgeHost, type Resolver, sharing, systemResolver } from './resolve.ts';
+import { judgeHost, type Resolver, sharing, systemResolver, withGiven } from './resolve.ts';
 import { createContexts } from './roots.ts';
 import { createShaker, type Shaker } from './secure.ts';
 
@@ -16,6 +16,8 @@ export interface NetDeps {
   readonly log: Log;
   /** Name → addresses; the system's when absent. */
   readonly resolver?: Resolver;
+  /** Names whose addresses the operator gave. */
+  readonly addresses?: readonly { readonly host: string; readonly address: string }[];
   /** Host → extra authorities, PEM. */
   readonly extraAuthorities?: Readonly<Record<string, readonly string[]>>;
   /** Hosts whose certificate is not checked. */
@@ -25,7 +27,7 @@ export interface NetDeps {
 /** Builds the room. @throws {Fault} `invalid_setting` when `allowPrivate` is malformed */
 export function createNet(deps: NetDeps): Net {
   const guard = createGuard(deps.allowPrivate);
-  const resolver = sharing(deps.resolver ?? systemResolver);
+  const resolver = sharing(withGiven(deps.addresses ?? [], deps.resolver ?? systemResolver));
   const shaker = createShaker(createContexts(), deps.clock);
   const trust = createTrust(deps);
   const open = new Set<Socket>();

@@ -16,6 +16,13 @@ export const systemResolver: Resolver = async (name) => {
   return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }));
 };
 
+/** Names whose addresses the operator gave; the rest goes to `otherwise`. Given addresses are judged like any other. */
+export function withGiven(given: readonly { readonly host: string; readonly address: string }[], otherwise: Resolver): Resolver {
+  const known = new Map<string, Address[]>();
+  for (const { host, address } of given) known.set(host, [...(known.get(host) ?? []), { address, family: address.includes(':') ? 6 : 4 }]);
+  return async (name) => known.get(name) ?? otherwise(name);
+}
+
 /** Lookups under way are shared, because the resolver has few threads; nothing is remembered after the answer. */
 export function sharing(resolver: Resolver): Resolver {
   const underWay = new Map<string, Promise<readonly Address[]>>();
