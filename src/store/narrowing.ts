@@ -1,5 +1,26 @@
-import type { OperationNode, RootOperationNode } from 'kysely';
-import type { OrganizationId } from '#kernel';
+import {
+  AndNode,
+  BinaryOperationNode,
+  ColumnNode,
+  type DeleteQueryNode,
+  IdentifierNode,
+  type InsertQueryNode,
+  type JoinNode,
+  OnNode,
+  type OperationNode,
+  OperatorNode,
+  ParensNode,
+  ReferenceNode,
+  type RootOperationNode,
+  type SelectQueryNode,
+  TableNode,
+  type UpdateQueryNode,
+  ValueNode,
+  WhereNode,
+} from 'kysely';
+import { isId, type OrganizationId } from '#kernel';
+import { StoreMisuse } from './errors.ts';
+import { tenantColumn } from './tenancy.ts';
 
 /** Keeps the queries of one handle to one organization's rows. */
 export interface Narrowing {
@@ -9,6 +30,194 @@ export interface Narrowing {
   check(node: OperationNode): void;
 }
 
-export function narrowingTo(_organization: OrganizationId): Narrowing {
-  return { narrow: (node) => node, check() {} };
+type QueryNode = SelectQueryNode | UpdateQueryNode | DeleteQueryNode | InsertQueryNode;
+
+/** A table as a query names it. */
+interface Named {
+  readonly table: string;
+  readonly as: TableNode;
+}
+
+const leaves: ReadonlySet<string> = new Set([
+  'ValueNode',
+  'PrimitiveValueListNode',
+  'IdentifierNode',
+  'SchemableIdentifierNode',
+  'TableNode',
+  'ColumnNode',
+  'ReferenceNode',
+  'SelectAllNode',
+  'OperatorNode',
+  'DataTypeNode',
+]);
+const queries: ReadonlySet<string> = new Set(['SelectQueryNode', 'UpdateQueryNode', 'DeleteQueryNode', 'InsertQueryNode']);
+const joinsWithCondition: ReadonlySet<string> = new Set(['InnerJoin', 'LeftJoin', 'LateralInnerJoin', 'LateralLeftJoin']);
+const joinsWithout: ReadonlySet<string> = new Set(['CrossJoin', 'LateralCrossJoin']);
+
+/**
+ * Narrowing to one organization, as a rewriting of the query tree: every table that has an organization gets
+ * `table.organization_id = ?` where it is read, changed or deleted, in joins, subqueries, unions and common table
+ * expressions too; every row inserted must carry the organization. What cannot be narrowed is refused. SQL text
+ * inside a query is not read: a whole raw query is refused, a fragment must not name tables.
+ */
+export function narrowingTo(organization: OrganizationId): Narrowing {
+  if (!isId('org', organization)) throw new StoreMisuse('rows are narrowed to an organization, by its id');
+  const narrowed = new WeakSet<OperationNode>();
+  const equals = OperatorNode.create('=');
+  const value = ValueNode.create(organization);
+
+  function narrow<T extends RootOperationNode>(node: T): T {
+    if (!queries.has(node.kind)) throw new StoreMisuse(`a ${node.kind} cannot be narrowed to one organization`);
+    return visit(node) as T;
+  }
+
+  function visit(node: OperationNode): OperationNode {
+    if (leaves.has(node.kind) || narrowed.has(node)) return node;
+    if (node.kind === 'MergeQueryNode') throw new StoreMisuse('a merge cannot be narrowed to one organization');
+    const inner = visitChildren(node, visit);
+    if (!queries.has(inner.kind)) return inner;
+    const result = narrowQuery(inner as QueryNode);
+    narrowed.add(result);
+    return result;
+  }
+
+  function narrowQuery(node: QueryNode): QueryNode {
+    switch (node.kind) {
+      case 'SelectQueryNode':
+        return narrowRows(node, node.from?.froms ?? []);
+      case 'UpdateQueryNode':
+        return narrowUpdate(node);
+      case 'DeleteQueryNode':
+        return narrowRows(node, [...node.from.froms, ...(node.using?.tables ?? [])]);
+      case 'InsertQueryNode':
+        return narrowInsert(node);
+    }
+  }
+
+  function narrowUpdate(node: UpdateQueryNode): UpdateQueryNode {
+    const tables = node.table === undefined ? [] : [node.table];
+    for (const table of tables) forbidMoving(named(table), node.updates);
+    return narrowRows(node, [...tables, ...(node.from?.froms ?? [])]);
+  }
+
+  /** Adds the conditions of `sources` and of joins without one to WHERE, those of the other joins to their ON. */
+  function narrowRows<T extends SelectQueryNode | UpdateQueryNode | DeleteQueryNode>(node: T, sources: readonly OperationNode[]): T {
+    const conditions: OperationNode[] = [];
+    for (const source of sources) conditions.push(...conditionsOf(source));
+    const joins = node.joins?.map((join) => narrowJoin(join, conditions));
+    if (conditions.length === 0 && joins === undefined) return node;
+    const where = conditions.length === 0 ? node.where : WhereNode.create(both(node.where?.where, conditions));
+    return Object.freeze({ ...node, ...(joins === undefined ? {} : { joins }), ...(where === undefined ? {} : { where }) }) as unknown as T;
+  }
+
+  function narrowJoin(join: JoinNode, conditions: OperationNode[]): JoinNode {
+    const own = conditionsOf(join.table);
+    if (own.length === 0) return join;
+    if (joinsWithCondition.has(join.joinType)) return Object.freeze({ ...join, on: OnNode.create(both(join.on?.on, own)) });
+    if (!joinsWithout.has(join.joinType)) throw new StoreMisuse(`a ${join.joinType} cannot be narrowed to one organization`);
+    conditions.push(...own);
+    return join;
+  }
+
+  const conditionsOf = (source: OperationNode) => conditionsFor(named(source));
+
+  /** `table.organization_id = ?`, if the table has an organization. */
+  function conditionsFor(found: Named | undefined): readonly OperationNode[] {
+    const column = found === undefined ? undefined : tenantColumn(found.table);
+    if (found === undefined || column === undefined) return [];
+    return [BinaryOperationNode.create(ReferenceNode.create(ColumnNode.create(column), found.as), equals, value)];
+  }
+
+  function narrowInsert(node: InsertQueryNode): InsertQueryNode {
+    const into = node.into === undefined ? undefined : named(node.into);
+    const column = into === undefined ? undefined : tenantColumn(into.table);
+    if (into === undefined || column === undefined) return node;
+    if (node.replace === true || node.orAction !== undefined || node.onDuplicateKey !== undefined)
+      throw new StoreMisuse('an insert that replaces rows cannot be narrowed to one organization');
+    checkInserted(node, column);
+    if (node.onConflict?.updates === undefined) return node;
+    forbidMoving(into, node.onConflict.updates);
+    const updateWhere = WhereNode.create(both(node.onConflict.updateWhere?.where, conditionsFor(into)));
+    return Object.freeze({ ...node, onConflict: Object.freeze({ ...node.onConflict, updateWhere }) });
+  }
+
+  /** Every row carries this organization, as a plain value. */
+  function checkInserted(node: InsertQueryNode, column: string): void {
+    const index = node.columns?.findIndex((each) => each.column.name === column) ?? -1;
+    const rows = node.values?.kind === 'ValuesNode' && 'values' in node.values ? (node.values.values as readonly OperationNode[]) : [];
+    if (index < 0 || rows.length === 0 || !rows.every((row) => carries(row, index)))
+      throw new StoreMisuse('an inserted row must carry its own organization');
+  }
+
+  function carries(row: OperationNode, index: number): boolean {
+    const cell: unknown = (row as { readonly values?: readonly unknown[] }).values?.[index];
+    return row.kind === 'PrimitiveValueListNode' ? cell === organization : isOwn(cell as OperationNode);
+  }
+
+  const isOwn = (node: OperationNode | undefined) => node?.kind === 'ValueNode' && (node as ValueNode).value === organization;
+
+  function forbidMoving(found: Named | undefined, updates: UpdateQueryNode['updates']): void {
+    const column = found === undefined ? undefined : tenantColumn(found.table);
+    if (column === undefined) return;
+    for (const update of updates ?? [])
+      if (nameOf(update.column) === column && !isOwn(update.value)) throw new StoreMisuse('a row does not pass to another organization');
+  }
+
+  return Object.freeze({
+    narrow,
+    check(node: OperationNode) {
+      if (!narrowed.has(node)) throw new StoreMisuse('this query was not made for one organization, or for another one');
+    },
+  });
+}
+
+/** The table behind a source, under the name the query gives it. Undefined: a subquery, narrowed on its own. */
+function named(source: OperationNode): Named | undefined {
+  if (TableNode.is(source)) return { table: source.table.identifier.name, as: source };
+  const { node, alias } = source as Partial<Record<'node' | 'alias', OperationNode>>;
+  if (source.kind === 'AliasNode' && node !== undefined && alias !== undefined) {
+    if (queries.has(node.kind)) return undefined;
+    if (TableNode.is(node) && IdentifierNode.is(alias)) return { table: node.table.identifier.name, as: TableNode.create(alias.name) };
+  }
+  throw new StoreMisuse('rows of one organization come from tables and subqueries only');
+}
+
+/** The column that an update sets, also when it is written `table.column`. */
+function nameOf(column: OperationNode): string | undefined {
+  if (ColumnNode.is(column)) return column.column.name;
+  return ReferenceNode.is(column) && ColumnNode.is(column.column) ? column.column.column.name : undefined;
+}
+
+/** What was there, in parentheses, and every condition. */
+function both(existing: OperationNode | undefined, conditions: readonly OperationNode[]): OperationNode {
+  const parts = existing === undefined ? conditions : [ParensNode.create(existing), ...conditions];
+  return parts.reduce((left, right) => AndNode.create(left, right));
+}
+
+/** The node with every child visited; the same node if no child changed. */
+function visitChildren(node: OperationNode, visit: (node: OperationNode) => OperationNode): OperationNode {
+  let copy: Record<string, unknown> | undefined;
+  for (const [name, child] of Object.entries(node)) {
+    if (typeof child !== 'object' || child === null) continue;
+    const visited = Array.isArray(child) ? visitAll(child, visit) : isNode(child) ? visit(child) : child;
+    if (visited !== child) {
+      copy ??= { ...node };
+      copy[name] = visited;
+    }
+  }
+  return copy === undefined ? node : (Object.freeze(copy) as unknown as OperationNode);
+}
+
+function visitAll(children: readonly unknown[], visit: (node: OperationNode) => OperationNode): readonly unknown[] {
+  let changed = false;
+  const visited = children.map((child) => {
+    const result = isNode(child) ? visit(child) : child;
+    changed ||= result !== child;
+    return result;
+  });
+  return changed ? Object.freeze(visited) : children;
+}
+
+function isNode(child: unknown): child is OperationNode {
+  return typeof child === 'object' && child !== null && 'kind' in child && typeof child.kind === 'string';
 }

@@ -20,6 +20,12 @@ export interface SpentValue {
 export async function spend(tx: Writing, spent: SpentValue): Promise<void> {
   await tx.db
     .insertInto('spent_values')
-    .values({ hash: sha256(`${spent.kind}:${spent.value}`), kind: spent.kind, made: spent.made, spent_at: spent.now, expires_at: spent.expiresAt })
+    .values({
+      hash: sha256(`${spent.kind}:${spent.value}`),
+      kind: spent.kind,
+      made: spent.made,
+      spent_at: spent.now,
+      expires_at: spent.expiresAt,
+    })
     .execute();
 }
