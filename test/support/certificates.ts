@@ -1,36 +1,25 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { authorityCertificate, leafCertificate, newKey, signer } from '../../src/broker/x509.ts';
 
-export interface TestCertificate {
-  readonly cert: string;
-  readonly key: string;
-}
+const hour = 3_600_000;
 
-/** An authority of a test's own, which vouches for names below `.test` only. */
 export interface TestAuthority {
+  /** What a client must trust. */
   readonly pem: string;
-  issue(host: string, validity?: { readonly from: number; readonly until: number }): TestCertificate;
-  /** Writes the authority's certificate; returns its path. */
-  save(folder: string): string;
+  /** A server's certificate and key for `host`; `from` and `until` in hours from now. */
+  issue(host: string, dates?: { readonly from?: number; readonly until?: number }): { readonly cert: string; readonly key: string };
 }
 
-const day = 86_400_000;
-
-export function testAuthority(names: readonly string[] = ['test'], name = 'Test authority'): TestAuthority {
-  const from = Date.now() - day;
-  const self = signer(name, newKey());
-  const pem = authorityCertificate(self, names, { from, until: from + 30 * day });
-  return {
-    pem,
-    issue(host, validity = { from, until: from + 20 * day }) {
-      const leaf = signer('leaf', newKey());
-      return { cert: leafCertificate(self, leaf, host, validity), key: leaf.key.export({ type: 'pkcs8', format: 'pem' }).toString() };
+/** A certificate authority for servers of a test; it may sign for `names` and what is below them. */
+export function testAuthority(...names: readonly string[]): TestAuthority {
+  const self = signer('Authority of a test', newKey());
+  const now = Date.now();
+  return Object.freeze({
+    pem: authorityCertificate(self, names, { from: now - 1_000 * hour, until: now + 1_000 * hour }),
+    issue(host: string, dates: { readonly from?: number; readonly until?: number } = {}) {
+      const key = newKey();
+      const validity = { from: now + (dates.from ?? -1) * hour, until: now + (dates.until ?? 24) * hour };
+      const cert = leafCertificate(self, signer('Server of a test', key), host, validity);
+      return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }) as string };
     },
-    save(folder) {
-      const path = join(folder, 'authority.pem');
-      writeFileSync(path, pem);
-      return path;
-    },
-  };
+  });
 }

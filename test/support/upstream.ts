@@ -4,7 +4,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { WebSocketServer } from 'ws';
-import type { TestCertificate } from './certificates.ts';
+import type { TestAuthority } from './certificates.ts';
 
 /** One request as it arrived. */
 export interface Seen {
@@ -75,7 +75,7 @@ function sendEvents(events: number, every: number, response: ServerResponse): vo
 }
 
 /** Starts the API. `extra` adds or replaces routes; `/` and anything else answers 200 with a small document. */
-export async function startUpstream(tls?: TestCertificate, extra: Readonly<Record<string, Route>> = {}): Promise<Upstream> {
+export async function startUpstream(tls?: ReturnType<TestAuthority['issue']>, extra: Readonly<Record<string, Route>> = {}): Promise<Upstream> {
   const seen: Seen[] = [];
   const sockets = new Set<Socket>();
   const table = { ...routes, ...extra };
