@@ -1,6 +1,5 @@
 import type { User } from '#identity';
-import type { OrganizationId, Principal, Secret, SessionId, UserId } from '#kernel';
-import type { Writing } from '#store';
+import type { OrganizationId, Principal, Secret, SessionId } from '#kernel';
 
 export interface Session {
   readonly id: SessionId;
@@ -57,7 +56,7 @@ export interface Signin {
     address: string,
     previous: SessionId | undefined,
   ): Promise<Started>;
-  /** Proves the password again for a fresh confirmation. */
+  /** Proves the password again for a fresh confirmation. @throws {Fault} `invalid_credentials`, `confirmation_required` (a command line), `rate_limited`, `busy` */
   reauthenticate(session: Session, password: Secret<string>, address: string): Promise<Session>;
   /** @throws {Fault} `unauthenticated` */
   session(bearer: string, kind: 'browser' | 'command_line'): Promise<Session>;
@@ -69,11 +68,13 @@ export interface Signin {
   offerCommandLine(organization: OrganizationId, label: string, address: string): Promise<CommandLineOffer>;
   /** A person typed the code on the page. @throws {Fault} `claim_code_wrong`, `rate_limited` */
   viewCommandLine(user: User, userCode: string): Promise<{ readonly label: string; readonly address: string; readonly at: number }>;
+  /** Spends the code; the session must be fresh (`isFresh`). @throws {Fault} `claim_code_wrong`, `confirmation_required`, `rate_limited` */
   approveCommandLine(session: Session, userCode: string): Promise<void>;
   /** The command line polls; undefined: not yet. The session is handed out once. @throws {Fault} `link_ended`, `rate_limited` */
   collectCommandLine(deviceCode: string): Promise<Started | undefined>;
+  /** Argon2id in PHC form. @throws {Fault} `busy` */
   hashPassword(password: Secret<string>): Promise<string>;
+  /** Removes what nobody can use any more; returns how much. Never needed for correctness. */
+  sweep(): Promise<number>;
   close(): Promise<void>;
 }
-
-export type { UserId, Writing };

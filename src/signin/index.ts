@@ -1,8 +1,11 @@
 /**
- * how a person proves who they are; browser and command-line sessions; the first administrator.
+ * How a person proves who they are; browser and command-line sessions; the first administrator.
  *
- * Owns: that.
- * Leans on: identity, audit, vault, jobs, store, oauth, net, api.
- * Lives elsewhere: what a signed-in person may do.
+ * Owns: passwords, sessions, lock-outs, the set-up link, the command-line sign-in.
+ * Leans on: identity (users), audit, vault (HMAC of codes), store, oauth (random values).
+ * Lives elsewhere: what a signed-in person may do (policy), cookies and pages (http).
  */
 export type { CommandLineOffer, Session, SessionView, Signin, Started } from './contract.ts';
+export type { PasswordLimits } from './passwords.ts';
+export { freshFor, isFresh } from './sessions.ts';
+export { createSignin, type SigninDeps } from './signin.ts';

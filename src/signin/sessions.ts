@@ -1,0 +1,198 @@
+import type { Audit } from '#audit';
+import type { Identity, User } from '#identity';
+import { type Clock, Fault, type Log, newId, type OrganizationId, type SessionId } from '#kernel';
+import { bearerValue } from '#oauth';
+import { type Changes, cacheByGeneration, type Records, sha256, type Writing } from '#store';
+import type { Session, SessionView, Started } from './contract.ts';
+import {
+  deleteSessionsBefore,
+  endSession,
+  insertSession,
+  type SessionRow,
+  sessionById,
+  sessionByToken,
+  sessionsOf,
+  touchSession,
+} from './sessions.sql.ts';
+
+export interface SessionDeps {
+  readonly records: Records;
+  readonly changes: Changes;
+  readonly identity: Identity;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const minute = 60_000;
+const hour = 60 * minute;
+const idleLife = 12 * hour;
+const wholeLife = 14 * 24 * hour;
+/** `last_seen_at` is written at most this often. */
+const touchEvery = minute;
+const bearerShape = /^[A-Za-z0-9_-]{43}$/;
+const platform = 'sessions are found by their bearer value, whatever the organization';
+
+/** How long after a sign-in a person may confirm changes without proving the password again. */
+export const freshFor = 5 * minute;
+
+/** Whether the person proved who they are just now, in a browser: what a confirmation asks for. */
+export function isFresh(session: Session, now: number): boolean {
+  return session.kind === 'browser' && now - session.authenticatedAt < freshFor && session.authenticatedAt <= now;
+}
+
+/** How a session comes to be. */
+export interface Beginning {
+  readonly user: User;
+  readonly kind: Session['kind'];
+  readonly method: 'setup' | 'password' | 'device';
+  readonly address: string;
+  readonly label: string;
+  readonly authenticatedAt: number;
+  /** The single-use value it was made from; a second session from it loses on the unique hash. */
+  readonly madeFrom: string | undefined;
+}
+
+/** Writes the session, with its event, in the caller's transaction. The bearer value exists only in what is returned. */
+export async function startSession(deps: SessionDeps, tx: Writing, beginning: Beginning): Promise<Started> {
+  const { user } = beginning;
+  const now = deps.clock.now();
+  const bearer = bearerValue();
+  const row: SessionRow = {
+    id: newId('ses', now),
+    organization_id: user.organization,
+    user_id: user.id,
+    kind: beginning.kind,
+    authenticated_at: beginning.authenticatedAt,
+    last_seen_at: now,
+    expires_at: now + wholeLife,
+    user_epoch: user.epoch,
+    label: beginning.label.slice(0, 255),
+    created_at: now,
+    version: 1,
+  };
+  const madeFrom = beginning.madeFrom === undefined ? undefined : sha256(`${beginning.method} ${beginning.madeFrom}`);
+  await insertSession(tx, row, { tokenHash: sha256(bearer.reveal()), madeFrom });
+  await deps.audit.record(tx, {
+    name: 'session.started',
+    principal: principalOf(user),
+    fields: { session: row.id, kind: row.kind, method: beginning.method, address: beginning.address },
+  });
+  return { session: sessionOf(row, user), bearer };
+}
+
+/** Ends a session in the caller's transaction; true if it stood. */
+export async function endIn(deps: SessionDeps, tx: Writing, organization: OrganizationId, id: SessionId, reason: string): Promise<boolean> {
+  const row = await sessionById(tx, organization, id);
+  if (row === undefined || !(await endSession(tx, organization, id, deps.clock.now()))) return false;
+  await deps.audit.record(tx, {
+    name: 'session.ended',
+    principal: { organization, subject: { kind: 'user', id: row.user_id }, actors: [] },
+    fields: { session: id, reason },
+  });
+  await tx.bump('revocations');
+  return true;
+}
+
+/** A session in memory; `seen` runs ahead of its row. */
+interface Live {
+  readonly row: SessionRow;
+  seen: number;
+}
+
+/** Sessions by their bearer value, cached until anything is revoked anywhere. */
+export function createSessions(deps: SessionDeps) {
+  const { records, identity, clock } = deps;
+  const cache = cacheByGeneration<Live>(deps.changes, 'revocations', 20_000);
+
+  const load = async (tokenHash: string): Promise<Live | undefined> => {
+    const row = await records.platform(platform).read((tx) => sessionByToken(tx, tokenHash));
+    return row === undefined ? undefined : { row, seen: row.last_seen_at };
+  };
+
+  /** Cached, unless this process has seen nothing of the session for so long that only its row can tell. */
+  async function find(tokenHash: string): Promise<Live | undefined> {
+    const live = await cache.get(tokenHash, () => load(tokenHash));
+    if (live === undefined || clock.now() - live.seen < idleLife) return live;
+    const now = await load(tokenHash);
+    if (now !== undefined) live.seen = Math.max(live.seen, now.seen);
+    return now;
+  }
+
+  async function touch(live: Live): Promise<void> {
+    const now = clock.now();
+    if (now - live.seen < touchEvery) return;
+    live.seen = now;
+    const { organization_id: organization, id } = live.row;
+    try {
+      await records.in(organization).write((tx) => touchSession(tx, organization, id, now));
+    } catch (error) {
+      deps.log.warn('a session could not be marked as seen', { session: id, error });
+    }
+  }
+
+  return Object.freeze({
+    async session(bearer: string, kind: Session['kind']): Promise<Session> {
+      const live = bearerShape.test(bearer) ? await find(sha256(bearer)) : undefined;
+      if (live === undefined || live.row.kind !== kind || ended(live.row, live.seen, clock.now())) throw new Fault('unauthenticated');
+      const user = await identity.user(live.row.organization_id, live.row.user_id);
+      if (user?.status !== 'active' || user.epoch !== live.row.user_epoch) throw new Fault('unauthenticated');
+      await touch(live);
+      return sessionOf(live.row, user);
+    },
+
+    async list(user: User): Promise<readonly SessionView[]> {
+      const rows = await records.in(user.organization).read((tx) => sessionsOf(tx, user.organization, user.id));
+      const now = clock.now();
+      return rows.filter((row) => row.user_epoch === user.epoch && !ended(row, row.last_seen_at, now)).map(viewOf);
+    },
+
+    async end(organization: OrganizationId, id: SessionId, reason: string): Promise<void> {
+      await records.in(organization).write((tx) => endIn(deps, tx, organization, id, reason));
+    },
+
+    async endAll(user: User, reason: string): Promise<number> {
+      return records.in(user.organization).write(async (tx) => {
+        let count = 0;
+        for (const row of await sessionsOf(tx, user.organization, user.id)) {
+          if (await endIn(deps, tx, user.organization, row.id, reason)) count += 1;
+        }
+        return count;
+      });
+    },
+
+    sweep: () => records.platform(platform).write((tx) => deleteSessionsBefore(tx, clock.now() - wholeLife)),
+    close: () => cache.close(),
+  });
+}
+
+export function principalOf(user: User): Session['principal'] {
+  return { organization: user.organization, subject: { kind: 'user', id: user.id }, actors: [] };
+}
+
+function ended(row: SessionRow, seen: number, now: number): boolean {
+  return now >= row.expires_at || now - seen >= idleLife;
+}
+
+export function sessionOf(row: SessionRow, user: User): Session {
+  return Object.freeze({
+    id: row.id,
+    organization: row.organization_id,
+    user,
+    kind: row.kind,
+    authenticatedAt: row.authenticated_at,
+    expiresAt: row.expires_at,
+    principal: principalOf(user),
+  });
+}
+
+function viewOf(row: SessionRow): SessionView {
+  return Object.freeze({
+    id: row.id,
+    kind: row.kind,
+    label: row.label,
+    authenticatedAt: row.authenticated_at,
+    lastSeenAt: row.last_seen_at,
+    expiresAt: Math.min(row.expires_at, row.last_seen_at + idleLife),
+  });
+}

@@ -1,0 +1,62 @@
+import type { Audit } from '#audit';
+import type { Identity } from '#identity';
+import type { Clock, Log } from '#kernel';
+import type { Changes, Ephemera, Records } from '#store';
+import type { Vault } from '#vault';
+import { approveCommandLine, collectCommandLine, offerCommandLine, viewCommandLine } from './command-line.ts';
+import type { Signin } from './contract.ts';
+import { createLocalSession } from './local-session.ts';
+import { createLockout } from './lockout.ts';
+import { reauthenticate, signIn } from './password-sign-in.ts';
+import { createPasswords, type PasswordLimits } from './passwords.ts';
+import { createSessions } from './sessions.ts';
+import { createSetup } from './setup.ts';
+
+export interface SigninDeps {
+  readonly records: Records;
+  readonly ephemera: Ephemera;
+  readonly changes: Changes;
+  readonly identity: Identity;
+  readonly vault: Vault;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The only address that may spend the set-up link. */
+  readonly ownerEmail?: string | undefined;
+  readonly passwordLimits?: PasswordLimits;
+}
+
+/** How a person proves who they are; sessions; the first administrator. */
+export function createSignin(given: SigninDeps): Signin {
+  const { records, ephemera, clock } = given;
+  const passwords = createPasswords(given.passwordLimits);
+  const lockout = createLockout(records, ephemera, clock);
+  const deps = { ...given, passwords, lockout, ownerEmail: given.ownerEmail };
+  const setup = createSetup(deps);
+  const sessions = createSessions(deps);
+  const local = createLocalSession(given.identity, given.changes, clock);
+
+  return Object.freeze({
+    setupLink: () => setup.link(),
+    setupState: () => setup.state(),
+    setupLinkLives: (token) => setup.lives(token),
+    completeSetup: (token, person, address) => setup.complete(token, person, address),
+    signIn: (organization, email, password, address, previous) => signIn(deps, { organization, email, password, address }, previous),
+    reauthenticate: (session, password, address) => reauthenticate(deps, session, password, address),
+    session: (bearer, kind) => sessions.session(bearer, kind),
+    sessions: (user) => sessions.list(user),
+    end: (organization, id, reason) => sessions.end(organization, id, reason),
+    endAll: (user, reason) => sessions.endAll(user, reason),
+    localSession: (organization) => local.session(organization),
+    offerCommandLine: (organization, label, address) => offerCommandLine(deps, organization, label, address),
+    viewCommandLine: (user, code) => viewCommandLine(deps, user, code),
+    approveCommandLine: (session, code) => approveCommandLine(deps, session, code),
+    collectCommandLine: (deviceCode) => collectCommandLine(deps, deviceCode),
+    hashPassword: (password) => passwords.hash(password),
+    sweep: async () => (await sessions.sweep()) + (await lockout.sweep()),
+    async close() {
+      sessions.close();
+      local.close();
+    },
+  } satisfies Signin);
+}
