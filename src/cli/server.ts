@@ -1,0 +1,105 @@
+import { type Client, type ClientRequest, createClient } from '#api';
+import { type Folders, isLoopback, type Settings } from '#config';
+import { type Clock, Fault } from '#kernel';
+import { createAgentProof } from '#oauth';
+import type { AgentKey } from './agent-keys.ts';
+import { type PinnedServer, type PinnedServers, pinnedServers } from './pinned.ts';
+import { checkPrivateFolder, ownSocket } from './private-folder.ts';
+import { type Address, type Evidence, transport } from './transport.ts';
+
+/** The server that commands talk to. */
+export interface Server {
+  readonly kind: 'local' | 'remote';
+  readonly address: Address;
+  /** As a person reads it. */
+  readonly shown: string;
+  readonly pinned: PinnedServer | undefined;
+  /** Calls of the person at this command line. */
+  readonly person: Client;
+  /** Calls of nobody in particular. */
+  readonly anyone: Client;
+  /** Issuer: audience and origin of agent proofs. */
+  issuer(): Promise<string>;
+  /** Calls of an agent, each proven by its key. */
+  agent(key: AgentKey): Promise<Client>;
+  /** The header that proves the agent over a request with no body. */
+  proof(key: AgentKey, method: string, path: string): Promise<string>;
+}
+
+export interface ServerDeps {
+  readonly settings: Settings;
+  readonly folders: Folders;
+  readonly clock: Clock;
+}
+
+/**
+ * Finds the server: the one `GATEHOUSE_URL` names, else the one pinned at `login URL`, else the local one by its socket
+ * (never by a port, RULES 25). Undefined: none runs here and none is pinned.
+ */
+export function findServer(deps: ServerDeps): Server | undefined {
+  const servers = pinnedServers(deps.folders.config);
+  const pinned = deps.settings.url === undefined ? servers.current() : pinnedAt(deps.settings.url, servers);
+  if (pinned !== undefined) return remoteServer(deps, pinned);
+  return findLocal(deps);
+}
+
+/** The local server, whatever is pinned. */
+export function findLocal(deps: ServerDeps): Server | undefined {
+  checkPrivateFolder(deps.folders.state);
+  return ownSocket(deps.folders.serverSocket) ? localServer(deps) : undefined;
+}
+
+function pinnedAt(url: string, servers: PinnedServers): PinnedServer {
+  const pinned = servers.find(url);
+  if (pinned === undefined) throw new Fault('unauthenticated', { hint: `pin that server first: gatehouse login ${url}` });
+  return pinned;
+}
+
+function localServer(deps: ServerDeps): Server {
+  const address: Address = { kind: 'socket', path: deps.folders.serverSocket };
+  const person = createClient({ send: transport(address) });
+  let known: Promise<string> | undefined;
+  const issuer = () => {
+    known ??= person.call('whoami').then((answer) => answer.organization.issuer);
+    return known;
+  };
+  return serverAt(deps, { kind: 'local', address, shown: 'the local server', pinned: undefined, person, issuer });
+}
+
+/** A server that was pinned, or is about to be. Clear text goes to loopback only. @throws {Fault} `invalid_usage` */
+export function remoteServer(deps: Pick<ServerDeps, 'clock'>, pinned: PinnedServer): Server {
+  const { protocol, hostname } = new URL(pinned.url);
+  if (protocol !== 'https:' && !isLoopback(hostname))
+    throw new Fault('invalid_usage', { hint: 'use https; plain http goes to loopback only' });
+  const address: Address = { kind: 'origin', origin: pinned.url, ...(pinned.ca === undefined ? {} : { ca: pinned.ca }) };
+  const session = pinned.session;
+  const evidence: Evidence = () => (session === undefined ? {} : { authorization: `Bearer ${session.reveal()}` });
+  const person = createClient({ send: transport(address, evidence) });
+  return serverAt(deps, { kind: 'remote', address, shown: pinned.url, pinned, person, issuer: async () => pinned.issuer });
+}
+
+function serverAt(
+  deps: Pick<ServerDeps, 'clock'>,
+  parts: Pick<Server, 'kind' | 'address' | 'shown' | 'pinned' | 'person' | 'issuer'>,
+): Server {
+  const prove = (issuer: string, key: AgentKey, method: string, path: string, body = '') =>
+    createAgentProof({
+      privateKey: key.privateKey,
+      did: key.did,
+      audience: issuer,
+      method,
+      url: `${issuer.replace(/\/+$/, '')}${path}`,
+      body: Buffer.from(body),
+      now: deps.clock.now(),
+    });
+  return Object.freeze({
+    ...parts,
+    anyone: createClient({ send: transport(parts.address) }),
+    async agent(key: AgentKey) {
+      const issuer = await parts.issuer();
+      const evidence = ({ method, path, body }: ClientRequest) => ({ authorization: prove(issuer, key, method, path, body) });
+      return createClient({ send: transport(parts.address, evidence) });
+    },
+    proof: async (key: AgentKey, method: string, path: string) => prove(await parts.issuer(), key, method, path),
+  });
+}
