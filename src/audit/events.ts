@@ -13,7 +13,10 @@ export const events = {
   'session.ended': { tells: 'a session ended', fields: ['session', 'reason'] },
   'sign_in.failed': { tells: 'a sign-in was refused', fields: ['method', 'reason', 'address'] },
   'session.confirmed': { tells: 'a person proved their password again', fields: ['session', 'method'] },
-  'organization.issuer_changed': { tells: 'the public URL changed; proofs made for the earlier one are refused', fields: ['issuer', 'previous'] },
+  'organization.issuer_changed': {
+    tells: 'the public URL changed; proofs made for the earlier one are refused',
+    fields: ['issuer', 'previous'],
+  },
   'user.created': { tells: 'a user was made', fields: ['user', 'role'] },
   'user.suspended': { tells: 'a user was suspended', fields: ['user'] },
   'agent.registered': { tells: 'an agent proved its key and was registered', fields: ['agent', 'handle', 'did', 'fingerprint', 'address'] },

@@ -1,0 +1,56 @@
+import { type Clock, Fault, type Log, newId } from '#kernel';
+import type { Records, Writing } from '#store';
+import type { Vault } from '#vault';
+import { type Prepared, prepare } from './body.ts';
+import { createCheckpoints } from './checkpoints.ts';
+import type { Audit, Draft } from './contract.ts';
+import { append, auditQueries } from './events.sql.ts';
+import { createFollowers } from './followers.ts';
+import { createGroups } from './groups.ts';
+import { verifyOrganization } from './verification.ts';
+
+export interface AuditDeps {
+  readonly records: Records;
+  readonly vault: Vault;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** `before`: an exchange's event is durable before the call goes out. `after`: within 50 ms, lost if the process is killed. */
+  readonly mode: 'before' | 'after';
+  /** Names this process's chains. Processes of one SQLite file share a chain, since it has one writer at a time. */
+  readonly writer?: string;
+}
+
+/** Makes the audit trail. */
+export function createAudit({ records, vault, clock, log, mode, writer = 'main' }: AuditDeps): Audit {
+  const queries = auditQueries(records);
+  const groups = createGroups({ queries, log, writer, mode });
+  const checkpoints = createCheckpoints({ queries, vault, clock, log });
+  const followers = createFollowers({ queries, log });
+  let closed = false;
+
+  function prepared(draft: Draft): Prepared {
+    const now = clock.now();
+    return prepare(draft, newId('evt', now), now, writer);
+  }
+
+  return Object.freeze({
+    async record(tx: Writing, ...drafts: readonly Draft[]) {
+      const events = drafts.map(prepared);
+      for (const [organization, group] of Map.groupBy(events, (event) => event.organization)) await append(tx, organization, writer, group);
+    },
+    async exchange(draft: Draft) {
+      if (closed) throw new Fault('audit_unavailable');
+      await groups.add(prepared(draft));
+    },
+    search: queries.search,
+    verify: (organization) => verifyOrganization({ queries, checkpoints }, organization),
+    checkpoint: checkpoints.sign,
+    subscribe: followers.add,
+    flush: groups.flush,
+    async close() {
+      closed = true;
+      followers.close();
+      await groups.flush();
+    },
+  } satisfies Audit);
+}

@@ -1,0 +1,102 @@
+import { type Actor, type EventId, Fault, type OrganizationId } from '#kernel';
+import type { Draft, EventValue, RecordedEvent, Step } from './contract.ts';
+import { type EventName, events } from './events.ts';
+
+/** An event that waits for its place in a chain: its canonical JSON, but for the sequence. */
+export interface Prepared {
+  readonly id: EventId;
+  readonly organization: OrganizationId;
+  readonly at: number;
+  readonly name: EventName;
+  readonly subject: string;
+  readonly actor: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** Form of the body; raised when the form changes, so that old chains stay verifiable. */
+const version = 1;
+
+/** The fields of each event in canonical order. */
+const fieldsOf = new Map<string, readonly string[]>(Object.entries(events).map(([name, row]) => [name, [...row.fields].sort()]));
+
+/**
+ * Turns a draft into its canonical JSON: keys in order on every level, no spaces. A field that `events.ts` does not list
+ * for the name, or a value that is not plain (a `Secret` above all), is a bug of the caller.
+ * @throws {Fault} `internal`
+ */
+export function prepare(draft: Draft, id: EventId, at: number, writer: string): Prepared {
+  const { principal, name } = draft;
+  const subject = partyName(principal.subject);
+  const actors = principal.actors.map(partyName);
+  const before =
+    `{"actors":${JSON.stringify(actors)},"at":${at}${optional('connection', draft.connection)},"fields":{${printFields(draft)}},"id":"${id}",` +
+    `"name":"${name}","organization":"${principal.organization}"${optional('permission', draft.permission)}` +
+    `${optional('request', draft.request)}${optional('run', draft.run)},"sequence":`;
+  const after = `,"subject":"${subject}","version":${version},"writer":${JSON.stringify(writer)}}`;
+  return { id, organization: principal.organization, at, name, subject, actor: actors.join(' '), before, after };
+}
+
+/** The whole body, once its place is known. */
+export function bodyOf(prepared: Prepared, sequence: number): string {
+  return `${prepared.before}${sequence}${prepared.after}`;
+}
+
+/** What a body tells. */
+export function parseBody(body: string): RecordedEvent {
+  const { version: _, ...event } = JSON.parse(body) as RecordedEvent & { readonly version: number };
+  return event;
+}
+
+/** `user:usr_…`, `agent:agt_…`, `operator` or `system`. */
+export function partyName(actor: Actor): string {
+  return 'id' in actor ? `${actor.kind}:${actor.id}` : actor.kind;
+}
+
+function optional(name: string, value: string | undefined): string {
+  return value === undefined ? '' : `,"${name}":${JSON.stringify(value)}`;
+}
+
+function printFields({ name, fields }: Draft): string {
+  const names = fieldsOf.get(name);
+  if (names === undefined) throw misuse('there is no such event');
+  let printed = '';
+  let count = 0;
+  for (const field of names) {
+    const value = fields[field];
+    if (value === undefined) continue;
+    count += 1;
+    printed += `${printed === '' ? '' : ','}"${field}":${printValue(value, name, field)}`;
+  }
+  let given = 0;
+  for (const field in fields) if (fields[field] !== undefined) given += 1;
+  if (given !== count) throw misuse(`${name} was given a field it does not have`);
+  return printed;
+}
+
+function printValue(value: EventValue, name: string, field: string): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (value === null || typeof value === 'boolean') return String(value);
+  if (typeof value === 'number') {
+    if (!Number.isFinite(value)) throw misuse(`${name} was given a number that is none in ${field}`);
+    return String(value);
+  }
+  if (!Array.isArray(value)) throw misuse(`${name} was given a value that is not plain in ${field}`);
+  return `[${value.map((item: string | Step) => printItem(item, name, field)).join(',')}]`;
+}
+
+function printItem(item: string | Step, name: string, field: string): string {
+  if (typeof item === 'string') return JSON.stringify(item);
+  if (!isStep(item)) throw misuse(`${name} was given a value that is not plain in ${field}`);
+  return `{"ms":${item.ms},"step":"${item.step}"}`;
+}
+
+const steps = new Set(['identified', 'decided', 'opened', 'refreshed', 'dialled', 'recorded', 'injected', 'answered', 'finished']);
+
+function isStep(item: Step): boolean {
+  return typeof item === 'object' && item !== null && steps.has(item.step) && Number.isFinite(item.ms);
+}
+
+function misuse(detail: string): Fault {
+  return new Fault('internal', { detail });
+}
