@@ -1,0 +1,297 @@
+import { z } from 'zod';
+import { nameSchema, printReach, type Reach, reachSchema } from '#api';
+import { type AgentId, type ConnectionId, Fault, type PermissionId, type Principal, type UserId } from '#kernel';
+import type { ChangeKind, PermissionDraft } from '#policy';
+import type { HttpDeps, Writing } from './contract.ts';
+import type { Lookups } from './lookups.ts';
+
+/** A change in words: what will be true after yes. */
+export interface Told {
+  readonly title: string;
+  readonly sentence: string;
+  readonly facts: readonly (readonly [label: string, value: string])[];
+  readonly warning?: string;
+  /** The whole change where it is longer than facts can say. */
+  readonly whole?: string;
+  readonly yes: string;
+}
+
+interface Context {
+  readonly rooms: Pick<HttpDeps, 'policy' | 'identity' | 'connect' | 'applyKeys' | 'organization'>;
+  readonly look: Lookups;
+}
+
+interface ChangeRow<T> {
+  readonly schema: z.ZodType<T>;
+  tell(context: Context, change: T): Promise<Told>;
+  /** Runs in the transaction that spends the confirmation; returns what the asker is told. */
+  apply(context: Context, tx: Writing, by: Principal, change: T): Promise<Readonly<Record<string, string>>>;
+}
+
+const change = <T>(row: ChangeRow<T>): ChangeRow<T> => row;
+const id = <T extends string>() => z.string() as unknown as z.ZodType<T>;
+
+const target = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('connection'), id: id<ConnectionId>() }),
+  z.strictObject({ kind: z.literal('provider'), id: nameSchema }),
+]);
+
+/** A permission as it is parked: the draft, with absent members left out. */
+const permissionChange = z.strictObject({
+  effect: z.enum(['allow', 'deny']),
+  agent: id<AgentId>().optional(),
+  owner: id<UserId>().optional(),
+  target,
+  reach: reachSchema,
+  level: z.literal('separated').optional(),
+  pass_credential: z.boolean(),
+  expires_at: z.int().optional(),
+});
+export type PermissionChange = z.infer<typeof permissionChange>;
+
+export function draftOf(given: PermissionChange): PermissionDraft {
+  const { effect, agent, owner, reach, level } = given;
+  return { effect, agent, owner, target: given.target, reach, level, passCredential: given.pass_credential, expiresAt: given.expires_at };
+}
+
+const agentChange = z.strictObject({ agent: id<AgentId>() });
+const connectionChange = z.strictObject({ connection: id<ConnectionId>(), shared: z.boolean() });
+const providerChange = z.strictObject({ definition: z.record(z.string(), z.unknown()) });
+const rotation = z.strictObject({ compromised: z.boolean() });
+
+/** The only list of changes a person confirms: what each says, and what it does. */
+const changes = {
+  'permission.give': change({
+    schema: permissionChange,
+    async tell({ look, rooms }, given) {
+      const who = await askedAgent(look, given.agent);
+      const what = await askedTarget({ look, rooms }, given.target);
+      return {
+        title: `Let ${who} use ${what}?`,
+        sentence: `${capital(who)} will be able to ${reachSentence(given.reach)} with ${what}. You can end this at any time.`,
+        facts: permissionFacts(given, who, what),
+        ...(given.reach.classes.includes('mint-credential')
+          ? { warning: 'This includes creating keys, tokens, webhooks or members: whoever holds those no longer needs Gatehouse.' }
+          : {}),
+        yes: 'Yes, allow it',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      return { permission: (await rooms.policy.give(tx, by, draftOf(given))).id };
+    },
+  }),
+  'permission.end': change({
+    schema: z.strictObject({ permission: id<PermissionId>(), about: z.string().optional() }),
+    async tell(_, given) {
+      return {
+        title: 'Remove a rule that denies?',
+        sentence: 'What this rule refuses today may be allowed by other permissions once it is gone.',
+        facts: [['Rule', given.permission], ...(given.about === undefined ? [] : ([['It denies', given.about]] as const))],
+        yes: 'Yes, remove it',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      return { permission: (await rooms.policy.end(tx, by, given.permission)).id };
+    },
+  }),
+  'agent.confirm': change({
+    schema: agentChange,
+    async tell({ look }, given) {
+      const agent = await look.agent(given.agent);
+      return {
+        title: `Is ${agent.handle} your agent?`,
+        sentence: 'It will count as one of your agents: permissions that you give to all of your agents cover it from now on.',
+        facts: agentFacts(agent),
+        yes: 'Yes, it is mine',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      return { agent: (await rooms.identity.confirmAgent(tx, by, given.agent)).id };
+    },
+  }),
+  'agent.reactivate': change({
+    schema: agentChange,
+    async tell({ look }, given) {
+      const agent = await look.agent(given.agent);
+      return {
+        title: `Let ${agent.handle} work again?`,
+        sentence: 'It is suspended now. Its permissions hold again from the moment you say yes; runs that were stopped stay stopped.',
+        facts: agentFacts(agent),
+        yes: 'Yes, re-activate it',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      return { agent: (await rooms.identity.reactivate(tx, by, given.agent)).id };
+    },
+  }),
+  'connection.share': change({
+    schema: connectionChange,
+    async tell(context, given) {
+      const what = await askedTarget(context, { kind: 'connection', id: given.connection });
+      return {
+        title: given.shared ? `Share ${what} with everyone?` : `Stop sharing ${what}?`,
+        sentence: given.shared
+          ? `Everyone in ${context.rooms.organization.name} will be able to let their agents use this account.`
+          : 'Only you will be able to use it.',
+        facts: [['Connection', what]],
+        yes: given.shared ? 'Yes, share it' : 'Yes, stop',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      return { connection: (await rooms.connect.share(tx, by, given.connection, given.shared)).id };
+    },
+  }),
+  'connection.reveal': change({ schema: z.looseObject({}), tell: notOffered, apply: notOffered }),
+  'provider.accept': change({ schema: z.looseObject({}), tell: notOffered, apply: notOffered }),
+  'provider.register': change({
+    schema: providerChange,
+    async tell({ rooms }, given) {
+      const provider = await rooms.connect.judgeProvider(given.definition);
+      return {
+        title: `Add the provider ${provider.name}?`,
+        sentence: 'Credentials that people connect for it are sent to these hosts, and to nobody else.',
+        facts: [
+          ['Id', provider.id],
+          ['Hosts', provider.hosts.map(({ host, port }) => (port === 443 ? host : `${host}:${port}`)).join(', ')],
+          ['Signs in at', endpointsOf(provider.auth).join(', ') || 'nowhere: it takes a key'],
+          ['Operations', String(provider.operations.length)],
+        ],
+        whole: JSON.stringify(given.definition, null, 2),
+        yes: 'Yes, add it',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      return { provider: (await rooms.connect.registerProvider(tx, by, given.definition)).id };
+    },
+  }),
+  'provider.remove': change({
+    schema: z.strictObject({ provider: nameSchema }),
+    async tell({ rooms }, given) {
+      const provider = await rooms.connect.provider(rooms.organization.id, given.provider);
+      return {
+        title: `Remove the provider ${provider.name}?`,
+        sentence: 'Calls to its hosts no longer get a credential. Its definition is deleted.',
+        facts: [['Id', provider.id]],
+        yes: 'Yes, remove it',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      await rooms.connect.removeProvider(tx, by, given.provider);
+      return { provider: given.provider };
+    },
+  }),
+  'key.add': change({
+    schema: z.strictObject({}),
+    async tell() {
+      return {
+        title: 'Add a master key?',
+        sentence: 'A new key is written to the key file and used from now on. Older keys stay until everything is wrapped anew.',
+        facts: [],
+        yes: 'Yes, add a key',
+      };
+    },
+    apply: ({ rooms }, tx, by) => rooms.applyKeys.add(tx, by),
+  }),
+  'key.rotate': change({
+    schema: rotation,
+    async tell(_, given) {
+      return {
+        title: given.compromised ? 'Replace every key?' : 'Wrap everything with the newest master key?',
+        sentence: given.compromised
+          ? 'Every stored secret is sealed again under new keys. Afterwards you are shown what to replace at the providers.'
+          : 'Every data key is wrapped with the newest master key. The secrets themselves are not touched, and nothing stops meanwhile.',
+        facts: [],
+        yes: 'Yes, begin',
+      };
+    },
+    apply: ({ rooms }, tx, by, given) => rooms.applyKeys.rotate(tx, by, given),
+  }),
+} satisfies { readonly [K in ChangeKind]: unknown };
+
+type Rows = typeof changes;
+export type ChangeOf<K extends ChangeKind> = Rows[K] extends ChangeRow<infer T> ? T : never;
+
+/** Words and effect of confirmations, one row per kind. */
+export interface Changes {
+  /** Parks a change that this row can later tell and apply. */
+  ask<K extends ChangeKind>(by: Principal, kind: K, given: ChangeOf<K>): ReturnType<HttpDeps['policy']['ask']>;
+  tell(kind: ChangeKind, given: unknown): Promise<Told>;
+  apply(tx: Writing, by: Principal, kind: ChangeKind, given: unknown): Promise<Readonly<Record<string, string>>>;
+}
+
+export function createChanges(context: Context): Changes {
+  const rowOf = (kind: ChangeKind) => changes[kind] as ChangeRow<unknown>;
+  return Object.freeze({
+    ask: (by: Principal, kind: ChangeKind, given: unknown) =>
+      context.rooms.policy.ask(by, kind, JSON.parse(JSON.stringify(given)) as Record<string, unknown>),
+    tell: (kind: ChangeKind, given: unknown) => rowOf(kind).tell(context, rowOf(kind).schema.parse(given)),
+    apply: (tx: Writing, by: Principal, kind: ChangeKind, given: unknown) =>
+      rowOf(kind).apply(context, tx, by, rowOf(kind).schema.parse(given)),
+  });
+}
+
+async function notOffered(): Promise<never> {
+  throw new Fault('invalid_request', { detail: 'This kind of change is not part of this version' });
+}
+
+async function askedAgent(look: Lookups, agent: AgentId | undefined): Promise<string> {
+  return agent === undefined ? 'every confirmed agent of yours' : ((await look.handle(agent)) ?? agent);
+}
+
+async function askedTarget({ look, rooms }: Context, given: z.infer<typeof target>): Promise<string> {
+  if (given.kind === 'provider') {
+    return `every account at ${(await rooms.connect.provider(rooms.organization.id, given.id)).name}`;
+  }
+  const names = await look.names(given.id);
+  return names === undefined ? given.id : `${names.provider}/${names.name}`;
+}
+
+function permissionFacts(given: PermissionChange, who: string, what: string): Told['facts'] {
+  return [
+    ['Agent', who],
+    ['Account', what],
+    ['May', printReach(given.reach)],
+    ['Until', given.expires_at === undefined ? 'you end it' : new Date(given.expires_at).toUTCString()],
+    ...(given.level === undefined ? [] : ([['Only', 'in a separated run']] as const)),
+    ...(given.pass_credential ? ([['Own credential', 'the agent may send a credential of its own to this host']] as const) : []),
+  ];
+}
+
+const classWords: Readonly<Record<Reach['classes'][number], string>> = {
+  read: 'read',
+  write: 'create and change things',
+  delete: 'delete things',
+  'message-a-person': 'send messages to people',
+  'move-money': 'move money',
+  administer: 'change settings and members',
+  'mint-credential': 'create credentials',
+};
+
+/** A reach as the end of "it will be able to …". */
+export function reachSentence(reach: Reach): string {
+  const parts = [
+    ...(reach.everything ? ['do everything except create credentials'] : []),
+    ...reach.classes.map((name) => classWords[name]),
+    ...(reach.operations.length === 0 ? [] : [`call ${reach.operations.join(', ')}`]),
+    ...reach.patterns.map(({ methods, path }) => `send ${methods.length === 0 ? 'any request' : methods.join(' or ')} to ${path}`),
+  ];
+  const last = parts.pop() ?? 'do nothing';
+  return parts.length === 0 ? last : `${parts.join(', ')} and ${last}`;
+}
+
+function agentFacts(agent: Awaited<ReturnType<Lookups['agent']>>): Told['facts'] {
+  return [
+    ['Agent', agent.handle],
+    ['Key fingerprint', agent.thumbprint],
+    ['Registered', new Date(agent.createdAt).toUTCString()],
+  ];
+}
+
+function endpointsOf(auth: readonly { readonly kind: string }[]): string[] {
+  const urls = auth.flatMap((way) => Object.entries(way).flatMap(([name, value]) => (name.endsWith('_endpoint') ? [String(value)] : [])));
+  return [...new Set(urls.filter((url) => URL.canParse(url)).map((url) => new URL(url).host))];
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,92 @@
+import type { Duplex } from 'node:stream';
+import type { Audit } from '#audit';
+import type { Broker } from '#broker';
+import type { Connect } from '#connect';
+import type { Agent, AgentProof, AgentStatus, Identity, Organization } from '#identity';
+import type { Clock, JobId, Log, Principal } from '#kernel';
+import type { Policy } from '#policy';
+import type { Session, Signin } from '#signin';
+import type { Vault } from '#vault';
+
+/** A transaction's handle, as the rooms below take it. */
+export type Writing = Parameters<Policy['give']>[0];
+
+/** One verifier per kind of evidence. A run's proxy credential is none of them (RULES 3). */
+export interface Evidence {
+  /** `Authorization: PoP …`, of an agent that stands so. @throws {Fault} `invalid_proof`, `proof_replayed`, `agent_unknown`, `agent_not_active` */
+  agent(proof: Omit<AgentProof, 'organization'>, standing: readonly AgentStatus[]): Promise<Agent>;
+  /** The session cookie. @throws {Fault} `unauthenticated` */
+  browser(bearer: string): Promise<Session>;
+  /** `Authorization: Bearer …`. @throws {Fault} `unauthenticated` */
+  command_line(bearer: string): Promise<Session>;
+  /** Whoever owns the local socket (RULES 25). */
+  local(): Promise<Session>;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly database: 'connected' | 'unreachable';
+  /** A reason code, never a cause. */
+  readonly reason?: string;
+}
+
+/** A job, as much of it as is shown. */
+export interface JobFacts {
+  readonly id: JobId;
+  readonly kind: string;
+  readonly status: 'waiting' | 'running' | 'done' | 'failed' | 'cancelled';
+  readonly progress: unknown;
+  readonly attempts: number;
+  readonly runAt: number;
+  readonly error: string | undefined;
+}
+
+/** Starts the work that a confirmed key change asks for, in the confirming transaction; returns what the asker is told. */
+export interface KeyChanges {
+  add(tx: Writing, by: Principal): Promise<Readonly<Record<string, string>>>;
+  rotate(tx: Writing, by: Principal, options: { readonly compromised: boolean }): Promise<Readonly<Record<string, string>>>;
+}
+
+export interface HttpDeps {
+  readonly broker: Broker;
+  readonly signin: Signin;
+  readonly connect: Connect;
+  readonly policy: Policy;
+  readonly identity: Identity;
+  readonly audit: Audit;
+  readonly vault: Pick<Vault, 'mac' | 'keys'>;
+  readonly jobs: { view(id: JobId): Promise<JobFacts | undefined> };
+  readonly applyKeys: KeyChanges;
+  /** One write transaction of the organization. */
+  readonly transact: <T>(fn: (tx: Writing) => Promise<T>) => Promise<T>;
+  readonly authenticate: Evidence;
+  readonly organization: Organization;
+  /** Issuer and links; without a slash at the end. */
+  readonly publicUrl: string;
+  /** More names (with or without a port) this server answers to, beside the public URL and loopback. */
+  readonly hosts: readonly string[];
+  /** Addresses or networks whose forwarded headers are believed; empty: nobody's. */
+  readonly trustedProxies?: readonly string[];
+  readonly readiness: () => Promise<Readiness>;
+  /** Takes one proxy connection that came through `/v1/relay`; absent: the relay is not offered. */
+  readonly relay?: (connection: Duplex, remoteAddress: string) => void;
+  /** Unix socket of the proxy, told to runs that start over the local socket. */
+  readonly proxySocketPath?: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+}
+
+export type Where =
+  | { readonly host: string; readonly port: number; readonly tls?: { readonly cert: string; readonly key: string } }
+  /** The local owner's socket: whoever reaches it is the owner's command line (RULES 25). */
+  | { readonly path: string };
+
+/** The management API and the pages, on a TCP address and on the local socket. */
+export interface Http {
+  listen(where: Where): Promise<{ readonly address: string; readonly port: number }>;
+  /** Where it listens, in the order it was asked to. */
+  address(): readonly { readonly address: string; readonly port: number }[];
+  /** Stops accepting, lets requests end until `deadline` milliseconds passed, then cuts. */
+  close(deadline: number): Promise<void>;
+}

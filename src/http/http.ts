@@ -1,0 +1,133 @@
+import type { RequestListener, Server } from 'node:http';
+import { createServer } from 'node:http';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { Fault, newId } from '#kernel';
+import type { CallerDeps } from './callers.ts';
+import { createChanges } from './confirmations.ts';
+import type { Http, HttpDeps, Where } from './contract.ts';
+import { createCookies } from './cookies.ts';
+import { everyAnswer, pagePolicy, strictTransport } from './headers.ts';
+import { createHosts } from './hosts.ts';
+import type { Kit } from './kit.ts';
+import { closeListener, openListener } from './listeners.ts';
+import { createLookups } from './lookups.ts';
+import { incoming, mountApi, mountPlain, watchMethods } from './mount.ts';
+import { mountPages } from './mount-pages.ts';
+import { errorPage } from './pages/error.ts';
+import { faultFrom, problemHeaders, problemOf } from './problem.ts';
+import { createRelay } from './relay.ts';
+import { createSetupGate, type SetupGate } from './setup-gate.ts';
+
+/** Bytes of one request's body. */
+const bodyLimit = 1 << 20;
+const longestParameter = 400;
+
+/** The management API under `/v1` and the pages, as one application behind any number of listeners. */
+export function createHttp(deps: HttpDeps): Http {
+  const look = createLookups(deps);
+  const kit: Kit = { rooms: deps, look, changes: createChanges({ rooms: deps, look }) };
+  const hosts = createHosts(deps.publicUrl, deps.hosts);
+  const cookies = createCookies(deps.publicUrl.startsWith('https:'));
+  const gate = createSetupGate(deps.signin);
+  const callers: CallerDeps = { evidence: deps.authenticate, cookies, hosts, principalOf: (agent) => deps.identity.principalOf(agent) };
+  const base = new URL(deps.publicUrl).pathname.replace(/\/+$/, '');
+
+  const { app, handle } = createApp(deps);
+  guard(app, deps, callers, gate);
+  renderErrors(app, deps, base);
+  const unoffered = watchMethods(app);
+  mountPlain(app, kit);
+  mountApi(app, kit, callers);
+  mountPages(app, { kit: { ...kit, base, cookies }, cookies, hosts, evidence: deps.authenticate });
+  unoffered.mount();
+
+  const relay = createRelay({ rooms: deps, callers, gate });
+  const servers: Server[] = [];
+  return Object.freeze({
+    async listen(where: Where) {
+      await app.ready();
+      const server = await openListener({ handle, upgrade: relay.upgrade }, where);
+      servers.push(server);
+      return addressOfServer(server);
+    },
+    address: () => servers.map(addressOfServer),
+    async close(deadline: number) {
+      const cut = setTimeout(() => relay.close(), deadline);
+      await Promise.all(servers.map((server) => closeListener(server, deadline)));
+      clearTimeout(cut);
+      relay.close();
+      await app.close();
+    },
+  });
+}
+
+/** The framework without its own server: our listeners hand requests to it. */
+function createApp(deps: HttpDeps): { app: FastifyInstance; handle: RequestListener } {
+  let handle: RequestListener = () => undefined;
+  const app = fastify({
+    logger: false,
+    bodyLimit,
+    trustProxy: deps.trustedProxies === undefined || deps.trustedProxies.length === 0 ? false : [...deps.trustedProxies],
+    requestIdHeader: false,
+    genReqId: () => newId('req', deps.clock.now()),
+    routerOptions: { maxParamLength: longestParameter },
+    serverFactory: (handler) => {
+      handle = handler as RequestListener;
+      return createServer();
+    },
+    frameworkErrors: (error, request, reply) => {
+      void sendProblem(deps, error, request, reply);
+    },
+  }) as unknown as FastifyInstance;
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body));
+  return { app, handle };
+}
+
+/** Before anything else: whose name was called, whose page sent it, and whether this installation is set up. */
+function guard(app: FastifyInstance, deps: HttpDeps, { hosts }: CallerDeps, gate: SetupGate): void {
+  const secure = deps.publicUrl.startsWith('https:');
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ ...everyAnswer, 'request-id': request.id, ...(secure ? { 'strict-transport-security': strictTransport } : {}) });
+    const given = incoming(request);
+    if (!given.url.startsWith('/')) throw new Fault('invalid_request', { detail: 'This is not a proxy' });
+    if (!given.local) hosts.check(given.headers.host);
+    hosts.checkOrigin(given.headers);
+    await gate.pass(given);
+  });
+}
+
+function renderErrors(app: FastifyInstance, deps: HttpDeps, base: string): void {
+  app.setNotFoundHandler(async () => {
+    throw new Fault('not_found');
+  });
+  app.setErrorHandler(async (error, request, reply) => {
+    if (!wantsPage(request)) return sendProblem(deps, error, request, reply);
+    const fault = faultFrom(error, deps.log, request.id);
+    return reply
+      .code(fault.row.status)
+      .headers({ ...problemHeaders(fault), 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicy })
+      .send(errorPage(base, fault, request.id));
+  });
+}
+
+/** People get pages; programs get problem documents. */
+function wantsPage(request: FastifyRequest): boolean {
+  const path = request.raw.url ?? '';
+  if (path.startsWith('/v1/') || path.startsWith('/health')) return false;
+  return 'page' in (request.routeOptions?.config ?? {}) || (request.headers.accept ?? '').includes('text/html');
+}
+
+function sendProblem(deps: HttpDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { status, headers, body } = problemOf(faultFrom(error, deps.log, request.id), request.id);
+  return reply
+    .code(status)
+    .headers({ ...everyAnswer, 'request-id': request.id, ...headers })
+    .send(body);
+}
+
+function addressOfServer(server: Server): { readonly address: string; readonly port: number } {
+  const bound = server.address();
+  if (bound === null) return { address: '', port: 0 };
+  return typeof bound === 'string' ? { address: bound, port: 0 } : { address: bound.address, port: bound.port };
+}

@@ -1,0 +1,88 @@
+import { chmodSync, existsSync, rmSync } from 'node:fs';
+import { createServer as createPlainServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Fault, newId } from '#kernel';
+import type { Where } from './contract.ts';
+import { markLocal } from './incoming.ts';
+import { problemOf } from './problem.ts';
+
+export interface ListenerDeps {
+  readonly handle: RequestListener;
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
+const limits = {
+  headersTimeout: 10_000,
+  requestTimeout: 60_000,
+  keepAliveTimeout: 30_000,
+  maxHeaderSize: 16_384,
+  connectionsCheckingInterval: 5_000,
+};
+
+/** One listener on a TCP address or on the local socket. @throws {Fault} `conflict` when another server answers on the socket */
+export async function openListener(deps: ListenerDeps, where: Where): Promise<Server> {
+  const server =
+    'tls' in where && where.tls !== undefined
+      ? createTlsServer({ ...limits, ...where.tls, minVersion: 'TLSv1.2' }, deps.handle)
+      : createPlainServer(limits, deps.handle);
+  server.on('upgrade', deps.upgrade);
+  server.on('clientError', refuseBroken);
+  if ('path' in where) {
+    server.on('connection', markLocal);
+    await clearStale(where.path);
+  }
+  await listening(server, where);
+  if ('path' in where) chmodSync(where.path, 0o600);
+  return server;
+}
+
+function listening(server: Server, where: Where): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen('path' in where ? { path: where.path } : { host: where.host, port: where.port }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** A socket file that nobody answers on is left over from a process that was killed. */
+async function clearStale(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  const answers = await new Promise<boolean>((resolve) => {
+    const probe = connect(path, () => resolve(true));
+    probe.on('error', () => resolve(false));
+    probe.on('connect', () => probe.destroy());
+  });
+  if (answers)
+    throw new Fault('conflict', { detail: 'Another Gatehouse server answers on this socket', hint: 'stop it with: gatehouse stop' });
+  rmSync(path, { force: true });
+}
+
+/** Bytes that are not HTTP, headers that are too large, clients that are too slow. */
+function refuseBroken(error: NodeJS.ErrnoException, socket: Socket | Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
+  const slow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const status = tooLarge ? '431 Request Header Fields Too Large' : slow ? '408 Request Timeout' : '400 Bad Request';
+  const { body } = problemOf(new Fault('invalid_request', { detail: 'The request is not well-formed HTTP' }), newId('req'));
+  const head = `HTTP/1.1 ${status}\r\ncontent-type: application/problem+json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`;
+  socket.end(head + body);
+}
+
+/** Stops accepting; requests end by themselves until the deadline, then they are cut. */
+export function closeListener(server: Server, deadline: number): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => server.closeAllConnections(), deadline);
+    server.close(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,156 @@
+import { Fault, parseId } from '#kernel';
+import type { Confirmation } from '#policy';
+import { isFresh, type Session } from '#signin';
+import type { Told } from '../confirmations.ts';
+import { mayAnswer, owns } from '../rights.ts';
+import { doneAt } from './done.ts';
+import { html, type Markup } from './html.ts';
+import { facts, note, passwordAgain, tokenField, when } from './layout.ts';
+import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, text } from './page.ts';
+
+/** One change, named whole, and a person's yes or no (RULES 4). */
+export function confirmPages(kit: PageKit): readonly PageRoute[] {
+  const { policy, organization } = kit.rooms;
+  return [
+    {
+      method: 'GET',
+      path: '/confirm/:id',
+      needs: 'session',
+      handle: async (request) => show(kit, request, await asked(kit, request), undefined),
+    },
+    {
+      method: 'POST',
+      path: '/confirm/:id',
+      needs: 'session',
+      async handle(request) {
+        const confirmation = await asked(kit, request);
+        if (text(request.form, 'answer') !== 'yes') {
+          await policy.answer(request.session.principal, request.session.id, confirmation.id, 'no', nothing);
+          return { kind: 'go', to: doneAt('refused') };
+        }
+        const proved = await proveAgain(kit, request);
+        if (proved.kind === 'not_proved') return show(kit, request, confirmation, proved.error);
+        await say(kit, proved.session, confirmation, text(request.form, 'mine') === 'yes');
+        return { kind: 'go', to: doneAt('confirmed') };
+      },
+    },
+    {
+      method: 'GET',
+      path: '/confirmations',
+      needs: 'session',
+      async handle({ session }) {
+        const open = await policy.confirmations(organization.id, { status: 'open', limit: 100 });
+        return list(
+          kit,
+          open.items.filter((confirmation) => mayAnswer(session.user, confirmation)),
+        );
+      },
+    },
+  ];
+}
+
+async function nothing(): Promise<Readonly<Record<string, string>>> {
+  return {};
+}
+
+/** Yes: the change, and the agent as one of theirs where they said so, in the transaction that spends the confirmation. */
+async function say(kit: PageKit, session: Session, confirmation: Confirmation, mine: boolean): Promise<void> {
+  const agent = await claimedAgent(kit, session, confirmation);
+  await kit.rooms.policy.answer(session.principal, session.id, confirmation.id, 'yes', async (tx, spent) => {
+    if (mine && agent !== undefined) await kit.rooms.identity.confirmAgent(tx, session.principal, agent.id);
+    return kit.changes.apply(tx, session.principal, spent.kind, spent.change);
+  });
+}
+
+/** @throws {Fault} `not_found` for a confirmation of somebody else */
+async function asked(kit: PageKit, { params, session }: PageRequest<Session>): Promise<Confirmation> {
+  const id = parseId('cnf', params['id'] ?? '');
+  const found = id === undefined ? undefined : await kit.rooms.policy.confirmation(kit.rooms.organization.id, id);
+  if (found === undefined || !mayAnswer(session.user, found)) throw new Fault('not_found');
+  return found;
+}
+
+/** An agent of this person's that a permission is for and that they have not yet called theirs (RULES 22). */
+async function claimedAgent(kit: PageKit, session: Session, { kind, change }: Confirmation) {
+  if (kind !== 'permission.give' || typeof change['agent'] !== 'string') return undefined;
+  const agent = await kit.look.agent(change['agent']);
+  return agent.status === 'claimed' && owns(session.user, agent) ? agent : undefined;
+}
+
+const endedWords: Readonly<Record<Exclude<Confirmation['status'], 'open'>, string>> = {
+  confirmed: 'It was confirmed already.',
+  refused: 'It was refused.',
+  expired: 'Nobody answered in time, so nothing was changed.',
+};
+
+async function show(
+  kit: PageKit,
+  request: PageRequest<Session>,
+  confirmation: Confirmation,
+  error: string | undefined,
+): Promise<PageAnswer> {
+  if (confirmation.status !== 'open') {
+    return {
+      kind: 'page',
+      status: 410,
+      title: 'No longer open',
+      body: html`<h1>This is no longer open</h1><p class="lead">${endedWords[confirmation.status]}</p><p><a href="${kit.base}/">See everything</a></p>`,
+    };
+  }
+  const told = await kit.changes.tell(confirmation.kind, confirmation.change);
+  const agent = await claimedAgent(kit, request.session, confirmation);
+  const stale = !isFresh(request.session, kit.rooms.clock.now());
+  return {
+    kind: 'page',
+    status: error === undefined ? 200 : 403,
+    title: told.title,
+    body: html`${changeInWords(told, confirmation)}
+<form class="card" method="post" action="${kit.base}/confirm/${confirmation.id}">${tokenField(request.token)}
+${agent !== undefined && mineBox('mine', agent.handle, agent.thumbprint)}
+${passwordAgain(stale, error)}
+<div class="actions"><button name="answer" value="yes">${told.yes}</button><button class="quiet" name="answer" value="no" formnovalidate>No</button></div></form>
+<p class="soft small">If you did not ask for this, say no.</p>`,
+  };
+}
+
+function changeInWords(told: Told, confirmation: Confirmation): Markup {
+  return html`<h1>${told.title}</h1>
+<p class="lead">${told.sentence}</p>
+${told.warning !== undefined && note('warn', told.warning)}
+<div class="card">${facts([...told.facts, ['Asked', when(confirmation.createdAt)], ['Open until', when(confirmation.expiresAt)]])}
+${told.whole !== undefined && html`<details><summary>The whole definition</summary><pre><code>${told.whole}</code></pre></details>`}</div>`;
+}
+
+/** "This is my agent", said apart from what the agent may do. */
+export function mineBox(name: string, handle: string, fingerprint: string): Markup {
+  return html`<div class="field"><label class="check"><input type="checkbox" name="${name}" value="yes"><span><strong>${handle} is my agent.</strong> You claimed it but have not yet said so. Its key is <span class="mono">${fingerprint}</span>.</span></label></div>`;
+}
+
+function list(kit: PageKit, open: readonly Confirmation[]): PageAnswer {
+  const body =
+    open.length === 0
+      ? html`<p class="lead">Nothing waits for you.</p><p class="soft">When a command asks for something that gives access, it prints a link, and the question shows up here.</p>`
+      : html`<div class="card">${confirmationRows(kit, open)}</div>`;
+  return { kind: 'page', title: 'Waiting for you', body: html`<h1>Waiting for you</h1>${body}` };
+}
+
+const kindWords: Readonly<Record<Confirmation['kind'], string>> = {
+  'permission.give': 'A permission',
+  'permission.end': 'Removing a rule that denies',
+  'agent.confirm': 'Calling an agent yours',
+  'agent.reactivate': 'Letting an agent work again',
+  'connection.share': 'Sharing a connection',
+  'connection.reveal': 'Showing a credential',
+  'provider.register': 'Adding a provider',
+  'provider.remove': 'Removing a provider',
+  'provider.accept': 'A changed provider',
+  'key.add': 'Adding a master key',
+  'key.rotate': 'Changing keys',
+};
+
+export function confirmationRows(kit: PageKit, open: readonly Confirmation[]): Markup {
+  return html`<ul class="rows">${open.map(
+    (confirmation) =>
+      html`<li><a class="name" href="${kit.base}/confirm/${confirmation.id}">${kindWords[confirmation.kind]}</a><span class="below">asked ${when(confirmation.createdAt)}, open until ${when(confirmation.expiresAt)}</span></li>`,
+  )}</ul>`;
+}

@@ -1,0 +1,116 @@
+import { events, type RecordedEvent } from '#audit';
+import type { Connection } from '#connect';
+import type { Agent } from '#identity';
+import type { Session } from '#signin';
+import { administers, mayAnswer } from '../rights.ts';
+import { confirmationRows } from './confirm.ts';
+import { html, type Markup } from './html.ts';
+import { command, when } from './layout.ts';
+import type { PageAnswer, PageKit, PageRequest, PageRoute } from './page.ts';
+
+/** What is connected, who acts, what waits, what happened. */
+export function homePages(kit: PageKit): readonly PageRoute[] {
+  return [{ method: 'GET', path: '/', needs: 'session', handle: (request) => home(kit, request) }];
+}
+
+async function home(kit: PageKit, { session }: PageRequest<Session>): Promise<PageAnswer> {
+  const { rooms } = kit;
+  const organization = rooms.organization.id;
+  const vaults = await rooms.identity.vaultsOf(session.principal);
+  const [connections, agents, waiting, trail] = await Promise.all([
+    rooms.connect.connections(organization, vaults, { limit: 50 }),
+    rooms.identity.agents(organization, { limit: 50 }),
+    rooms.policy.confirmations(organization, { status: 'open', limit: 50 }),
+    rooms.audit.search(organization, { limit: 12, ...(administers(session.user) ? {} : { subject: `user:${session.user.id}` }) }),
+  ]);
+  const open = waiting.items.filter((confirmation) => mayAnswer(session.user, confirmation));
+  return {
+    kind: 'page',
+    title: 'Home',
+    wide: true,
+    body: html`<h1>Hello, ${session.user.name}</h1>
+<div class="grid">
+${open.length > 0 && html`<section class="card full"><h2>Waiting for you <span class="count">${open.length}</span></h2>${confirmationRows(kit, open)}</section>`}
+<section class="card"><h2>Connected accounts ${counted(connections)}</h2>${connectionRows(connections.items)}</section>
+<section class="card"><h2>Agents ${counted(agents)}</h2>${agentRows(agents.items)}</section>
+<section class="card full"><h2>What happened</h2>${eventRows(trail.events)}</section>
+</div>`,
+  };
+}
+
+function counted(listing: { readonly items: readonly unknown[]; readonly next?: string }): Markup | undefined {
+  if (listing.items.length === 0) return undefined;
+  return html`<span class="count">${listing.items.length}${listing.next !== undefined && ' and more'}</span>`;
+}
+
+const connectionBadges = {
+  connected: ['good', 'connected'],
+  interrupted: ['warn', 'refreshing again'],
+  needs_attention: ['bad', 'needs you'],
+  disconnected: ['', 'disconnected'],
+} as const;
+
+function connectionRows(connections: readonly Connection[]): Markup {
+  if (connections.length === 0) {
+    return html`<p>No account is connected yet. Connect the first one from your terminal:</p>${command('gatehouse login github')}<p class="soft small">Any provider of the catalogue works: <code>gatehouse provider list</code></p>`;
+  }
+  return html`<ul class="rows">${connections.map((connection) => {
+    const [tone, words] = connectionBadges[connection.status.kind];
+    const account = connection.account['name'] ?? connection.account['email'] ?? connection.account['id'];
+    const again =
+      connection.status.kind === 'needs_attention' && html` Connect it again: <code>gatehouse login ${connection.provider} --force</code>`;
+    return html`<li><span class="name">${connection.provider}/${connection.name}</span>${connection.isDefault && html`<span class="badge">default</span>`}${connection.shared && html`<span class="badge">shared</span>`}<span class="badge ${tone} end">${words}</span><span class="below">${account ?? 'connected'} since ${when(connection.createdAt)}.${again}</span></li>`;
+  })}</ul>`;
+}
+
+const agentBadges = {
+  registered: ['', 'not claimed'],
+  claimed: ['warn', 'claimed, not confirmed'],
+  active: ['good', 'active'],
+  suspended: ['bad', 'suspended'],
+  revoked: ['', 'revoked'],
+} as const;
+
+function agentRows(agents: readonly Agent[]): Markup {
+  if (agents.length === 0) {
+    return html`<p>No agent yet. Make one, then run a program as that agent:</p>${command('gatehouse agent create researcher\ngatehouse run -- python agent.py')}`;
+  }
+  return html`<ul class="rows">${agents.map((agent) => {
+    const [tone, words] = agentBadges[agent.status];
+    return html`<li><span class="name">${agent.handle}</span><span class="badge ${tone} end">${words}</span><span class="below">key <span class="mono">${agent.thumbprint.slice(0, 16)}…</span>, since ${when(agent.createdAt)}</span></li>`;
+  })}</ul>`;
+}
+
+function eventRows(trail: readonly RecordedEvent[]): Markup {
+  if (trail.length === 0)
+    return html`<p class="soft">Nothing yet. Everything that agents do is recorded here and in <code>gatehouse log</code>.</p>`;
+  return html`<ul class="rows">${trail.map(
+    (event) =>
+      html`<li><span class="name">${events[event.name].tells}</span><span class="end soft small">${when(event.at)}</span><span class="below">${aboutEvent(event)}</span></li>`,
+  )}</ul><p class="soft small">All of it: <code>gatehouse log --follow</code></p>`;
+}
+
+/** The fields that tell people most, in one line. */
+function aboutEvent({ name, fields }: RecordedEvent): string {
+  const shown = [
+    'method',
+    'host',
+    'path',
+    'provider',
+    'name',
+    'handle',
+    'kind',
+    'program',
+    'level',
+    'outcome',
+    'status',
+    'reason',
+    'code',
+    'address',
+  ];
+  const parts = shown.flatMap((key) => {
+    const value = fields[key];
+    return typeof value === 'string' || typeof value === 'number' ? [String(value)] : [];
+  });
+  return parts.length === 0 ? name : `${name}: ${parts.join(' ')}`;
+}

@@ -1,0 +1,108 @@
+import { html, type Markup, type Piece } from './html.ts';
+import { iconPath, stylePath } from './style.ts';
+
+export interface Shell {
+  /** Path under which the server is reached (`` or `/gatehouse`). */
+  readonly base: string;
+  readonly title: string;
+  readonly body: Markup;
+  readonly wide?: boolean;
+  /** Who is signed in, and what signs them out. */
+  readonly person?: { readonly email: string; readonly token: string } | undefined;
+  /** Loads the page again after so many seconds, or goes elsewhere. */
+  readonly refresh?: { readonly seconds: number; readonly to?: string } | undefined;
+}
+
+const mark = html`<svg viewBox="0 0 32 32" aria-hidden="true" focusable="false"><rect width="32" height="32" rx="7" fill="currentColor"/><path d="M8 25V14a8 8 0 0 1 16 0v11M16 25V13M12 25v-9M20 25v-9M6 25h20" fill="none" stroke-width="2.2" stroke-linecap="round"/></svg>`;
+
+/** One whole page. */
+export function page(shell: Shell): string {
+  const { base, title, body, person, refresh } = shell;
+  return `<!doctype html>\n${html`<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="same-origin">
+<meta name="robots" content="noindex">
+${refresh && html`<meta http-equiv="refresh" content="${refresh.seconds}${refresh.to !== undefined && `;url=${refresh.to}`}">`}
+<title>${title} · Gatehouse</title>
+<link rel="icon" href="${base}${iconPath}">
+<link rel="stylesheet" href="${base}${stylePath}">
+</head>
+<body>
+<a class="skip" href="#content">Skip to the content</a>
+<header class="top"><div><a class="mark" href="${base}/">${mark}Gatehouse</a>${person && navigation(base, person)}</div></header>
+<main id="content"${shell.wide === true && html` class="wide"`}>
+${body}
+</main>
+</body>
+</html>`}\n`;
+}
+
+function navigation(base: string, person: { readonly email: string; readonly token: string }): Markup {
+  return html`<nav aria-label="Your account"><span class="who">${person.email}</span><form method="post" action="${base}/signout">${tokenField(person.token)}<button class="plain">Sign out</button></form></nav>`;
+}
+
+export function tokenField(token: string): Markup {
+  return html`<input type="hidden" name="form_token" value="${token}">`;
+}
+
+export interface FieldOptions {
+  readonly name: string;
+  readonly label: string;
+  readonly type?: 'text' | 'email' | 'password';
+  readonly value?: string | undefined;
+  readonly help?: string | undefined;
+  readonly error?: string | undefined;
+  readonly autocomplete?: string;
+  readonly autofocus?: boolean;
+  readonly code?: boolean;
+  readonly required?: boolean;
+  readonly minlength?: number;
+}
+
+/** A labelled input with its help and its error, tied together for those who do not see them. */
+export function field(options: FieldOptions): Markup {
+  const { name, label, help, error } = options;
+  const about = [help !== undefined && `${name}-help`, error !== undefined && `${name}-error`].filter((id) => id !== false).join(' ');
+  return html`<div class="field"><label for="${name}">${label}</label>
+<input id="${name}" name="${name}" type="${options.type ?? 'text'}"${options.code === true && html` class="code" spellcheck="false" autocapitalize="characters"`}${
+    options.value !== undefined && html` value="${options.value}"`
+  } autocomplete="${options.autocomplete ?? 'off'}"${options.required !== false && html` required`}${
+    options.minlength !== undefined && html` minlength="${options.minlength}"`
+  }${options.autofocus === true && html` autofocus`}${about !== '' && html` aria-describedby="${about}"`}${error !== undefined && html` aria-invalid="true"`}>
+${help !== undefined && html`<p class="help" id="${name}-help">${help}</p>`}
+${error !== undefined && html`<p class="error" id="${name}-error">${error}</p>`}</div>`;
+}
+
+export function note(kind: 'good' | 'warn' | 'bad' | 'plain', text: Piece): Markup {
+  return html`<div class="note ${kind}"${kind === 'bad' && html` role="alert"`}><p>${text}</p></div>`;
+}
+
+export function facts(rows: readonly (readonly [label: string, value: Piece])[]): Markup | undefined {
+  if (rows.length === 0) return undefined;
+  return html`<dl class="facts">${rows.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+export function command(text: string): Markup {
+  return html`<pre><code>${text}</code></pre>`;
+}
+
+/** A time as people read it, and exactly for programs. */
+export function when(at: number): Markup {
+  const iso = new Date(at).toISOString();
+  return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`;
+}
+
+/** Asked for when somebody last proved who they are too long ago. */
+export function passwordAgain(needed: boolean, error: string | undefined): Markup | undefined {
+  if (!needed) return undefined;
+  return field({
+    name: 'password',
+    label: 'Your password, once more',
+    type: 'password',
+    autocomplete: 'current-password',
+    help: 'You signed in a while ago, and this gives access.',
+    error,
+  });
+}

@@ -1,0 +1,100 @@
+import { Fault, isFault, Secret } from '#kernel';
+import { isFresh, type Session } from '#signin';
+import type { Incoming } from '../incoming.ts';
+import type { Kit } from '../kit.ts';
+import type { Markup } from './html.ts';
+
+export type Form = Readonly<Record<string, string | readonly string[]>>;
+
+/** A request for a page: who is signed in, and what was sent. */
+export interface PageRequest<S = Session | undefined> {
+  readonly incoming: Incoming;
+  readonly session: S;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  readonly form: Form;
+  /** What every form of this page carries; POST without it is refused. */
+  readonly token: string;
+}
+
+export type PageAnswer =
+  | {
+      readonly kind: 'page';
+      readonly status?: number;
+      readonly title: string;
+      readonly body: Markup;
+      readonly wide?: boolean;
+      readonly refresh?: { readonly seconds: number; readonly to?: string };
+    }
+  | { readonly kind: 'go'; readonly to: string; readonly cookies?: readonly string[] };
+
+interface Common {
+  readonly path: string;
+  readonly method: 'GET' | 'POST';
+}
+
+/** A page for anyone, or for a person who is signed in. */
+export type PageRoute =
+  | (Common & { readonly needs: 'anyone'; readonly handle: (request: PageRequest) => Promise<PageAnswer> })
+  | (Common & { readonly needs: 'session'; readonly handle: (request: PageRequest<Session>) => Promise<PageAnswer> });
+
+/** What the pages work with. */
+export interface PageKit extends Kit {
+  /** Path under which the server is reached: empty, or `/gatehouse`. */
+  readonly base: string;
+  readonly cookies: { setSession(bearer: Secret<string>, seconds: number): string; clearSession(): string };
+}
+
+export function text(form: Form, name: string): string {
+  const value = form[name];
+  return typeof value === 'string' ? value.trim() : '';
+}
+
+export function texts(form: Form, name: string): readonly string[] {
+  const value = form[`${name}[]`];
+  return typeof value === 'object' ? value : [];
+}
+
+export function secret(form: Form, name: string): Secret<string> {
+  const value = form[name];
+  return new Secret(typeof value === 'string' ? value : '');
+}
+
+/** A path of ours to go on to, or home: never another site. */
+export function safeNext(next: string | undefined): string {
+  if (next === undefined || !/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(next)) return '/';
+  const origin = 'http://own.invalid';
+  const url = URL.canParse(next, origin) ? new URL(next, origin) : undefined;
+  return url?.origin === origin ? `${url.pathname}${url.search}` : '/';
+}
+
+export type Proved = { readonly kind: 'proved'; readonly session: Session } | { readonly kind: 'not_proved'; readonly error: string };
+
+/** Whether the person has proved who they are just now; a password in the form counts (RULES 4). */
+export async function proveAgain(kit: Kit, request: PageRequest<Session>): Promise<Proved> {
+  const { session, form, incoming } = request;
+  if (isFresh(session, kit.rooms.clock.now())) return { kind: 'proved', session };
+  if (text(form, 'password') === '') return { kind: 'not_proved', error: 'Type your password to go on.' };
+  try {
+    return { kind: 'proved', session: await kit.rooms.signin.reauthenticate(session, secret(form, 'password'), incoming.address) };
+  } catch (error) {
+    if (isFault(error, 'invalid_credentials')) return { kind: 'not_proved', error: 'That is not your password. Try again.' };
+    if (isFault(error, 'rate_limited')) return { kind: 'not_proved', error: 'Too many tries. Wait a little, then try again.' };
+    throw error;
+  }
+}
+
+/** What went wrong, as a sentence for the form it happened in; faults of ours only. */
+export function sentenceOf(error: unknown): {
+  readonly status: number;
+  readonly sentence: string;
+  readonly fields: Readonly<Record<string, string>>;
+} {
+  if (!(error instanceof Fault) || error.row.status >= 500) throw error;
+  const sentence = error.details.detail ?? error.row.title;
+  return { status: error.row.status, sentence: `${capital(sentence)}. ${capital(error.hint)}.`, fields: error.details.fields ?? {} };
+}
+
+export function capital(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

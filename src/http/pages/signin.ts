@@ -1,0 +1,79 @@
+import { html } from './html.ts';
+import { field, note, tokenField } from './layout.ts';
+import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, safeNext, secret, sentenceOf, text } from './page.ts';
+
+/** Signing in with a password, and out again. */
+export function signinPages(kit: PageKit): readonly PageRoute[] {
+  const { rooms, cookies } = kit;
+  return [
+    {
+      method: 'GET',
+      path: '/signin',
+      needs: 'anyone',
+      async handle(request) {
+        const next = safeNext(request.query.get('next') ?? undefined);
+        return request.session === undefined ? form(kit, request, next, {}) : { kind: 'go', to: next };
+      },
+    },
+    {
+      method: 'POST',
+      path: '/signin',
+      needs: 'anyone',
+      async handle(request) {
+        const next = safeNext(text(request.form, 'next'));
+        const email = text(request.form, 'email');
+        try {
+          const { session, bearer } = await rooms.signin.signIn(
+            rooms.organization.id,
+            email,
+            secret(request.form, 'password'),
+            request.incoming.address,
+            request.session?.id,
+          );
+          return { kind: 'go', to: next, cookies: [cookies.setSession(bearer, (session.expiresAt - rooms.clock.now()) / 1000)] };
+        } catch (error) {
+          return form(kit, request, next, { email, ...sentenceOf(error) });
+        }
+      },
+    },
+    { method: 'GET', path: '/signout', needs: 'session', handle: async (request) => ask(kit, request) },
+    {
+      method: 'POST',
+      path: '/signout',
+      needs: 'session',
+      async handle(request) {
+        await rooms.signin.end(rooms.organization.id, request.session.id, 'signed_out');
+        return { kind: 'go', to: '/done?what=signed-out', cookies: [cookies.clearSession()] };
+      },
+    },
+  ];
+}
+
+function form(
+  kit: PageKit,
+  request: PageRequest,
+  next: string,
+  typed: { readonly email?: string; readonly sentence?: string; readonly status?: number },
+): PageAnswer {
+  return {
+    kind: 'page',
+    status: typed.status ?? 200,
+    title: 'Sign in',
+    body: html`<h1>Sign in</h1>
+${typed.sentence !== undefined && note('bad', typed.sentence)}
+<form class="card" method="post" action="${kit.base}/signin">${tokenField(request.token)}<input type="hidden" name="next" value="${next}">
+${field({ name: 'email', label: 'E-mail address', type: 'email', value: typed.email, autocomplete: 'username', autofocus: typed.email === undefined })}
+${field({ name: 'password', label: 'Password', type: 'password', autocomplete: 'current-password', autofocus: typed.email !== undefined })}
+<div class="actions"><button>Sign in</button></div></form>`,
+  };
+}
+
+function ask(kit: PageKit, request: PageRequest): PageAnswer {
+  return {
+    kind: 'page',
+    title: 'Sign out',
+    body: html`<h1>Sign out?</h1>
+<p class="lead">Your agents go on working. Only this browser is signed out.</p>
+<form method="post" action="${kit.base}/signout">${tokenField(request.token)}<div class="actions"><button>Sign out</button><a class="button quiet" href="${kit.base}/">Stay</a></div></form>`,
+  };
+}

@@ -1,0 +1,27 @@
+import type { Agent, User } from '#identity';
+import { Fault } from '#kernel';
+import type { Confirmation } from '#policy';
+
+export function administers(user: User): boolean {
+  return user.role !== 'member';
+}
+
+/** @throws {Fault} `forbidden` */
+export function mustAdminister(user: User): void {
+  if (!administers(user)) throw new Fault('forbidden');
+}
+
+export function owns(user: User, agent: Agent): boolean {
+  return agent.owner?.kind === 'user' && agent.owner.id === user.id;
+}
+
+/** The owner, or an administrator. @throws {Fault} `agent_unknown` */
+export function mustControl(user: User, agent: Agent): void {
+  if (!owns(user, agent) && !administers(user)) throw new Fault('agent_unknown');
+}
+
+/** Whether this person may see and answer it: their own, or an administrator. */
+export function mayAnswer(user: User, confirmation: Confirmation): boolean {
+  const { requestedBy } = confirmation;
+  return administers(user) || (requestedBy.kind === 'user' && requestedBy.id === user.id);
+}

@@ -1,0 +1,244 @@
+import { checkReach, type Reach } from '#api';
+import { Fault, type Principal, parseId } from '#kernel';
+import type { Permission, Question } from '#policy';
+import type { Session } from '#signin';
+import type { HandlersOf } from '../api.ts';
+import type { Caller } from '../callers.ts';
+import { draftOf, type PermissionChange } from '../confirmations.ts';
+import { confirmationView, type Kit, parked, present } from '../kit.ts';
+import { mayAnswer, mustControl } from '../rights.ts';
+import { pageView } from '../views.ts';
+
+type Routes = 'permission_list' | 'permission_give' | 'permission_end' | 'permission_explain' | 'confirmation_get' | 'confirmation_list';
+
+/** Permissions: asked for, ended, explained; and the confirmations they wait for. */
+export function permissionRoutes(kit: Kit): HandlersOf<Routes> {
+  const { rooms, look, changes } = kit;
+  const { policy, organization } = rooms;
+  return {
+    async permission_list({ caller, query }) {
+      const agent = query.agent === undefined ? undefined : await look.agent(query.agent);
+      const own = caller.kind === 'agent' ? caller.agent : agent;
+      if (caller.kind === 'agent' && agent !== undefined && agent.id !== caller.agent.id) throw new Fault('agent_unknown');
+      const connection = query.connection === undefined ? undefined : await look.connection(caller.principal, query.connection);
+      const listing = await policy.list(
+        organization.id,
+        present({
+          agent: own?.id,
+          connection: connection?.id,
+          text: query.text,
+          includeEnded: query.ended === 'true',
+          cursor: query.cursor,
+          limit: query.limit,
+        }),
+      );
+      const items = await Promise.all(listing.items.map((permission) => permissionView(kit, permission)));
+      return { status: 200, body: { items, ...present({ next: listing.next }) } };
+    },
+
+    async permission_give({ caller, body }) {
+      const given = await changeOf(kit, caller.session, caller.principal, body);
+      if (given.effect === 'allow') return parked(kit, await changes.ask(caller.principal, 'permission.give', given));
+      const permission = await rooms.transact((tx) => policy.give(tx, caller.principal, draftOf(given)));
+      return { status: 201, body: await permissionView(kit, permission) };
+    },
+
+    async permission_end({ caller, params }) {
+      const permission = await permissionOf(kit, params.permission);
+      await mustGovern(kit, caller.session, permission);
+      if (permission.effect === 'deny') {
+        return parked(kit, await changes.ask(caller.principal, 'permission.end', { permission: permission.id }));
+      }
+      const ended = await rooms.transact((tx) => policy.end(tx, caller.principal, permission.id));
+      return { status: 200, body: { ...(await permissionView(kit, ended)), ended_at: rooms.clock.now() } };
+    },
+
+    permission_explain: async ({ caller, body }) => ({ status: 200, body: await explain(kit, caller, body) }),
+
+    async confirmation_get({ caller, params }) {
+      const id = parseId('cnf', params.confirmation);
+      const found = id === undefined ? undefined : await policy.confirmation(organization.id, id);
+      if (found === undefined || !mayAnswer(caller.session.user, found)) throw new Fault('not_found');
+      return { status: 200, body: confirmationView(found, rooms.publicUrl) };
+    },
+
+    async confirmation_list({ caller, query }) {
+      const listing = await policy.confirmations(
+        organization.id,
+        present({ status: query.status, cursor: query.cursor, limit: query.limit }),
+      );
+      const visible = listing.items.filter((confirmation) => mayAnswer(caller.session.user, confirmation));
+      return {
+        status: 200,
+        body: pageView({ items: visible, ...present({ next: listing.next }) }, (confirmation) =>
+          confirmationView(confirmation, rooms.publicUrl),
+        ),
+      };
+    },
+  };
+}
+
+export async function permissionView({ look }: Kit, permission: Permission) {
+  const { target } = permission;
+  const names = target.kind === 'connection' ? await look.names(target.id) : { provider: target.id, name: undefined };
+  return {
+    id: permission.id,
+    effect: permission.effect,
+    ...present({
+      agent: permission.agent === undefined ? undefined : ((await look.handle(permission.agent)) ?? permission.agent),
+      provider: names?.provider,
+      connection: names?.name,
+      level: permission.level,
+      expires_at: permission.expiresAt,
+    }),
+    reach: copyOf(permission.reach),
+    pass_credential: permission.passCredential,
+    created_at: permission.createdAt,
+  };
+}
+
+function copyOf(reach: Reach): Reach {
+  return {
+    classes: [...reach.classes],
+    operations: [...reach.operations],
+    patterns: reach.patterns.map(({ methods, path }) => ({ methods: [...methods], path })),
+    everything: reach.everything,
+  };
+}
+
+interface Asked {
+  readonly effect: 'allow' | 'deny';
+  readonly agent?: string | undefined;
+  readonly provider: string;
+  readonly connection?: string | undefined;
+  readonly reach: Reach;
+  readonly level?: 'separated' | undefined;
+  readonly pass_credential: boolean;
+  readonly expires_at?: number | undefined;
+}
+
+/** The permission that was asked for, by ids, if this person may give it. */
+async function changeOf(kit: Kit, session: Session, principal: Principal, asked: Asked): Promise<PermissionChange> {
+  const agent = asked.agent === undefined ? undefined : await kit.look.agent(asked.agent);
+  if (agent !== undefined) mustControl(session.user, agent);
+  const provider = await kit.rooms.connect.provider(kit.rooms.organization.id, asked.provider);
+  const connection =
+    asked.connection === undefined ? undefined : await kit.look.connection(principal, `${provider.id}/${asked.connection}`);
+  if (asked.expires_at !== undefined && asked.expires_at <= kit.rooms.clock.now()) {
+    throw new Fault('invalid_request', { fields: { '/expires_at': 'give a time that is still to come' } });
+  }
+  return {
+    effect: asked.effect,
+    ...(agent === undefined ? { owner: session.user.id } : { agent: agent.id }),
+    target: connection === undefined ? { kind: 'provider', id: provider.id } : { kind: 'connection', id: connection.id },
+    reach: copyOf(checkReach(asked.reach)),
+    pass_credential: asked.pass_credential,
+    ...present({ level: asked.level, expires_at: asked.expires_at }),
+  };
+}
+
+/** @throws {Fault} `not_found` */
+async function permissionOf({ rooms }: Kit, reference: string): Promise<Permission> {
+  const id = parseId('prm', reference);
+  let cursor: string | undefined;
+  do {
+    const page = await rooms.policy.list(rooms.organization.id, present({ cursor, limit: 200 }));
+    const found = page.items.find((permission) => permission.id === id);
+    if (found !== undefined) return found;
+    cursor = page.next;
+  } while (cursor !== undefined);
+  throw new Fault('not_found');
+}
+
+async function mustGovern({ look }: Kit, session: Session, permission: Permission): Promise<void> {
+  if (permission.agent !== undefined) return mustControl(session.user, await look.agent(permission.agent));
+  if (permission.owner !== session.user.id && session.user.role === 'member') throw new Fault('not_found');
+}
+
+interface Explained {
+  readonly agent: string;
+  readonly method: string;
+  readonly url: string;
+  readonly connection?: string | undefined;
+  readonly level: 'separated' | 'cooperative';
+}
+
+/** What would be decided for this call now, and why; nothing is sent. */
+async function explain(kit: Kit, caller: Exclude<Caller, { kind: 'anyone' }>, asked: Explained) {
+  const { rooms, look } = kit;
+  const agent = await look.agent(asked.agent);
+  if (caller.kind !== 'agent') mustControl(caller.session.user, agent);
+  else if (caller.agent.id !== agent.id) throw new Fault('agent_unknown');
+  const url = new URL(asked.url);
+  const shape = {
+    host: url.hostname,
+    port: Number(url.port || (url.protocol === 'http:' ? 80 : 443)),
+    method: asked.method,
+    path: url.pathname,
+  };
+  const principal = rooms.identity.principalOf(agent);
+  const vaults = await rooms.identity.vaultsOf(principal);
+  for (const match of await rooms.connect.match(rooms.organization.id, shape)) {
+    const candidates = await rooms.connect.candidates(rooms.organization.id, vaults, match.provider.id);
+    const named = asked.connection?.split('/').at(-1);
+    const connection = candidates.find(({ name, isDefault }) => (named === undefined ? isDefault : name === named)) ?? only(candidates);
+    if (connection === undefined) continue;
+    return told(kit, { ...shape, match, connection, agent, principal, level: asked.level });
+  }
+  const claimed = (await rooms.connect.match(rooms.organization.id, shape))[0]?.provider.id;
+  return {
+    effect: 'deny' as const,
+    reason: claimed === undefined ? 'host_refused' : 'connection_needed',
+    classes: [],
+    considered: [],
+    ...(claimed === undefined ? {} : { provider: claimed, command: `gatehouse login ${claimed}` }),
+  };
+}
+
+function only<T>(items: readonly T[]): T | undefined {
+  return items.length === 1 ? items[0] : undefined;
+}
+
+interface ExplainedCall {
+  readonly match: Awaited<ReturnType<Kit['rooms']['connect']['match']>>[number];
+  readonly connection: Awaited<ReturnType<Kit['rooms']['connect']['candidates']>>[number];
+  readonly agent: Awaited<ReturnType<Kit['look']['agent']>>;
+  readonly principal: Principal;
+  readonly level: 'separated' | 'cooperative';
+  readonly host: string;
+  readonly method: string;
+  readonly path: string;
+}
+
+async function told({ rooms }: Kit, call: ExplainedCall) {
+  const { match, connection, agent } = call;
+  const question: Question = {
+    principal: call.principal,
+    agent: {
+      id: agent.id,
+      handle: agent.handle,
+      owner: agent.owner?.kind === 'user' ? agent.owner.id : undefined,
+      confirmed: agent.confirmedAt !== undefined,
+    },
+    level: call.level,
+    connection: { id: connection.id, provider: connection.provider, name: connection.name },
+    call: { method: call.method, host: call.host, path: call.path },
+    operation: match.operation,
+    ambiguous: match.ambiguous,
+    at: rooms.clock.now(),
+  };
+  const { decision, considered } = await rooms.policy.explain(question);
+  return {
+    effect: decision.effect,
+    provider: connection.provider,
+    connection: connection.name,
+    classes: [...(match.operation?.classes ?? [])],
+    considered: considered.map(({ permission, applies, why }) => ({ permission: permission.id, applies, why })),
+    ...present({
+      reason: decision.effect === 'deny' ? decision.reason : undefined,
+      command: decision.effect === 'deny' ? decision.command : undefined,
+      permission: decision.permission,
+      operation: match.operation?.id,
+    }),
+  };
+}

@@ -1,0 +1,169 @@
+import type { z } from 'zod';
+import type { schemas } from '#api';
+import type { RecordedEvent, Verification } from '#audit';
+import type { RunView } from '#broker';
+import type { Connection, Flow, Provider } from '#connect';
+import type { Agent } from '#identity';
+import type { SessionView } from '#signin';
+import type { JobFacts } from './contract.ts';
+
+type View<K extends keyof typeof schemas> = (typeof schemas)[K] extends infer S extends z.ZodType ? z.input<S> : never;
+
+/** Leaves out what is not there: answers hold no `null` and no `undefined`. */
+function optional<K extends string, V>(name: K, value: V | undefined): { readonly [P in K]?: V } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [P in K]: V });
+}
+
+export function agentView(agent: Agent, ownerEmail: string | undefined): View<'agentView'> {
+  return {
+    id: agent.id,
+    handle: agent.handle,
+    did: agent.did,
+    algorithm: agent.algorithm,
+    thumbprint: agent.thumbprint,
+    status: agent.status,
+    ...optional('owner', ownerOf(agent, ownerEmail)),
+    ...optional('confirmed_at', agent.confirmedAt),
+    created_at: agent.createdAt,
+    ...optional('expires_at', agent.expiresAt),
+  };
+}
+
+function ownerOf(agent: Agent, email: string | undefined): View<'agentView'>['owner'] {
+  if (agent.owner === undefined) return undefined;
+  return agent.owner.kind === 'organization' ? agent.owner : { kind: 'user', id: agent.owner.id, ...optional('email', email) };
+}
+
+export function connectionView(connection: Connection): View<'connectionView'> {
+  const { status } = connection;
+  return {
+    id: connection.id,
+    provider: connection.provider,
+    name: connection.name,
+    is_default: connection.isDefault,
+    shared: connection.shared,
+    kind: connection.kind,
+    status: {
+      kind: status.kind,
+      ...(status.kind === 'needs_attention' ? { reason: status.reason } : {}),
+      ...(status.kind === 'connected' ? {} : { since: status.since }),
+    },
+    account: { ...connection.account },
+    scopes: [...connection.scopes],
+    ...optional('expires_at', connection.expiresAt),
+    created_at: connection.createdAt,
+    ...optional('refreshed_at', connection.refreshedAt),
+  };
+}
+
+/** What a person fills in to connect with a key. */
+export function fieldsOf(provider: Provider) {
+  const key = provider.auth.find((auth) => auth.kind === 'api_key');
+  return key === undefined ? [] : key.fields;
+}
+
+export function providerView(provider: Provider, hasClient: boolean): View<'providerView'> {
+  const flows = provider.auth.flatMap((auth) => (auth.kind === 'api_key' ? ['api_key'] : auth.flows));
+  return {
+    id: provider.id,
+    name: provider.name,
+    documentation: provider.documentation,
+    source: provider.source,
+    hosts: provider.hosts.map(({ host, port, path }) => ({ host, port, ...optional('path', path) })),
+    flows: [...new Set(flows)],
+    fields: fieldsOf(provider).map(({ name, label, secret }) => ({ name, label, secret })),
+    scopes: [...new Set(provider.auth.flatMap((auth) => (auth.kind === 'oauth2' ? auth.scopes : [])))],
+    variables: provider.variables.map((variable) => variable.name),
+    operations: provider.operations.map(({ id, title, classes }) => ({ id, title, classes: [...classes] })),
+    ...optional('unsupported', provider.unsupported),
+    has_client: hasClient,
+  };
+}
+
+export function flowView(flow: Flow, provider: Provider, publicUrl: string): View<'flowView'> {
+  const { state } = flow;
+  return {
+    id: flow.id,
+    provider: flow.provider,
+    name: flow.name,
+    kind: flow.kind,
+    state: {
+      kind: state.kind,
+      ...(state.kind === 'waiting' || state.kind === 'device' ? { url: state.url } : {}),
+      ...(state.kind === 'device' ? { user_code: state.userCode } : {}),
+      ...(state.kind === 'connected' ? { connection: state.connection } : {}),
+      ...(state.kind === 'failed' ? { code: state.code, detail: state.detail } : {}),
+    },
+    fields: flow.kind === 'api_key' ? fieldsOf(provider).map(({ name, label, secret }) => ({ name, label, secret })) : [],
+    url: `${publicUrl}/connect/${flow.id}`,
+    expires_at: flow.expiresAt,
+  };
+}
+
+export function runView(run: RunView, handle: string | undefined): View<'runView'> {
+  return {
+    id: run.id,
+    agent: handle ?? run.agent,
+    level: run.level,
+    program: run.program,
+    started_at: run.startedAt,
+    ...optional('ended_at', run.endedAt),
+  };
+}
+
+export function eventView(event: RecordedEvent): View<'eventView'> {
+  return {
+    id: event.id,
+    at: event.at,
+    name: event.name,
+    subject: event.subject,
+    actors: [...event.actors],
+    fields: { ...event.fields },
+    ...optional('request', event.request),
+    ...optional('run', event.run),
+    ...optional('connection', event.connection),
+    ...optional('permission', event.permission),
+    writer: event.writer,
+    sequence: event.sequence,
+  };
+}
+
+export function verificationView(found: Verification): View<'verificationView'> {
+  return {
+    holds: found.holds,
+    events: found.events,
+    writers: found.writers,
+    tail: found.tail,
+    unfinished: found.unfinished,
+    checkpoints: found.checkpoints.map((checkpoint) => ({ ...checkpoint })),
+    breaks: found.breaks.map((broken) => ({ ...broken })),
+  };
+}
+
+export function sessionView(session: SessionView): View<'sessionView'> {
+  return {
+    id: session.id,
+    kind: session.kind,
+    label: session.label,
+    authenticated_at: session.authenticatedAt,
+    last_seen_at: session.lastSeenAt,
+    expires_at: session.expiresAt,
+  };
+}
+
+export function jobView(job: JobFacts): View<'jobView'> {
+  return {
+    id: job.id,
+    kind: job.kind,
+    status: job.status,
+    progress: job.progress,
+    attempts: job.attempts,
+    run_at: job.runAt,
+    ...optional('error', job.error),
+  };
+}
+
+/** A page of a listing as views. */
+export function pageView<T, V>(listing: { readonly items: readonly T[]; readonly next?: string }, view: (item: T) => V) {
+  return { items: listing.items.map(view), ...optional('next', listing.next) };
+}
