@@ -9,17 +9,19 @@ export interface KnownAgent {
   readonly key: VerificationKey;
 }
 
-export function knownAgentOf(row: AgentRow): KnownAgent {
+type StoredAgent = Omit<AgentRow, 'row'>;
+
+export function knownAgentOf(row: StoredAgent): KnownAgent {
   const key = parsePublicJwk(JSON.parse(row.public_jwk_json));
   if (key === undefined) throw new TypeError('a stored agent key does not parse');
   return { agent: viewOf(row, key), key };
 }
 
-export function agentOf(row: AgentRow): Agent {
+export function agentOf(row: StoredAgent): Agent {
   return knownAgentOf(row).agent;
 }
 
-function viewOf(row: AgentRow, key: VerificationKey): Agent {
+function viewOf(row: StoredAgent, key: VerificationKey): Agent {
   return Object.freeze({
     id: row.id,
     organization: row.organization_id,
@@ -37,7 +39,7 @@ function viewOf(row: AgentRow, key: VerificationKey): Agent {
   });
 }
 
-function ownerOf(row: AgentRow): Agent['owner'] {
+function ownerOf(row: StoredAgent): Agent['owner'] {
   if (row.owner_kind === 'organization') return { kind: 'organization' };
   return row.owner_user_id === null ? undefined : { kind: 'user', id: row.owner_user_id };
 }

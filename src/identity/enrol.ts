@@ -4,7 +4,7 @@ import { type AgentId, type Clock, Fault, newId, type OrganizationId } from '#ke
 import { encodeDidKey, parsePublicJwk, readAgentProof, type VerificationKey } from '#oauth';
 import { ephemeraKey, isUniqueViolation, type Records, type Writing } from '#store';
 import { agentOf } from './agent-view.ts';
-import { type AgentRow, agentBy, countUnclaimed, deleteAgent, expiredAgents, insertAgent } from './agents.sql.ts';
+import { type AgentRow, countUnclaimed, deleteAgent, expiredAgents, insertAgent } from './agents.sql.ts';
 import type { Agent, Enrolment } from './contract.ts';
 import { judge, type ProveDeps, spend } from './prove.ts';
 
@@ -34,9 +34,7 @@ export async function enrol(deps: EnrolDeps, wanted: Enrolment): Promise<Agent> 
     .in(wanted.organization)
     .write((tx) => register(deps, tx, row))
     .catch((error: unknown) => refuseTaken(error));
-  const stored = await deps.records.in(wanted.organization).read((tx) => agentBy(tx, wanted.organization, 'id', row.id));
-  if (stored === undefined) throw new Fault('agent_unknown');
-  return agentOf(stored);
+  return agentOf(row);
 }
 
 function parse(wanted: Enrolment): { readonly handle: string; readonly key: VerificationKey } {
@@ -66,7 +64,7 @@ async function register(deps: EnrolDeps, tx: Writing, row: Omit<AgentRow, 'row'>
       agent: row.id,
       handle: row.handle,
       did: row.did,
-      fingerprint: agentOf({ ...row, row: 0 }).thumbprint,
+      fingerprint: agentOf(row).thumbprint,
       address: row.registered_from,
     },
   });

@@ -1,9 +1,10 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
-import type { Audit, Draft } from '#audit';
+import { type Audit, createAudit, type Draft } from '#audit';
 import { type Agent, createIdentity, type Identity, type Organization, type User } from '#identity';
-import { type FakeClock, type Log, Secret, silentLog } from '#kernel';
+import { type Clock, type FakeClock, type Log, Secret, silentLog } from '#kernel';
 import { createAgentProof, encodeDidKey, type VerificationKey, verificationKeyOf } from '#oauth';
 import { createSignin, type Signin, type SigninDeps, type Started } from '#signin';
+import type { Writing } from '#store';
 import type { Keyring, Vault } from '#vault';
 import { openTestStore, type TestStore, type TestStoreOptions } from './store.ts';
 import { openTestVault, testKeyring } from './vault.ts';
@@ -11,20 +12,18 @@ import { openTestVault, testKeyring } from './vault.ts';
 export const testIssuer = 'https://gatehouse.example';
 export const testPassword = new Secret('plum orbit 94 lantern');
 
-/** An audit that keeps the drafts it is handed, for rooms whose tests are not about the trail. */
-export function createTestAudit(): Audit & { readonly drafts: Draft[] } {
+/** The real trail, which also keeps the drafts it was handed, in order (also those of writes that were undone). */
+export type TestAudit = Audit & { readonly drafts: Draft[] };
+
+export function openTestAudit(store: TestStore<Clock>, vault: Vault): TestAudit {
+  const { records, clock } = store;
+  const audit = createAudit({ records, vault, clock, log: silentLog, mode: 'before' });
   const drafts: Draft[] = [];
-  return {
-    drafts,
-    record: async (_tx, ...events) => void drafts.push(...events),
-    exchange: async (event) => void drafts.push(event),
-    search: async () => ({ events: [] }),
-    verify: async () => ({ events: 0, writers: 0, holds: true, checkpoints: [], tail: 0, breaks: [], unfinished: 0 }),
-    checkpoint: async () => 0,
-    subscribe: () => () => undefined,
-    flush: async () => undefined,
-    close: async () => undefined,
-  };
+  async function record(tx: Writing, ...events: readonly Draft[]): Promise<void> {
+    await audit.record(tx, ...events);
+    drafts.push(...events);
+  }
+  return Object.freeze({ ...audit, record, drafts });
 }
 
 export interface People {
@@ -33,7 +32,7 @@ export interface People {
   /** For a second process on the same file. */
   readonly keyring: Keyring;
   readonly vault: Vault;
-  readonly audit: ReturnType<typeof createTestAudit>;
+  readonly audit: TestAudit;
   readonly identity: Identity;
   readonly signin: Signin;
   readonly organization: Organization;
@@ -53,7 +52,7 @@ export async function openPeople(options: PeopleOptions = {}): Promise<People> {
   const { records, ephemera, changes, clock } = store;
   const keyring = testKeyring();
   const vault = await openTestVault(store, { keyring });
-  const audit = createTestAudit();
+  const audit = openTestAudit(store, vault);
   const deps = { records, ephemera, changes, vault, audit, clock, log: options.log ?? silentLog };
   const identity = createIdentity(deps);
   const signin = createSignin({ ...deps, identity, passwordLimits: { atOnce: 2, waiting: 200 }, ...options.signin });
