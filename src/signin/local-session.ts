@@ -2,7 +2,7 @@ import type { Identity, User } from '#identity';
 import { type Clock, Fault, newId, type OrganizationId } from '#kernel';
 import { type Changes, cacheByGeneration } from '#store';
 import type { Session } from './contract.ts';
-import { principalOf } from './sessions.ts';
+import { principalOf, refuseWhenStale } from './sessions.ts';
 
 const hour = 3_600_000;
 
@@ -16,6 +16,7 @@ export function createLocalSession(identity: Identity, changes: Changes, clock: 
 
   return Object.freeze({
     async session(organization: OrganizationId): Promise<Session> {
+      refuseWhenStale(changes);
       const user = await owners.get(organization, () => identity.owner(organization));
       if (user === undefined) throw new Fault('setup_required');
       const expiresAt = clock.now() + hour;

@@ -21,8 +21,8 @@ export interface Passwords {
   holds(stored: string | undefined, password: Secret<string>): Promise<boolean>;
 }
 
-/** Hashes off the event loop, a few at once; the rest waits in a bounded queue. */
-export function createPasswords(limits: PasswordLimits = { atOnce: Math.min(availableParallelism(), 4), waiting: 64 }): Passwords {
+/** Hashes off the event loop. Three at most: the pool has four threads, and look-ups and files need one too. */
+export function createPasswords(limits: PasswordLimits = { atOnce: Math.min(availableParallelism(), 3), waiting: 64 }): Passwords {
   const gate = createGate(limits);
   const nobody = unmatchable();
   return Object.freeze({

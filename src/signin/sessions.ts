@@ -41,6 +41,14 @@ export function isFresh(session: Session, now: number): boolean {
   return session.kind === 'browser' && now - session.authenticatedAt < freshFor && session.authenticatedAt <= now;
 }
 
+/** A process that has not learnt for this long what ended refuses everything. */
+const stalest = 3_000;
+
+/** @throws {Fault} `stale_revocations` */
+export function refuseWhenStale(changes: Changes): void {
+  if (changes.age() > stalest) throw new Fault('stale_revocations');
+}
+
 /** How a session comes to be. */
 export interface Beginning {
   readonly user: User;
@@ -133,6 +141,7 @@ export function createSessions(deps: SessionDeps) {
 
   return Object.freeze({
     async session(bearer: string, kind: Session['kind']): Promise<Session> {
+      refuseWhenStale(deps.changes);
       const live = bearerShape.test(bearer) ? await find(sha256(bearer)) : undefined;
       if (live === undefined || live.row.kind !== kind || ended(live.row, live.seen, clock.now())) throw new Fault('unauthenticated');
       const user = await identity.user(live.row.organization_id, live.row.user_id);

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { createIdentity } from '#identity';
 import { type FaultCode, newId, Secret, silentLog } from '#kernel';
+import { ephemeraKey, sha256 } from '#store';
 import { completeTestSetup, createTestUser, openPeople, openTestAudit, type People, testPassword } from '../../test/support/people.ts';
 import { openTestStore } from '../../test/support/store.ts';
 import { openTestVault } from '../../test/support/vault.ts';
@@ -24,11 +25,11 @@ function refusals(results: readonly PromiseSettledResult<unknown>[]): readonly s
 }
 
 /** Another process on the same file. */
-async function replicaOf(people: People): Promise<Signin> {
+async function replicaOf(people: People): Promise<Signin & { learn(): Promise<unknown> }> {
   const store = await openTestStore({ home: people.store.home, clock: people.clock, ephemera: 'sql' });
   const vault = await openTestVault(store, { keyring: people.keyring });
   const deps = { ...store, vault, audit: openTestAudit(store, vault), log: silentLog };
-  return createSignin({ ...deps, identity: createIdentity(deps) });
+  return { ...createSignin({ ...deps, identity: createIdentity(deps) }), learn: () => store.migrate() };
 }
 
 describe('the set-up link', () => {
@@ -63,7 +64,6 @@ describe('the set-up link', () => {
     const people = await openPeople();
     const { signin, store, organization } = people;
     const { token } = await signin.setupLink();
-    const { ephemeraKey } = await import('#store');
     const key = ephemeraKey('setup_link', 'current');
     const hash = (await store.ephemera.get(key)) as string;
     const forgetful = setInterval(() => void store.ephemera.put(key, hash, hour), 1);
@@ -273,6 +273,7 @@ describe('a session', () => {
       await people.pass(11 * hour);
       await people.signin.session(bearer, 'browser');
     }
+    await replica.learn();
     await expect(replica.session(bearer, 'browser')).resolves.toBeDefined();
   });
 
@@ -309,6 +310,16 @@ describe('a session', () => {
     await people.signin.session(his.bearer.reveal(), 'browser');
     await people.identity.suspendUser(session.principal, bob.id);
     await expect(people.signin.session(his.bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
+  });
+
+  test('is refused by a process that has not learnt for three seconds what ended', async () => {
+    const people = await openPeople();
+    const { session, bearer } = await completeTestSetup(people);
+    people.clock.advance(3_001);
+    await expect(people.signin.session(bearer.reveal(), 'browser')).rejects.toEqual(fault('stale_revocations'));
+    await expect(people.signin.localSession(session.organization)).rejects.toEqual(fault('stale_revocations'));
+    await people.store.migrate();
+    await expect(people.signin.session(bearer.reveal(), 'browser')).resolves.toBeDefined();
   });
 
   test('is listed, and all of them end together', async () => {
@@ -400,7 +411,6 @@ describe('a command-line sign-in', () => {
 
   test('makes one session even when Ephemera give the approval twice', async () => {
     const { signin, browser, offer, device, people } = await ready();
-    const { ephemeraKey, sha256 } = await import('#store');
     const keys = (['device', 'approval'] as const).map((part) => ephemeraKey('device_sign_in', part, sha256(device)));
     await signin.approveCommandLine(browser, offer.userCode);
     const values = await Promise.all(keys.map((key) => people.store.ephemera.get(key)));
