@@ -3,15 +3,19 @@ import type { Writing } from '#store';
 
 export interface JobKind {
   readonly kind: string;
-  /** Runs under a lease that is renewed meanwhile; must be idempotent. `progress` is stored and listed. */
+  /**
+   * Runs under a lease that is renewed meanwhile; must be idempotent. `progress` is stored and listed, so it holds no
+   * secret. `signal` aborts when the lease is lost, the job is cancelled or the process ends: stop, and throw.
+   */
   readonly run: (context: {
     readonly payload: unknown;
     readonly organization: OrganizationId | undefined;
     readonly progress: (progress: unknown) => Promise<void>;
     readonly signal: AbortSignal;
   }) => Promise<void>;
-  /** croner pattern or milliseconds; absent: only when added. */
-  readonly every?: number;
+  /** Milliseconds, or a croner pattern in UTC; absent: only when added. */
+  readonly every?: number | string;
+  /** How often it is tried before it counts as failed; waits between tries grow from a second to five minutes. */
   readonly attempts: number;
 }
 
@@ -26,6 +30,10 @@ export interface JobView {
 }
 
 export interface Jobs {
+  /**
+   * Adds a job in the caller's transaction. If one with its `uniqueKey` waits already, or runs, that one is given
+   * back: it runs no later than asked, and once more if it was running. A key names its organization, if it has one.
+   */
   add(
     tx: Writing,
     job: {
@@ -40,9 +48,13 @@ export interface Jobs {
   list(query: {
     readonly status?: JobView['status'];
     readonly kind?: string;
+    readonly organization?: OrganizationId;
     readonly cursor?: string;
     readonly limit: number;
   }): Promise<{ readonly items: readonly JobView[]; readonly next?: string }>;
+  /** Cancels a job that waits, or tells one that runs to stop. False: it had ended. */
+  cancel(id: JobId): Promise<boolean>;
   start(): void;
+  /** Takes nothing new, tells what runs to stop, and waits a little for it; what was cut short runs again elsewhere. */
   close(): Promise<void>;
 }

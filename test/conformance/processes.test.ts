@@ -1,0 +1,108 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, test } from 'vitest';
+import { openTestStore, temporaryFolder } from '../support/store.ts';
+
+type Fact = Readonly<Record<string, unknown>>;
+
+const script = fileURLToPath(new URL('./store-process.ts', import.meta.url));
+const started = new Set<ChildProcess>();
+
+afterAll(() => {
+  for (const child of started) child.kill('SIGKILL');
+});
+
+/** Starts a process on the store in `home`; `facts` fills with what it says. */
+function start(home: string, task: string, name = '', count = 0) {
+  const child = spawn(process.execPath, ['--conditions=gatehouse-source', script, home, task, name, String(count)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  started.add(child);
+  const facts: Fact[] = [];
+  const lines = createInterface({ input: child.stdout });
+  lines.on('line', (line) => void facts.push(JSON.parse(line) as Fact));
+  const exited = Promise.all([once(child, 'exit'), once(lines, 'close')]).then(([[code]]) => {
+    started.delete(child);
+    return code as number | null;
+  });
+  return { child, facts, exited };
+}
+
+/** Waits for a fact that has this key. */
+async function until(facts: readonly Fact[], key: string, wanted = 1): Promise<Fact> {
+  const end = performance.now() + 20_000;
+  for (;;) {
+    const found = facts.filter((fact) => key in fact);
+    if (found.length >= wanted) return found.at(-1) as Fact;
+    if (performance.now() > end) throw new Error(`no fact ${key}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+test('of several processes that start at once on an empty folder, each starts, and one migrates', async () => {
+  const home = temporaryFolder();
+  const processes = Array.from({ length: 4 }, () => start(home, 'migrate'));
+  expect(await Promise.all(processes.map(({ exited }) => exited))).toEqual([0, 0, 0, 0]);
+  const ran = processes.map(({ facts }) => facts.find((fact) => 'migrated' in fact)?.migrated as string[]);
+  expect(ran.filter((names) => names.length > 0)).toHaveLength(1);
+});
+
+test('two processes that write to one file both get on, lose nothing, and freeze nobody', async () => {
+  const store = await openTestStore({ ephemera: 'sql' });
+  await store.records
+    .platform('test')
+    .write(({ db }) => db.insertInto('platform_facts').values({ name: 'counter', value: '0', version: 1 }).execute());
+  const processes = ['a', 'b'].map((name) => start(store.home, 'increment', name, 150));
+  expect(await Promise.all(processes.map(({ exited }) => exited))).toEqual([0, 0]);
+  const row = await store.records
+    .platform('test')
+    .read(({ db }) => db.selectFrom('platform_facts').select('value').executeTakeFirstOrThrow());
+  expect(row.value).toBe('300');
+  for (const { facts } of processes) expect((await until(facts, 'longestFreeze')).longestFreeze).toBeLessThan(500);
+});
+
+test('no process spends what another one spent', async () => {
+  const store = await openTestStore({ ephemera: 'sql', clock: 'system' });
+  const count = 60;
+  for (let index = 0; index < count; index++) await store.ephemera.put(`ticket ${index}`, 'value', 60_000);
+  const processes = ['a', 'b', 'c'].map((name) => start(store.home, 'spend', name, count));
+  expect(await Promise.all(processes.map(({ exited }) => exited))).toEqual([0, 0, 0]);
+  const all = (key: string) => processes.flatMap(({ facts }) => facts.find((fact) => key in fact)?.[key] as number[]).sort((a, b) => a - b);
+  const numbers = Array.from({ length: count }, (_, index) => index);
+  expect(all('taken')).toEqual(numbers);
+  expect(all('claimed')).toEqual(numbers);
+  expect(all('numbers')).toEqual(Array.from({ length: 3 * count }, (_, index) => index + 1));
+});
+
+test('a change reaches another process within a second', async () => {
+  const store = await openTestStore({ ephemera: 'sql', clock: 'system' });
+  const { facts, exited } = start(store.home, 'listen');
+  await until(facts, 'listening');
+  await store.records.platform('test').write((tx) => tx.bump('revocations'));
+  const told = Date.now();
+  const { heard } = await until(facts, 'heard');
+  expect(Number(heard) - told).toBeLessThan(1000);
+  expect(await exited).toBe(0);
+});
+
+test('what a killed process was told is written is there, and the others go on', async () => {
+  const store = await openTestStore({ ephemera: 'sql' });
+  for (let round = 0; round < 3; round++) {
+    const { child, facts, exited } = start(store.home, 'note', `round${round}`);
+    await until(facts, 'note', 200);
+    child.kill('SIGKILL');
+    await exited;
+    const rows = await store.records.platform('test').read(({ db }) => db.selectFrom('platform_facts').select('name').execute());
+    const there = new Set(rows.map(({ name }) => name));
+    const told = facts.flatMap((fact) => ('note' in fact ? [String(fact.note)] : []));
+    expect(told.filter((note) => !there.has(note))).toEqual([]);
+    await store.records.platform('test').write(({ db }) =>
+      db
+        .insertInto('platform_facts')
+        .values({ name: `after ${round}`, value: '', version: 1 })
+        .execute(),
+    );
+  }
+});
