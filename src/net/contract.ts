@@ -54,7 +54,7 @@ export interface Net {
   judge(host: string, port: number, options: DialOptions): Promise<Judged>;
   /** Dials a judged address. @throws {Fault} `upstream_unreachable`, `upstream_timeout` */
   dial(judged: Judged, options: DialOptions): Promise<Duplex>;
-  /** Dials and shakes hands, with session reuse. @throws {Fault} `upstream_certificate*`, `upstream_unreachable`, `upstream_timeout` */
+  /** Dials and shakes hands, with session reuse. Destroy only what is returned, never a socket below it. @throws {Fault} `upstream_certificate*`, `upstream_unreachable`, `upstream_timeout` */
   dialTls(judged: Judged, tls: TlsOptions, options: DialOptions): Promise<TLSSocket>;
   /** A small, bounded, guarded exchange. @throws {Fault} as `judge` and `dialTls`, `upstream_invalid` */
   fetch(url: string, request: GuardedRequest): Promise<GuardedAnswer>;

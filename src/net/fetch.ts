@@ -91,12 +91,13 @@ async function once(ways: Ways, leg: Leg, request: GuardedRequest, timeout: numb
   signal.throwIfAborted();
   const socket = await ways.connect(leg.url, request, timeout, signal);
   const client = new Client(leg.url.origin, {
-    connect: (_options: unknown, callback: (error: null, socket: Socket) => void) => callback(null, socket),
+    // Not at once: undici forgets the request when its connector answers before it returns.
+    connect: (_options: unknown, callback: (error: null, socket: Socket) => void) => queueMicrotask(() => callback(null, socket)),
     allowH2: false,
     pipelining: 1,
     maxHeaderSize: 32_768,
-    headersTimeout: timeout,
-    bodyTimeout: timeout,
+    headersTimeout: Math.ceil(timeout),
+    bodyTimeout: Math.ceil(timeout),
   } as Client.Options);
   try {
     const answer = await client.request({

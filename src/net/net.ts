@@ -41,15 +41,22 @@ export function createNet(deps: NetDeps): Net {
       throw error;
     }
   };
-  const dial = async (judged: Judged, options: DialOptions) => {
+  const connected = async (judged: Judged, options: DialOptions) => {
     if (closed) throw new Fault('shutting_down');
     assertJudged(guard, judged);
-    return kept(open, await dialAny(judged, options));
+    return dialAny(judged, options);
   };
+  const keep = <S extends Socket>(socket: S): S => {
+    if (!closed) return kept(open, socket);
+    socket.destroy();
+    throw new Fault('shutting_down');
+  };
+  const dial = async (judged: Judged, options: DialOptions) => keep(await connected(judged, options));
   const dialTls = async (judged: Judged, tls: TlsOptions, options: DialOptions) => {
     const started = performance.now();
-    const socket = await dial(judged, options);
-    return kept(open, await shakeOver(shaker, trust, socket, tls, { ...options, timeout: left(options.timeout, started) }));
+    // From the handshake on, the TLS socket alone owns the connection: destroying the one below it crashes the process.
+    const socket = await connected(judged, options);
+    return keep(await shakeOver(shaker, trust, socket, tls, { ...options, timeout: left(options.timeout, started) }));
   };
 
   return Object.freeze({
