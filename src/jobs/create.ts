@@ -4,14 +4,17 @@ import type { Records, Writing } from '#store';
 import type { JobKind, Jobs, JobView } from './contract.ts';
 import { createJobTable, type JobRow, type JobTable } from './jobs.sql.ts';
 import { nextRun } from './timing.ts';
-import { periodicKey, type Run, runJob, type WorkerDeps } from './worker.ts';
+import { giveUp, periodicKey, type Run, runJob, type WorkerDeps } from './worker.ts';
 
 export interface JobsDeps {
   readonly records: Records;
   readonly clock: Clock;
   readonly log: Log;
-  /** What this process can run. Jobs of other kinds are left to processes that know them. */
-  readonly kinds: readonly JobKind[];
+  /**
+   * What this process can run; a function is asked once, at `start`. Jobs of other kinds are left to processes that
+   * know them.
+   */
+  readonly kinds: readonly JobKind[] | (() => readonly JobKind[]);
   /** Milliseconds between looks at the table. */
   readonly pollEvery?: number;
   /** Milliseconds until the job of a dead process is taken over. */
@@ -28,8 +31,8 @@ const prunedAtOnce = 500;
 export function createJobs(deps: JobsDeps): Jobs {
   const { records, clock, log, pollEvery = 500, lease = 30_000, grace = 5_000 } = deps;
   const table = createJobTable(records);
-  const kinds = new Map([...deps.kinds, pruning(table, clock)].map((kind) => [kind.kind, kind]));
-  const worker = createWorker({ table, clock, log, kinds, owner: randomUUID(), lease }, pollEvery);
+  const kinds = () => byName([...(typeof deps.kinds === 'function' ? deps.kinds() : deps.kinds), pruning(table, clock)]);
+  const worker = createWorker({ table, clock, log, owner: randomUUID(), lease }, pollEvery, kinds);
 
   return Object.freeze({
     async add(tx: Writing, job: Parameters<Jobs['add']>[1]) {
@@ -56,6 +59,12 @@ export function createJobs(deps: JobsDeps): Jobs {
     start: worker.start,
     close: () => worker.close(grace),
   });
+}
+
+function byName(kinds: readonly JobKind[]): ReadonlyMap<string, JobKind> {
+  const named = new Map(kinds.map((kind) => [kind.kind, kind]));
+  if (named.size !== kinds.length) throw new RangeError('two kinds of jobs have one name');
+  return named;
 }
 
 type NewRow = ReturnType<typeof newRow>;
@@ -111,8 +120,9 @@ function pruning(table: JobTable, clock: Clock): JobKind {
 }
 
 /** Looks for work, leases it, and keeps at most a few jobs running. */
-function createWorker(deps: WorkerDeps, pollEvery: number) {
-  const { table, clock, log, kinds, owner, lease } = deps;
+function createWorker(deps: WorkerDeps, pollEvery: number, known: () => ReadonlyMap<string, JobKind>) {
+  const { table, clock, log, owner, lease } = deps;
+  let kinds: ReadonlyMap<string, JobKind> = new Map();
   const runs = new Set<Run>();
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
@@ -145,7 +155,7 @@ function createWorker(deps: WorkerDeps, pollEvery: number) {
   async function take(row: JobRow): Promise<void> {
     const kind = kinds.get(row.kind);
     if (kind === undefined || closed || !(await table.lease(row, owner, clock.now() + lease))) return;
-    const run = runJob(deps, row, kind);
+    const run = row.status === 'running' && row.attempts >= kind.attempts ? giveUp(deps, row, kind) : runJob(deps, row, kind);
     runs.add(run);
     void run.ended.then(() => {
       runs.delete(run);
@@ -168,6 +178,7 @@ function createWorker(deps: WorkerDeps, pollEvery: number) {
   return {
     lookSoon: () => lookSoon(),
     start(): void {
+      kinds = known();
       started = true;
       lookSoon(0);
     },

@@ -7,7 +7,6 @@ export interface WorkerDeps {
   readonly table: JobTable;
   readonly clock: Clock;
   readonly log: Log;
-  readonly kinds: ReadonlyMap<string, JobKind>;
   /** Names this process among the owners of leases. */
   readonly owner: string;
   /** Milliseconds a lease lasts unless it is renewed. */
@@ -40,6 +39,15 @@ export function runJob(deps: WorkerDeps, row: JobRow, kind: JobKind): Run {
     .catch((error: unknown) => deps.log.error('the end of a job could not be written', { job: row.id, kind: row.kind, error }))
     .finally(() => lease.stop());
   return { stop: () => controller.abort(new Stopped('closing')), ended };
+}
+
+/** Ends a job whose every try ended with its process: it may be what ends them. */
+export function giveUp(deps: WorkerDeps, row: JobRow, kind: JobKind): Run {
+  deps.log.error('a job was given up: its process ended at every try', { job: row.id, kind: row.kind });
+  const ended = finish(deps, row, over(deps, row, kind, { status: 'failed', error: 'internal' })).catch((error: unknown) =>
+    deps.log.error('the end of a job could not be written', { job: row.id, kind: row.kind, error }),
+  );
+  return { stop() {}, ended };
 }
 
 /** Renews the lease three times in its life; says so when it is not ours any more, or could not be renewed in time. */
