@@ -26,6 +26,7 @@ export interface Permission {
   readonly passCredential: boolean;
   readonly expiresAt: number | undefined;
   readonly createdAt: number;
+  readonly endedAt: number | undefined;
 }
 
 /** What `decide` is asked. Everything it needs is in here or in the facts of the agent. */
@@ -53,10 +54,17 @@ export type Decision =
   | {
       readonly effect: 'deny';
       readonly reason: DenyReason;
-      readonly permission: PermissionId | undefined /** The exact command that would permit it. */;
+      /** The rule that denied, or that would have allowed but for `reason`. */
+      readonly permission: PermissionId | undefined;
+      /** The exact command that would permit it. */
       readonly command: string;
     };
 
+/**
+ * `no_permission` nothing reaches the call; `denied_by_rule` a deny does; `ended` only permissions that have expired;
+ * `level` only permissions that ask for a separated run; `ambiguous` the call could be read in two ways, and a rule that
+ * is narrower than the host decides; `mint_credential` the class that is implied by nothing.
+ */
 export type DenyReason = 'no_permission' | 'denied_by_rule' | 'ended' | 'level' | 'ambiguous' | 'mint_credential';
 
 /** Facts of one agent, loaded once per generation; `decide` over them is synchronous and pure. */
@@ -104,18 +112,23 @@ export interface PermissionQuery {
   readonly limit: number;
 }
 
-export type PermissionDraft = Omit<Permission, 'id' | 'createdAt' | 'organization'>;
+export type PermissionDraft = Omit<Permission, 'id' | 'createdAt' | 'endedAt' | 'organization'>;
 
 export interface Policy {
   /** Facts for an agent, from a cache kept by generation; no I/O when warm. */
   facts(organization: OrganizationId, agent: Question['agent']): Promise<Facts>;
-  /** Pure. Deny rules win; default deny. */
+  /**
+   * Pure, over these facts. Default deny; a deny wins over every allow; what one permission lacks another may give, so
+   * that a call of several classes is allowed when every class is.
+   */
   decide(facts: Facts, question: Question): Decision;
   /** The decision, and each permission that was considered with why it did or did not apply. */
   explain(question: Question): Promise<{
     readonly decision: Decision;
     readonly considered: readonly { readonly permission: Permission; readonly applies: boolean; readonly why: string }[];
   }>;
+  permission(organization: OrganizationId, id: PermissionId): Promise<Permission | undefined>;
+  /** Newest first. */
   list(organization: OrganizationId, query: PermissionQuery): Promise<{ readonly items: readonly Permission[]; readonly next?: string }>;
   /** Writes a confirmed permission (or a `deny`, which needs no confirmation). */
   give(tx: Writing, by: Principal, draft: PermissionDraft): Promise<Permission>;

@@ -1,9 +1,9 @@
 /**
  * permissions, decisions (pure), confirmations of changes.
  *
- * Owns: that.
- * Leans on: identity, audit, store, api.
- * Lives elsewhere: that secrets exist.
+ * Owns: the rules by which a call is allowed, the tables of permissions and confirmations.
+ * Leans on: audit, store, api (the vocabulary of reach, path patterns).
+ * Lives elsewhere: that secrets exist; which operation a call is (connect); who may answer a confirmation (http).
  */
 export type {
   ChangeKind,
@@ -17,3 +17,4 @@ export type {
   Policy,
   Question,
 } from './contract.ts';
+export { createPolicy, type PolicyDeps } from './policy.ts';
