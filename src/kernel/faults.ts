@@ -30,6 +30,7 @@ export const faults = {
     'temporarily_unavailable',
   ),
   server_unreachable: row(503, 9, 'No Gatehouse server answers', 'start one with: gatehouse start'),
+  address_in_use: row(500, 1, 'Another program listens on that port', 'stop it, or choose another port'),
   shutting_down: row(503, 9, 'The server is shutting down', 'try again in a few seconds', 'temporarily_unavailable'),
   busy: row(503, 9, 'The server is busy', 'try again in a few seconds', 'temporarily_unavailable'),
   invalid_request: row(400, 1, 'The request is not valid', 'see the listed fields'),

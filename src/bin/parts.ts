@@ -1,0 +1,191 @@
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type Audit, auditSealedColumns, createAudit } from '#audit';
+import { type Broker, brokerSealedColumns, createBroker } from '#broker';
+import { type Environment, type Folders, foldersOf, productionProblems, productionRules, type Settings } from '#config';
+import { type Connect, connectSealedColumns, createConnect, loadCatalogue } from '#connect';
+import { createIdentity, type Identity, type Organization } from '#identity';
+import { type Clock, Fault, type Log, Secret } from '#kernel';
+import { createNet, type Net } from '#net';
+import { createPolicy, type Policy } from '#policy';
+import { createSignin, type Signin } from '#signin';
+import { openStore, type Store } from '#store';
+import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
+
+/** Everything that makes decisions, without a listener: what a server and the library share. */
+export interface Parts {
+  readonly settings: Settings;
+  readonly folders: Folders;
+  readonly production: boolean;
+  readonly publicUrl: string;
+  readonly organization: Organization;
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly vault: Vault;
+  readonly audit: Audit;
+  readonly identity: Identity;
+  readonly policy: Policy;
+  readonly net: Net;
+  readonly connect: Connect;
+  readonly signin: Signin;
+  readonly broker: Broker;
+  readonly clock: Clock;
+  readonly log: Log;
+  close(): Promise<void>;
+}
+
+export interface PartsOptions {
+  readonly settings: Settings;
+  readonly env: Environment;
+  /** `--dev`: keeps what lives briefly in memory, on loopback only. */
+  readonly dev: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Builds the rooms in the order of the import table, and what ends them in the reverse. */
+export async function buildParts({ settings, env, dev, clock, log }: PartsOptions): Promise<Parts> {
+  const production = productionRules(settings, dev);
+  if (production) refuseInProduction(settings);
+  const folders = foldersOf(homeOf(settings), env);
+  for (const folder of [folders.home, folders.config, folders.state]) privateFolder(folder);
+  const publicUrl = settings.publicUrl ?? `http://localhost:${settings.port}`;
+
+  const store = await openStore({ home: folders.home, ephemera: dev ? 'memory' : settings.ephemera, clock, log });
+  try {
+    const { records, ephemera, sealed, changes } = store;
+    const storeIsEmpty = await store.isEmpty();
+    for (const name of await store.migrate()) log.info('migrated', { migration: name });
+    const keyring = await loadKeyring({
+      ...masterKey(settings),
+      production,
+      storeIsEmpty,
+      defaultFile: folders.masterKey,
+      dataFolder: folders.home,
+      clock,
+    });
+    const vault = await createVault({
+      records,
+      sealed,
+      changes,
+      keyring,
+      clock,
+      log,
+      sealedColumns: () => [...auditSealedColumns({ records }), ...connectSealedColumns({ records }), ...brokerSealedColumns({ records })],
+    });
+    const audit = createAudit({ records, vault, clock, log, mode: settings.audit });
+    const identity = createIdentity({ records, ephemera, changes, vault, audit, clock, log });
+    const policy = createPolicy({ records, changes, audit, clock, log });
+    const net = createNet({ ...outbound(settings), clock, log });
+    const organization = await identity.ensureDefaultOrganization(publicUrl);
+    const connect = createConnect({
+      records,
+      ephemera,
+      changes,
+      identity,
+      vault,
+      audit,
+      net,
+      clock,
+      log,
+      publicUrl,
+      catalogue: loadCatalogue(),
+    });
+    const signin = createSignin({
+      records,
+      ephemera,
+      changes,
+      identity,
+      vault,
+      audit,
+      clock,
+      log,
+      ...(settings.ownerEmail === undefined ? {} : { ownerEmail: settings.ownerEmail }),
+    });
+    const ownHosts = ownHostsOf(settings, publicUrl);
+    const broker = createBroker({
+      records,
+      ephemera,
+      changes,
+      identity,
+      vault,
+      policy,
+      connect,
+      audit,
+      clock,
+      log,
+      publicUrl,
+      ownHosts,
+      otherHosts: settings.otherHosts,
+    });
+    const close = async () => {
+      for (const part of [broker, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
+    };
+    return Object.freeze({
+      settings,
+      folders,
+      production,
+      publicUrl,
+      organization,
+      store,
+      keyring,
+      vault,
+      audit,
+      identity,
+      policy,
+      net,
+      connect,
+      signin,
+      broker,
+      clock,
+      log,
+      close,
+    });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** `sqlite:/folder` moves the data folder; on this version nothing else is a database. */
+function homeOf(settings: Settings): string {
+  return settings.databaseUrl === undefined ? settings.home : settings.databaseUrl.replace(/^sqlite:(\/\/)?/, '');
+}
+
+function refuseInProduction(settings: Settings): void {
+  const fields = productionProblems(settings);
+  if (Object.keys(fields).length === 0) return;
+  const detail = Object.entries(fields)
+    .map(([name, sentence]) => `${name}: ${sentence}`)
+    .join('; ');
+  throw new Fault('invalid_setting', { detail, fields });
+}
+
+function privateFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  chmodSync(path, 0o700);
+}
+
+function masterKey({ masterKey: value, masterKeyFile: file }: Settings) {
+  return { ...(value === undefined ? {} : { value: new Secret(value) }), ...(file === undefined ? {} : { file }) };
+}
+
+function outbound(settings: Settings) {
+  const extraAuthorities: Record<string, string[]> = {};
+  for (const { host, file } of settings.upstreamCa)
+    extraAuthorities[host] = [...(extraAuthorities[host] ?? []), readFileSync(file, 'utf8')];
+  return {
+    allowPrivate: settings.allowPrivate,
+    addresses: settings.resolve,
+    extraAuthorities,
+    skipVerifyHosts: settings.upstreamSkipVerify,
+  };
+}
+
+/** Names and ports that the proxy never reaches: our own. */
+function ownHostsOf(settings: Settings, publicUrl: string): readonly string[] {
+  const { hostname } = new URL(publicUrl);
+  return [...new Set([hostname, ...settings.hosts])];
+}
+
+export const packageRoot: string = fileURLToPath(new URL('../..', import.meta.url));

@@ -1,0 +1,172 @@
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { url as inspectorUrl } from 'node:inspector';
+import { join } from 'node:path';
+import type { ServeOptions } from '#cli';
+import type { Environment, Settings } from '#config';
+import { createHttp, type Http } from '#http';
+import { createJobs, type Jobs } from '#jobs';
+import { type Clock, Fault, type Log } from '#kernel';
+import { muxServer } from '#net';
+import { createProxy, type Proxy as DataPlane } from '#proxy';
+import { keyChanges, keyJobs } from './key-jobs.ts';
+import { buildParts, type Parts } from './parts.ts';
+
+export interface ServeContext {
+  readonly settings: Settings;
+  readonly env: Environment;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  readonly out: NodeJS.WriteStream;
+}
+
+/** Builds the server, opens its listeners, serves until it is told to stop. @returns the exit code */
+export async function serve(options: ServeOptions, { settings, env, clock, log, version, out }: ServeContext): Promise<number> {
+  const parts = await buildParts({ settings, env, dev: options.dev, clock, log });
+  if (parts.production && inspectorUrl() !== undefined)
+    throw new Fault('invalid_setting', { detail: 'the inspector is open', hint: 'start without --inspect' });
+  if (process.report !== undefined) process.report.excludeEnv = true;
+  const proxy = createProxy({ broker: parts.broker, net: parts.net, clock, log, limits: { streamIdle: settings.idleSeconds * 1000 } });
+  const jobs = createJobs({ records: parts.store.records, clock, log, kinds: [checkpoints(parts), ...keyJobs(parts)] });
+  const http = createServer(parts, jobs, proxy, version);
+  const stopping = untilStopped(log);
+  try {
+    const tls = tlsOf(settings);
+    await open(parts, http, proxy, tls);
+    jobs.start();
+    await sayReady(parts, out);
+    options.ready?.({ url: parts.publicUrl });
+    await stopping;
+    return 0;
+  } finally {
+    const deadline = settings.shutdownSeconds * 1000;
+    await Promise.all([http.close(deadline), proxy.close(deadline), jobs.close()]);
+    await parts.close();
+    log.info('stopped');
+  }
+}
+
+function createServer(parts: Parts, jobs: Jobs, proxy: DataPlane, version: string): Http {
+  const { broker, signin, connect, policy, identity, audit, vault, store, organization, publicUrl, settings, folders, clock, log } = parts;
+  return createHttp({
+    broker,
+    signin,
+    connect,
+    policy,
+    identity,
+    audit,
+    vault,
+    jobs: { view: (id) => jobs.job(id) },
+    applyKeys: keyChanges(jobs, organization.id),
+    transact: (fn) => store.records.in(organization.id).write(fn),
+    authenticate: {
+      agent: (proof) => identity.prove({ organization: organization.id, ...proof }),
+      browser: (bearer) => signin.session(bearer, 'browser'),
+      command_line: (bearer) => signin.session(bearer, 'command_line'),
+      local: () => signin.localSession(organization.id),
+    },
+    organization,
+    publicUrl,
+    hosts: settings.hosts,
+    readiness: () => readiness(parts),
+    relay: (connection, address) => muxServer(connection, (stream) => proxy.accept(stream, address)),
+    proxySocketPath: folders.proxySocket,
+    clock,
+    log,
+    version,
+  });
+}
+
+/** Not ready before the first load of what has ended, nor while it cannot be learnt (RULES 16). */
+async function readiness({ store }: Parts) {
+  const fresh = store.changes.age() <= 3000;
+  const connected = await store.ping().then(
+    () => true,
+    () => false,
+  );
+  const database = connected ? ('connected' as const) : ('unreachable' as const);
+  if (connected && fresh) return { ready: true, database };
+  return { ready: false, database, reason: connected ? 'stale_revocations' : 'database' };
+}
+
+function checkpoints({ audit }: Parts) {
+  return { kind: 'audit.checkpoint', every: 60_000, attempts: 3, run: async () => void (await audit.checkpoint()) };
+}
+
+interface Tls {
+  readonly cert: string;
+  readonly key: string;
+}
+
+function tlsOf({ tlsCert, tlsKey }: Settings): Tls | undefined {
+  if (tlsCert === undefined && tlsKey === undefined) return undefined;
+  if (tlsCert !== undefined && tlsKey !== undefined) return { cert: readFileSync(tlsCert, 'utf8'), key: readFileSync(tlsKey, 'utf8') };
+  const missing = tlsCert === undefined ? 'GATEHOUSE_TLS_CERT' : 'GATEHOUSE_TLS_KEY';
+  throw new Fault('invalid_setting', {
+    detail: `${missing}: give it too, certificate and key go together`,
+    fields: { [missing]: 'give it too' },
+  });
+}
+
+/** The sockets first, then the addresses. On a non-loopback address the proxy opens only with TLS (RULES 3). */
+async function open(parts: Parts, http: Http, proxy: DataPlane, tls: Tls | undefined): Promise<void> {
+  const { settings, folders, production, net, log } = parts;
+  const { host } = settings;
+  for (const path of [folders.serverSocket, folders.proxySocket]) rmSync(path, { force: true });
+  const encrypted = tls === undefined ? {} : { tls };
+  const server = await listening('GATEHOUSE_PORT', () => http.listen({ host, port: settings.port, ...encrypted }));
+  net.own(server.address, server.port);
+  if (production && tls === undefined) {
+    log.warn('the proxy has no address of its own without TLS; remote runs come through /v1/relay');
+  } else {
+    const relayed = await listening('GATEHOUSE_PROXY_PORT', () => proxy.listen({ host, port: settings.proxyPort, ...encrypted }));
+    net.own(relayed.address, relayed.port);
+  }
+  await http.listen({ path: folders.serverSocket });
+  await proxy.listen({ path: folders.proxySocket });
+  for (const path of [folders.serverSocket, folders.proxySocket]) chmodSync(path, 0o600);
+  log.info('listening', { host: server.address, port: server.port });
+}
+
+async function listening<T>(setting: string, listen: () => Promise<T>): Promise<T> {
+  try {
+    return await listen();
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE') {
+      throw new Fault('address_in_use', { hint: `stop the other program, or choose another port with ${setting}`, cause });
+    }
+    throw cause;
+  }
+}
+
+/**
+ * Prints the set-up link to a terminal, and to standard output when the server is bound to loopback without production
+ * rules; otherwise writes it to a file for its owner only and logs the path (RULES 23).
+ */
+async function sayReady({ signin, publicUrl, production, folders, log }: Parts, out: NodeJS.WriteStream): Promise<void> {
+  if ((await signin.setupState()) === 'closed') {
+    out.write(`gatehouse is ready: ${publicUrl}\n`);
+    return;
+  }
+  const { token } = await signin.setupLink();
+  const link = `${publicUrl}/setup?token=${token.reveal()}`;
+  if (out.isTTY || !production) {
+    out.write(`gatehouse is ready; set it up here, once, within an hour:\n\n  ${link}\n\n`);
+    return;
+  }
+  const file = join(folders.config, 'setup-link');
+  writeFileSync(file, `${link}\n`, { mode: 0o600 });
+  chmodSync(file, 0o600);
+  log.info('the set-up link is in a file', { file });
+}
+
+function untilStopped(log: Log): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.once(signal, () => {
+        log.info('stopping', { signal });
+        resolve();
+      });
+    }
+  });
+}
