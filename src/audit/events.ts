@@ -36,6 +36,7 @@ export const events = {
   'connection.needs_attention': { tells: 'a connection needs its owner', fields: ['provider', 'name', 'reason'] },
   'connection.default_set': { tells: 'a connection became the default', fields: ['provider', 'name'] },
   'connection.shared': { tells: 'a connection was shared', fields: ['provider', 'name', 'shared'] },
+  'connection.provider_accepted': { tells: 'the owner agreed to a changed provider', fields: ['provider', 'name', 'digest'] },
   'connection.disconnected': { tells: 'a connection was ended', fields: ['provider', 'name', 'revoked_upstream'] },
   'connection.revealed': { tells: 'a credential was handed to its owner', fields: ['provider', 'name', 'to'] },
   'permission.given': {

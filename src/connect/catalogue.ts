@@ -51,7 +51,7 @@ function readProvider(folder: string, file: string): Provider {
 }
 
 /** `providers/` beside the package's own `package.json`, from `src/` as well as from `dist/`. */
-function catalogueFolder(): string {
+export function catalogueFolder(): string {
   let folder = import.meta.dirname;
   while (!existsSync(join(folder, 'providers')) || !existsSync(join(folder, 'package.json'))) {
     const parent = dirname(folder);

@@ -152,6 +152,11 @@ export interface Connect {
   candidates(organization: OrganizationId, vaults: readonly VaultId[], provider: string): Promise<readonly Connection[]>;
   setDefault(by: Principal, id: ConnectionId): Promise<Connection>;
   share(tx: Writing, by: Principal, id: ConnectionId, shared: boolean): Promise<Connection>;
+  /**
+   * The owner agrees to a provider definition that changed after they connected (RULES 7); `digest` is that of the definition
+   * the page showed. @throws {Fault} `connection_unknown`, `forbidden`, `conflict`
+   */
+  accept(tx: Writing, by: Principal, id: ConnectionId, digest?: string): Promise<Connection>;
   /** Ends a connection: revoked upstream where possible, destroyed here at once. */
   disconnect(by: Principal, id: ConnectionId): Promise<{ readonly revokedUpstream: 'yes' | 'no' | 'not_offered' }>;
 

@@ -6,7 +6,8 @@
  * Lives elsewhere: whether a call may be made (policy), putting it on the wire (proxy).
  */
 export { isAmbiguous } from './ambiguous-path.ts';
-export { type Catalogue, catalogueOf, loadCatalogue } from './catalogue.ts';
+export { type Catalogue, catalogueFolder, catalogueOf, loadCatalogue } from './catalogue.ts';
+export { createConnect } from './connect.ts';
 export type {
   BeginConnection,
   CallShape,
@@ -20,6 +21,7 @@ export type {
   MatchedOperation,
   ProviderMatch,
 } from './contract.ts';
+export type { ConnectDeps } from './deps.ts';
 export { injectionsFor } from './match.ts';
 export {
   type Auth,
@@ -33,3 +35,4 @@ export {
   type ProviderDefinition,
   providerSchema,
 } from './provider.ts';
+export { connectSealedColumns } from './sealed-columns.ts';

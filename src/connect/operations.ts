@@ -26,10 +26,10 @@ export function operationOf(provider: Provider, entry: HostEntry, method: string
 }
 
 function rowsOf(provider: Provider, entry: HostEntry): readonly Row[] {
-  let byEntry = compiled.get(provider);
-  if (byEntry === undefined) compiled.set(provider, (byEntry = new Map()));
-  let rows = byEntry.get(entry);
-  if (rows === undefined) byEntry.set(entry, (rows = compileRows(provider, entry)));
+  const byEntry = compiled.get(provider) ?? new Map<HostEntry, readonly Row[]>();
+  compiled.set(provider, byEntry);
+  const rows = byEntry.get(entry) ?? compileRows(provider, entry);
+  byEntry.set(entry, rows);
   return rows;
 }
 
