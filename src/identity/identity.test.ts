@@ -184,6 +184,18 @@ describe('an agent proof', () => {
     }
   });
 
+  test('is spent once by two processes together', async () => {
+    const people = await openPeople({ store: { ephemera: 'sql' } });
+    const keys = testKeys();
+    await activeTestAgent(people, keys, await createTestUser(people, 'ada@example.com'));
+    const other = await openTestStore({ home: people.store.home, clock: people.clock, ephemera: 'sql' });
+    const vault = await openTestVault(other, { keyring: people.keyring });
+    const replica = createIdentity({ ...other, vault, audit: openTestAudit(other, vault), log: silentLog });
+    const proof = proofOf(people, keys, aRequest);
+    const used = await Promise.allSettled(Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? people.identity : replica).prove(proof)));
+    expect(countFulfilled(used)).toBe(1);
+  });
+
   test('is remembered for as long as it could be good, also in the database', async () => {
     const people = await openPeople({ store: { ephemera: 'sql' } });
     const user = await createTestUser(people, 'ada@example.com');

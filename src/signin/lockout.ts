@@ -1,5 +1,5 @@
 import { emailKeyOf } from '#identity';
-import { type Clock, Fault, type OrganizationId } from '#kernel';
+import { type Clock, Fault, type OrganizationId, type SessionId } from '#kernel';
 import { type Ephemera, ephemeraKey, isUniqueViolation, type Records, sha256, type Writing } from '#store';
 import { deleteFailuresBefore, type Failures, failuresOf, forgetFailures, storeFailures } from './failures.sql.ts';
 
@@ -13,6 +13,15 @@ const triesOfAddress = { most: 200, window: 15 * minute };
 const inARow = 20;
 const lockedFor = 15 * minute;
 
+/** Around one password that is about to be judged. */
+export interface Throttle {
+  /** Counts the try before it is judged, so that parallel tries count too. @throws {Fault} `rate_limited` */
+  admit(): Promise<void>;
+  failed(): Promise<void>;
+  /** Wrong ones before the right one no longer count. */
+  passed(): Promise<unknown>;
+}
+
 /**
  * Slows guessing. Counters by address are Ephemera; the lock of an account is a Record, kept by the hash of the address
  * that was typed, so that an account that does not exist locks like one that does.
@@ -24,6 +33,22 @@ export function createLockout(records: Records, ephemera: Ephemera, clock: Clock
 
   async function count(key: string, limit: { most: number; window: number }): Promise<void> {
     if ((await ephemera.bump(key, limit.window)) > limit.most) throw new Fault('rate_limited', { retryAfter: limit.window / 1000 });
+  }
+
+  async function refuseLocked(organization: OrganizationId, account: string): Promise<void> {
+    const known = await records.in(organization).read((tx) => failuresOf(tx, organization, account));
+    const locked = (known?.locked_until ?? 0) - clock.now();
+    if (locked > 0) throw new Fault('rate_limited', { retryAfter: Math.ceil(locked / 1000) });
+  }
+
+  async function remember(organization: OrganizationId, account: string): Promise<void> {
+    for (let attempt = 0; attempt < 5; attempt++) {
+      try {
+        if (await records.in(organization).write((tx) => countFailure(tx, organization, account))) return;
+      } catch (error) {
+        if (!isUniqueViolation(error)) throw error;
+      }
+    }
   }
 
   async function countFailure(tx: Writing, organization: OrganizationId, account: string): Promise<boolean> {
@@ -40,31 +65,27 @@ export function createLockout(records: Records, ephemera: Ephemera, clock: Clock
   }
 
   return Object.freeze({
-    /** Counts a try before it is judged, so that parallel tries count too. @throws {Fault} `rate_limited` */
-    async admit(organization: OrganizationId, email: string, address: string): Promise<void> {
+    /** A sign-in from an address to an account. */
+    ofAccount(organization: OrganizationId, email: string, address: string): Throttle {
       const account = accountOf(email);
-      await count(ephemeraKey('rate', 'sign_in_address', address.slice(0, 64)), triesOfAddress);
-      await count(oneKey(organization, account, address), triesOfOne);
-      const known = await records.in(organization).read((tx) => failuresOf(tx, organization, account));
-      const locked = (known?.locked_until ?? 0) - clock.now();
-      if (locked > 0) throw new Fault('rate_limited', { retryAfter: Math.ceil(locked / 1000) });
+      const key = oneKey(organization, account, address);
+      return {
+        async admit() {
+          await count(ephemeraKey('rate', 'sign_in_address', address.slice(0, 64)), triesOfAddress);
+          await count(key, triesOfOne);
+          await refuseLocked(organization, account);
+        },
+        failed: () => remember(organization, account),
+        passed: () => ephemera.take(key),
+      };
     },
 
-    async failed(organization: OrganizationId, email: string): Promise<void> {
-      const account = accountOf(email);
-      for (let attempt = 0; attempt < 5; attempt++) {
-        try {
-          if (await records.in(organization).write((tx) => countFailure(tx, organization, account))) return;
-        } catch (error) {
-          if (!isUniqueViolation(error)) throw error;
-        }
-      }
+    /** Who is signed in already and proves it again. Counted apart, so that strangers who lock an account do not lock its owner out of what is open. */
+    ofSession(session: SessionId): Throttle {
+      const key = ephemeraKey('rate', 'reauthenticate', session);
+      return { admit: () => count(key, triesOfOne), failed: async () => undefined, passed: () => ephemera.take(key) };
     },
 
-    /** The right password: wrong ones before it no longer count. */
-    async passed(organization: OrganizationId, email: string, address: string): Promise<void> {
-      await ephemera.take(oneKey(organization, accountOf(email), address));
-    },
     forget: (tx: Writing, organization: OrganizationId, email: string) => forgetFailures(tx, organization, accountOf(email)),
     sweep: () => records.platform('sign-in failures of every organization').write((tx) => deleteFailuresBefore(tx, clock.now() - day)),
   });

@@ -203,11 +203,12 @@ describe('a password sign-in', () => {
   });
 
   test('locks an account after twenty wrong passwords in a row from anywhere, known or not, also across a flush', async () => {
-    const { signIn, people } = await ready();
+    const { signIn, people, started } = await ready();
     for (const email of ['ada@example.com', 'nobody@example.com']) {
       for (let i = 0; i < 20; i++) await expect(signIn(email, wrong, `192.0.2.${i}`)).rejects.toEqual(fault('invalid_credentials'));
       await expect(signIn(email, testPassword, '198.51.100.1')).rejects.toEqual(fault('rate_limited'));
     }
+    await expect(people.signin.reauthenticate(started.session, testPassword, '198.51.100.1')).resolves.toBeDefined();
     const flushed = await openPeopleAgain(people);
     const { id } = people.organization;
     await expect(flushed.signIn(id, 'ada@example.com', testPassword, '::1', undefined)).rejects.toEqual(fault('rate_limited'));
@@ -347,6 +348,14 @@ describe('a session', () => {
     expect(isFresh(await people.signin.session(bearer.reveal(), 'browser'), people.clock.now())).toBe(true);
     await people.signin.end(session.organization, session.id, 'x');
     await expect(people.signin.reauthenticate(session, testPassword, '::1')).rejects.toEqual(fault('unauthenticated'));
+  });
+
+  test('lets nobody guess the password of whoever is signed in', async () => {
+    const people = await openPeople();
+    const { session } = await completeTestSetup(people);
+    const tried = await Promise.allSettled(Array.from({ length: 30 }, () => people.signin.reauthenticate(session, wrong, '::1')));
+    expect(tried.filter((result) => result.status === 'rejected' && result.reason.code === 'invalid_credentials')).toHaveLength(10);
+    await expect(people.signin.reauthenticate(session, testPassword, '::1')).rejects.toEqual(fault('rate_limited'));
   });
 
   test('of the local socket is the first administrator at a command line, never fresh', async () => {
