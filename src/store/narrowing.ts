@@ -30,6 +30,10 @@ export interface Narrowing {
   check(node: OperationNode): void;
 }
 
+/** On a narrowed query: for whom. Not enumerable, so a copy with something added does not have it. */
+const narrowedTo = Symbol('narrowed to');
+type Stamped = OperationNode & { readonly [narrowedTo]?: OrganizationId };
+
 type QueryNode = SelectQueryNode | UpdateQueryNode | DeleteQueryNode | InsertQueryNode;
 
 /** A table as a query names it. */
@@ -50,6 +54,8 @@ const leaves: ReadonlySet<string> = new Set([
   'OperatorNode',
   'DataTypeNode',
 ]);
+const rememberedConditions = 200;
+const equals = OperatorNode.create('=');
 const queries: ReadonlySet<string> = new Set(['SelectQueryNode', 'UpdateQueryNode', 'DeleteQueryNode', 'InsertQueryNode']);
 const joinsWithCondition: ReadonlySet<string> = new Set(['InnerJoin', 'LeftJoin', 'LateralInnerJoin', 'LateralLeftJoin']);
 const joinsWithout: ReadonlySet<string> = new Set(['CrossJoin', 'LateralCrossJoin']);
@@ -62,8 +68,7 @@ const joinsWithout: ReadonlySet<string> = new Set(['CrossJoin', 'LateralCrossJoi
  */
 export function narrowingTo(organization: OrganizationId): Narrowing {
   if (!isId('org', organization)) throw new StoreMisuse('rows are narrowed to an organization, by its id');
-  const narrowed = new WeakSet<OperationNode>();
-  const equals = OperatorNode.create('=');
+  const conditions = new Map<string, readonly OperationNode[]>();
   const value = ValueNode.create(organization);
 
   function narrow<T extends RootOperationNode>(node: T): T {
@@ -72,14 +77,14 @@ export function narrowingTo(organization: OrganizationId): Narrowing {
   }
 
   function visit(node: OperationNode): OperationNode {
-    if (leaves.has(node.kind) || narrowed.has(node)) return node;
+    if (isNarrowed(node)) return node;
     if (node.kind === 'MergeQueryNode') throw new StoreMisuse('a merge cannot be narrowed to one organization');
     const inner = visitChildren(node, visit);
     if (!queries.has(inner.kind)) return inner;
-    const result = narrowQuery(inner as QueryNode);
-    narrowed.add(result);
-    return result;
+    return stamp(narrowQuery(inner as QueryNode), organization);
   }
+
+  const isNarrowed = (node: OperationNode) => (node as Stamped)[narrowedTo] === organization;
 
   function narrowQuery(node: QueryNode): QueryNode {
     switch (node.kind) {
@@ -102,30 +107,35 @@ export function narrowingTo(organization: OrganizationId): Narrowing {
 
   /** Adds the conditions of `sources` and of joins without one to WHERE, those of the other joins to their ON. */
   function narrowRows<T extends SelectQueryNode | UpdateQueryNode | DeleteQueryNode>(node: T, sources: readonly OperationNode[]): T {
-    const conditions: OperationNode[] = [];
-    for (const source of sources) conditions.push(...conditionsOf(source));
-    const joins = node.joins?.map((join) => narrowJoin(join, conditions));
-    if (conditions.length === 0 && joins === undefined) return node;
-    const where = conditions.length === 0 ? node.where : WhereNode.create(both(node.where?.where, conditions));
-    return Object.freeze({ ...node, ...(joins === undefined ? {} : { joins }), ...(where === undefined ? {} : { where }) }) as unknown as T;
+    const wanted: OperationNode[] = [];
+    for (const source of sources) wanted.push(...conditionsOf(source));
+    const joins = node.joins?.map((join) => narrowJoin(join, wanted));
+    const where = wanted.length === 0 ? node.where : WhereNode.create(both(node.where?.where, wanted));
+    return { ...node, ...(joins === undefined ? undefined : { joins }), ...(where === undefined ? undefined : { where }) };
   }
 
-  function narrowJoin(join: JoinNode, conditions: OperationNode[]): JoinNode {
+  function narrowJoin(join: JoinNode, wanted: OperationNode[]): JoinNode {
     const own = conditionsOf(join.table);
     if (own.length === 0) return join;
     if (joinsWithCondition.has(join.joinType)) return Object.freeze({ ...join, on: OnNode.create(both(join.on?.on, own)) });
     if (!joinsWithout.has(join.joinType)) throw new StoreMisuse(`a ${join.joinType} cannot be narrowed to one organization`);
-    conditions.push(...own);
+    wanted.push(...own);
     return join;
   }
 
   const conditionsOf = (source: OperationNode) => conditionsFor(named(source));
 
-  /** `table.organization_id = ?`, if the table has an organization. */
+  /** `table.organization_id = ?`, if the table has an organization. Nodes are immutable, so one serves all queries. */
   function conditionsFor(found: Named | undefined): readonly OperationNode[] {
-    const column = found === undefined ? undefined : tenantColumn(found.table);
-    if (found === undefined || column === undefined) return [];
-    return [BinaryOperationNode.create(ReferenceNode.create(ColumnNode.create(column), found.as), equals, value)];
+    if (found === undefined) return [];
+    const key = `${found.table} ${found.as.table.schema?.name ?? ''} ${found.as.table.identifier.name}`;
+    const known = conditions.get(key);
+    if (known !== undefined) return known;
+    const column = tenantColumn(found.table);
+    const made =
+      column === undefined ? [] : [BinaryOperationNode.create(ReferenceNode.create(ColumnNode.create(column), found.as), equals, value)];
+    if (conditions.size < rememberedConditions) conditions.set(key, made);
+    return made;
   }
 
   function narrowInsert(node: InsertQueryNode): InsertQueryNode {
@@ -166,9 +176,14 @@ export function narrowingTo(organization: OrganizationId): Narrowing {
   return Object.freeze({
     narrow,
     check(node: OperationNode) {
-      if (!narrowed.has(node)) throw new StoreMisuse('this query was not made for one organization, or for another one');
+      if (!isNarrowed(node)) throw new StoreMisuse('this query was not made for one organization, or for another one');
     },
   });
+}
+
+function stamp(node: QueryNode, organization: OrganizationId): QueryNode {
+  const copy = Object.isFrozen(node) ? { ...node } : node;
+  return Object.freeze(Object.defineProperty(copy, narrowedTo, { value: organization }));
 }
 
 /** The table behind a source, under the name the query gives it. Undefined: a subquery, narrowed on its own. */
@@ -197,9 +212,10 @@ function both(existing: OperationNode | undefined, conditions: readonly Operatio
 /** The node with every child visited; the same node if no child changed. */
 function visitChildren(node: OperationNode, visit: (node: OperationNode) => OperationNode): OperationNode {
   let copy: Record<string, unknown> | undefined;
-  for (const [name, child] of Object.entries(node)) {
+  for (const name in node) {
+    const child: unknown = node[name as keyof OperationNode];
     if (typeof child !== 'object' || child === null) continue;
-    const visited = Array.isArray(child) ? visitAll(child, visit) : isNode(child) ? visit(child) : child;
+    const visited = Array.isArray(child) ? visitAll(child, visit) : isBranch(child) ? visit(child) : child;
     if (visited !== child) {
       copy ??= { ...node };
       copy[name] = visited;
@@ -209,15 +225,20 @@ function visitChildren(node: OperationNode, visit: (node: OperationNode) => Oper
 }
 
 function visitAll(children: readonly unknown[], visit: (node: OperationNode) => OperationNode): readonly unknown[] {
-  let changed = false;
-  const visited = children.map((child) => {
-    const result = isNode(child) ? visit(child) : child;
-    changed ||= result !== child;
-    return result;
-  });
-  return changed ? Object.freeze(visited) : children;
+  let copy: unknown[] | undefined;
+  for (let index = 0; index < children.length; index++) {
+    const child = children[index];
+    if (!isBranch(child)) continue;
+    const visited = visit(child);
+    if (visited === child) continue;
+    copy ??= [...children];
+    copy[index] = visited;
+  }
+  return copy === undefined ? children : Object.freeze(copy);
 }
 
-function isNode(child: unknown): child is OperationNode {
-  return typeof child === 'object' && child !== null && 'kind' in child && typeof child.kind === 'string';
+/** A node that may hold a query. */
+function isBranch(child: unknown): child is OperationNode {
+  if (typeof child !== 'object' || child === null || !('kind' in child)) return false;
+  return typeof child.kind === 'string' && !leaves.has(child.kind);
 }
