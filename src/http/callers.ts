@@ -53,7 +53,7 @@ async function byHeader(deps: CallerDeps, request: Incoming, authorization: stri
   const [scheme = '', value = ''] = authorization.split(/ +/, 2);
   switch (scheme.toLowerCase()) {
     case 'pop': {
-      const agent = await deps.evidence.agent(agentProof(deps.hosts, request, value), takes.standing);
+      const agent = await deps.evidence.agent(agentProof(deps.hosts, request, authorization), takes.standing);
       return { kind: 'agent', agent, principal: deps.principalOf(agent) };
     }
     case 'bearer':
@@ -67,7 +67,7 @@ function asPerson(kind: 'browser' | 'command_line', session: Session): Caller {
   return { kind, session, principal: session.principal };
 }
 
-/** The proof and what it must be bound to. Of the URLs that are ours the one it names is checked; if none, the public one. */
+/** The proof (the whole header) and what it must be bound to. Of the URLs that are ours the one it names is checked; if none, the public one. */
 export function agentProof(hosts: Hosts, request: Incoming, proof: string) {
   const targets = hosts.targets(request.headers.host, request.url, request.encrypted);
   const named = namedTarget(proof);

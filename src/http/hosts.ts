@@ -38,10 +38,16 @@ export function createHosts(publicUrl: string, more: readonly string[]): Hosts {
     },
     targets(host: string | undefined, path: string, encrypted: boolean) {
       const named = host === undefined ? [] : [`${encrypted ? 'https' : 'http'}://${host.toLowerCase()}${path}`];
-      return [`${publicUrl}${path}`, ...named];
+      return [`${publicUrl}${path}`, ...named].filter((url) => URL.canParse(url)).map(plain);
     },
     loopbackOnly: loopbackNames.has(own.hostname),
   });
+}
+
+/** As a signer writes it: no default port, no fragment. */
+function plain(url: string): string {
+  const { origin, pathname, search } = new URL(url);
+  return origin + pathname + search;
 }
 
 /** The host of an http origin; undefined for `null` and every other kind. */

@@ -49,7 +49,9 @@ const frameworkFaults: Readonly<Record<string, () => Fault>> = {
 /** Any error as a fault. What is not ours becomes `internal`, and only the log learns why. */
 export function faultFrom(error: unknown, log: Log, requestId: string): Fault {
   const fault = isFault(error) ? error : (frameworkFaults[codeOf(error) ?? '']?.() ?? new Fault('internal', { cause: error }));
-  if (fault.row.status >= 500) log.error('request failed', { request: requestId, code: fault.code, cause: causeOf(fault) });
+  if (fault.details.cause !== undefined && fault.row.status >= 500) {
+    log.error('request failed', { request: requestId, code: fault.code, cause: causeOf(fault) });
+  }
   return fault;
 }
 

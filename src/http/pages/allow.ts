@@ -129,7 +129,7 @@ interface AllowForm {
 
 export function allowForm(shown: AllowForm): Markup {
   const { provider, connection, offered, told } = shown;
-  const account = connection.account['name'] ?? connection.account['email'] ?? connection.account['id'];
+  const account = connection.account.name ?? connection.account.email ?? connection.account.id;
   return html`<h1>${provider.name} is connected</h1>
 ${facts([
   ['Kept as', `${connection.provider}/${connection.name}`],

@@ -24,7 +24,7 @@ export function claimPages(kit: PageKit): readonly PageRoute[] {
       path: '/claim/:agent',
       needs: 'session',
       async handle({ session, params }) {
-        const agent = await kit.look.agent(params['agent'] ?? '');
+        const agent = await kit.look.agent(params.agent ?? '');
         if (!owns(session.user, agent)) throw new Fault('agent_unknown');
         const confirmation = await kit.changes.ask(session.principal, 'agent.confirm', { agent: agent.id });
         return { kind: 'go', to: `/confirm/${confirmation.id}` };
@@ -84,7 +84,7 @@ ${note('warn', 'If anything differs, answer no in the terminal, or do nothing: t
 /** Where a claim stands, for the person who typed its code and for nobody else. */
 async function stand(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
   const { session, params } = request;
-  const agent = await kit.look.agent(params['agent'] ?? '');
+  const agent = await kit.look.agent(params.agent ?? '');
   if (owns(session.user, agent)) return { kind: 'page', title: agent.handle, body: claimed(kit, agent, request.token) };
   const state = await kit.rooms.identity.claimState(agent);
   if (state.kind !== 'typed' || state.by.id !== session.user.id) throw new Fault('agent_unknown');

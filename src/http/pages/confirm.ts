@@ -64,7 +64,7 @@ async function say(kit: PageKit, session: Session, confirmation: Confirmation, m
 
 /** @throws {Fault} `not_found` for a confirmation of somebody else */
 async function asked(kit: PageKit, { params, session }: PageRequest<Session>): Promise<Confirmation> {
-  const id = parseId('cnf', params['id'] ?? '');
+  const id = parseId('cnf', params.id ?? '');
   const found = id === undefined ? undefined : await kit.rooms.policy.confirmation(kit.rooms.organization.id, id);
   if (found === undefined || !mayAnswer(session.user, found)) throw new Fault('not_found');
   return found;
@@ -72,8 +72,8 @@ async function asked(kit: PageKit, { params, session }: PageRequest<Session>): P
 
 /** An agent of this person's that a permission is for and that they have not yet called theirs (RULES 22). */
 async function claimedAgent(kit: PageKit, session: Session, { kind, change }: Confirmation) {
-  if (kind !== 'permission.give' || typeof change['agent'] !== 'string') return undefined;
-  const agent = await kit.look.agent(change['agent']);
+  if (kind !== 'permission.give' || typeof change.agent !== 'string') return undefined;
+  const agent = await kit.look.agent(change.agent);
   return agent.status === 'claimed' && owns(session.user, agent) ? agent : undefined;
 }
 

@@ -37,7 +37,7 @@ interface Begun {
 }
 
 async function begun(kit: PageKit, { params }: PageRequest<Session>): Promise<Begun> {
-  const flow = await flowOf(kit, params['flow'] ?? '');
+  const flow = await flowOf(kit, params.flow ?? '');
   return { flow, provider: await kit.rooms.connect.provider(kit.rooms.organization.id, flow.provider) };
 }
 

@@ -56,7 +56,7 @@ function connectionRows(connections: readonly Connection[]): Markup {
   }
   return html`<ul class="rows">${connections.map((connection) => {
     const [tone, words] = connectionBadges[connection.status.kind];
-    const account = connection.account['name'] ?? connection.account['email'] ?? connection.account['id'];
+    const account = connection.account.name ?? connection.account.email ?? connection.account.id;
     const again =
       connection.status.kind === 'needs_attention' && html` Connect it again: <code>gatehouse login ${connection.provider} --force</code>`;
     return html`<li><span class="name">${connection.provider}/${connection.name}</span>${connection.isDefault && html`<span class="badge">default</span>`}${connection.shared && html`<span class="badge">shared</span>`}<span class="badge ${tone} end">${words}</span><span class="below">${account ?? 'connected'} since ${when(connection.createdAt)}.${again}</span></li>`;

@@ -42,8 +42,8 @@ export function agentRoutes(kit: Kit): HandlersOf<Routes> {
     async agent_register({ request, body }) {
       const hosts = createHosts(rooms.publicUrl, rooms.hosts);
       if (!request.local && !(request.fromHere && hosts.loopbackOnly)) throw new Fault('registration_closed');
-      const [scheme = '', proof = ''] = (request.headers.authorization ?? '').split(/ +/, 2);
-      if (scheme.toLowerCase() !== 'pop') throw new Fault('invalid_proof', { hint: 'sign the request with the key that is registered' });
+      const proof = request.headers.authorization ?? '';
+      if (!/^pop /i.test(proof)) throw new Fault('invalid_proof', { hint: 'sign the request with the key that is registered' });
       const agent = await rooms.identity.enrol({
         organization: rooms.organization.id,
         handle: body.handle,
