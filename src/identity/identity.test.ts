@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type FaultCode, isFault, newId, type Principal, silentLog } from '#kernel';
+import { openTestAudit } from '../../test/support/audit.ts';
 import {
   activeTestAgent,
   createTestUser,
   enrolTestAgent,
   openPeople,
-  openTestAudit,
   type People,
   proofOf,
   registering,
@@ -48,9 +48,12 @@ describe('the default organization', () => {
       stores.flatMap((store) =>
         Array.from({ length: 10 }, async () => {
           const vault = await openTestVault(store, { keyring });
-          return createIdentity({ ...store, vault, audit: openTestAudit(store, vault), log: silentLog }).ensureDefaultOrganization(
-            testIssuer,
-          );
+          return createIdentity({
+            ...store,
+            vault,
+            audit: await openTestAudit(store, { vault }),
+            log: silentLog,
+          }).ensureDefaultOrganization(testIssuer);
         }),
       ),
     );
@@ -190,7 +193,7 @@ describe('an agent proof', () => {
     await activeTestAgent(people, keys, await createTestUser(people, 'ada@example.com'));
     const other = await openTestStore({ home: people.store.home, clock: people.clock, ephemera: 'sql' });
     const vault = await openTestVault(other, { keyring: people.keyring });
-    const replica = createIdentity({ ...other, vault, audit: openTestAudit(other, vault), log: silentLog });
+    const replica = createIdentity({ ...other, vault, audit: await openTestAudit(other, { vault }), log: silentLog });
     const proof = proofOf(people, keys, aRequest);
     const used = await Promise.allSettled(Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? people.identity : replica).prove(proof)));
     expect(countFulfilled(used)).toBe(1);

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { createIdentity } from '#identity';
 import { type FaultCode, newId, Secret, silentLog } from '#kernel';
 import { ephemeraKey, sha256 } from '#store';
-import { completeTestSetup, createTestUser, openPeople, openTestAudit, type People, testPassword } from '../../test/support/people.ts';
+import { openTestAudit } from '../../test/support/audit.ts';
+import { completeTestSetup, createTestUser, openPeople, type People, testPassword } from '../../test/support/people.ts';
 import { openTestStore } from '../../test/support/store.ts';
 import { openTestVault } from '../../test/support/vault.ts';
 import { createSignin, isFresh, type Signin, type Started } from './index.ts';
@@ -28,7 +29,7 @@ function refusals(results: readonly PromiseSettledResult<unknown>[]): readonly s
 async function replicaOf(people: People): Promise<Signin & { learn(): Promise<unknown> }> {
   const store = await openTestStore({ home: people.store.home, clock: people.clock, ephemera: 'sql' });
   const vault = await openTestVault(store, { keyring: people.keyring });
-  const deps = { ...store, vault, audit: openTestAudit(store, vault), log: silentLog };
+  const deps = { ...store, vault, audit: await openTestAudit(store, { vault }), log: silentLog };
   return { ...createSignin({ ...deps, identity: createIdentity(deps) }), learn: () => store.migrate() };
 }
 
@@ -242,7 +243,7 @@ describe('a password sign-in', () => {
 async function openPeopleAgain(people: People): Promise<Signin> {
   const store = await openTestStore({ home: people.store.home, clock: people.clock });
   const vault = await openTestVault(store, { keyring: people.keyring });
-  const deps = { ...store, vault, audit: openTestAudit(store, vault), log: silentLog };
+  const deps = { ...store, vault, audit: await openTestAudit(store, { vault }), log: silentLog };
   return createSignin({ ...deps, identity: createIdentity(deps) });
 }
 

@@ -1,11 +1,12 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
-import { type Audit, createAudit, type Draft } from '#audit';
+import type { Audit, Draft } from '#audit';
 import { type Agent, createIdentity, type Identity, type Organization, type User } from '#identity';
-import { type Clock, type FakeClock, type Log, Secret, silentLog } from '#kernel';
+import { type FakeClock, type Log, Secret, silentLog } from '#kernel';
 import { createAgentProof, encodeDidKey, type VerificationKey, verificationKeyOf } from '#oauth';
 import { createSignin, type Signin, type SigninDeps, type Started } from '#signin';
 import type { Writing } from '#store';
 import type { Keyring, Vault } from '#vault';
+import { openTestAudit } from './audit.ts';
 import { openTestStore, type TestStore, type TestStoreOptions } from './store.ts';
 import { openTestVault, testKeyring } from './vault.ts';
 
@@ -13,11 +14,10 @@ export const testIssuer = 'https://gatehouse.example';
 export const testPassword = new Secret('plum orbit 94 lantern');
 
 /** The real trail, which also keeps the drafts it was handed, in order (also those of writes that were undone). */
-export type TestAudit = Audit & { readonly drafts: Draft[] };
+export type KeptAudit = Audit & { readonly drafts: Draft[] };
 
-export function openTestAudit(store: TestStore<Clock>, vault: Vault): TestAudit {
-  const { records, clock } = store;
-  const audit = createAudit({ records, vault, clock, log: silentLog, mode: 'before' });
+export async function openKeptAudit(store: TestStore, vault: Vault): Promise<KeptAudit> {
+  const audit = await openTestAudit(store, { vault });
   const drafts: Draft[] = [];
   async function record(tx: Writing, ...events: readonly Draft[]): Promise<void> {
     await audit.record(tx, ...events);
@@ -32,7 +32,7 @@ export interface People {
   /** For a second process on the same file. */
   readonly keyring: Keyring;
   readonly vault: Vault;
-  readonly audit: TestAudit;
+  readonly audit: KeptAudit;
   readonly identity: Identity;
   readonly signin: Signin;
   readonly organization: Organization;
@@ -52,7 +52,7 @@ export async function openPeople(options: PeopleOptions = {}): Promise<People> {
   const { records, ephemera, changes, clock } = store;
   const keyring = testKeyring();
   const vault = await openTestVault(store, { keyring });
-  const audit = openTestAudit(store, vault);
+  const audit = await openKeptAudit(store, vault);
   const deps = { records, ephemera, changes, vault, audit, clock, log: options.log ?? silentLog };
   const identity = createIdentity(deps);
   const signin = createSignin({ ...deps, identity, passwordLimits: { atOnce: 2, waiting: 200 }, ...options.signin });
