@@ -75,7 +75,10 @@ function sendEvents(events: number, every: number, response: ServerResponse): vo
 }
 
 /** Starts the API. `extra` adds or replaces routes; `/` and anything else answers 200 with a small document. */
-export async function startUpstream(tls?: ReturnType<TestAuthority['issue']>, extra: Readonly<Record<string, Route>> = {}): Promise<Upstream> {
+export async function startUpstream(
+  tls?: ReturnType<TestAuthority['issue']>,
+  extra: Readonly<Record<string, Route>> = {},
+): Promise<Upstream> {
   const seen: Seen[] = [];
   const sockets = new Set<Socket>();
   const table = { ...routes, ...extra };

@@ -1,0 +1,176 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Browser, createBrowser, type Page } from './browser.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+/** The command, from the sources. */
+export const gatehouse: readonly [string, ...string[]] = [
+  process.execPath,
+  '--conditions=gatehouse-source',
+  '--disable-warning=ExperimentalWarning',
+  join(root, 'src', 'bin', 'gatehouse.ts'),
+];
+
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CommandOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly input?: string;
+  readonly cwd?: string;
+  /** Milliseconds. */
+  readonly timeout?: number;
+  /** Told of the output as it comes, and given the process. */
+  readonly watch?: (output: string, child: ChildProcess) => void;
+}
+
+/** A whole installation of its own: real processes, folders and ports of its own. */
+export interface Installation {
+  readonly folder: string;
+  readonly home: string;
+  readonly url: string;
+  readonly port: number;
+  readonly proxyPort: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly browser: Browser;
+  /** What the server printed so far. */
+  output(): string;
+  start(): Promise<void>;
+  /** Ends the server and waits. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+  /** Runs a command to its end. */
+  command(parameters: readonly string[], options?: CommandOptions): Promise<Ended>;
+  close(): Promise<void>;
+}
+
+export const owner = { email: 'owner@example.test', name: 'Olive Owner', password: 'correct horse battery staple' };
+
+export interface InstallationOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly parameters?: readonly string[];
+}
+
+/** Starts a server on an empty store. */
+export async function install(options: InstallationOptions = {}): Promise<Installation> {
+  const folder = mkdtempSync(join(tmpdir(), 'gatehouse-e2e-'));
+  const [port, proxyPort] = [await freePort(), await freePort()];
+  const home = join(folder, 'home');
+  for (const name of ['home', 'config', 'runtime', 'user']) mkdirSync(join(folder, name), { mode: 0o700 });
+  const env = {
+    PATH: process.env.PATH ?? '',
+    HOME: join(folder, 'user'),
+    XDG_CONFIG_HOME: join(folder, 'config'),
+    XDG_RUNTIME_DIR: join(folder, 'runtime'),
+    GATEHOUSE_HOME: home,
+    GATEHOUSE_PORT: String(port),
+    GATEHOUSE_PROXY_PORT: String(proxyPort),
+    ...options.env,
+  };
+  let server: ChildProcess | undefined;
+  let printed = '';
+  const self: Installation = {
+    folder,
+    home,
+    url: `http://localhost:${port}`,
+    port,
+    proxyPort,
+    env,
+    browser: createBrowser(),
+    output: () => printed,
+    async start() {
+      const [program, ...first] = gatehouse;
+      server = spawn(program, [...first, 'serve', ...(options.parameters ?? [])], { env, cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+      const before = printed.length;
+      for (const stream of [server.stdout, server.stderr]) {
+        stream?.on('data', (part: Buffer) => {
+          printed += part.toString('utf8');
+        });
+      }
+      await until(
+        () => printed.slice(before).includes('gatehouse is ready') || server?.exitCode !== null,
+        20_000,
+        () => `the server did not start: ${printed}`,
+      );
+      if (server.exitCode !== null) throw new Error(`the server ended: ${printed}`);
+    },
+    async stop(signal = 'SIGTERM') {
+      const child = server;
+      server = undefined;
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill(signal);
+      await gone;
+    },
+    command: (parameters, given = {}) =>
+      execute([...gatehouse, ...parameters], { ...given, env: { ...env, ...given.env }, cwd: given.cwd ?? folder }),
+    async close() {
+      await self.stop('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  await self.start();
+  return self;
+}
+
+/** Opens the printed link and makes the first administrator. */
+export async function setUp(installation: Installation): Promise<Page> {
+  const link = /http:\/\/\S+\/setup\?token=\S+/.exec(installation.output())?.[0];
+  if (link === undefined) throw new Error(`no set-up link: ${installation.output()}`);
+  const page = await installation.browser.open(link);
+  return installation.browser.submit(page, '/setup', owner);
+}
+
+/** Runs a program to its end. */
+export function execute([program, ...parameters]: readonly string[], options: CommandOptions = {}): Promise<Ended> {
+  const child = spawn(program as string, parameters, { env: { ...options.env }, cwd: options.cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  const hear = (part: Buffer, keep: (text: string) => void): void => {
+    keep(part.toString('utf8'));
+    options.watch?.(stdout + stderr, child);
+  };
+  child.stdout.on('data', (part: Buffer) => hear(part, (text) => (stdout += text)));
+  child.stderr.on('data', (part: Buffer) => hear(part, (text) => (stderr += text)));
+  child.stdin.on('error', () => {});
+  child.stdin.end(options.input ?? '');
+  const timer = setTimeout(() => child.kill('SIGKILL'), options.timeout ?? 60_000);
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      resolve({ code: code ?? -1, stdout, stderr });
+    });
+  });
+}
+
+/** Waits until `holds`, looking every 20 ms. */
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  patience = 10_000,
+  told: () => string = () => 'it did not come to be in time',
+): Promise<void> {
+  const end = performance.now() + patience;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(told());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** A port that nobody listens on right now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
