@@ -9,6 +9,7 @@
 export { createMemoryEphemera } from './backends/memory.ts';
 export { isUniqueViolation, StoreMisuse, UniqueViolation } from './errors.ts';
 export { cacheByGeneration, type GenerationCache } from './generation-cache.ts';
+export { type Build, hotQuery } from './hot-query.ts';
 export { bearerKey, type EphemeraKind, ephemeraKey, ephemeraKinds, sha256 } from './keys.ts';
 export { openStore, type StoreOptions } from './open.ts';
 export {

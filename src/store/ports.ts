@@ -9,6 +9,8 @@ export type Topic = (typeof topics)[number];
 /** A handle inside `read`. Valid only until `fn` returns. Only this handle's own queries may be awaited in `fn`. */
 export interface Reading {
   readonly db: Kysely<Schema>;
+  /** Whose rows it reaches; undefined: the platform's. */
+  readonly organization: OrganizationId | undefined;
 }
 
 /** A handle inside `write`: one transaction, which may be retried from the start. `fn` has no other effect. */

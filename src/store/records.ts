@@ -12,13 +12,13 @@ const rememberedScopes = 1_000;
 /** Records on any SQL backend: who may see which rows, and telling what changed. */
 export function createRecords(deps: { readonly backend: RecordsBackend; readonly changes: ChangeFeed }): Records {
   const scopes = new Map<OrganizationId, Scope>();
-  const platformScope = createScope(deps, undefined);
+  const platformScope = createScope(deps, undefined, undefined);
   const reasons = new Set<string>();
   return Object.freeze({
     in(organization: OrganizationId) {
       const known = scopes.get(organization);
       if (known !== undefined) return known;
-      const scope = createScope(deps, narrowingTo(organization));
+      const scope = createScope(deps, organization, narrowingTo(organization));
       if (scopes.size >= rememberedScopes) scopes.clear();
       scopes.set(organization, scope);
       return scope;
@@ -32,23 +32,28 @@ export function createRecords(deps: { readonly backend: RecordsBackend; readonly
   });
 }
 
-function createScope(deps: { readonly backend: RecordsBackend; readonly changes: ChangeFeed }, narrowing: Narrowing | undefined): Scope {
+function createScope(
+  deps: { readonly backend: RecordsBackend; readonly changes: ChangeFeed },
+  organization: OrganizationId | undefined,
+  narrowing: Narrowing | undefined,
+): Scope {
   const { backend, changes } = deps;
   return Object.freeze({
-    read: <T>(fn: (tx: Reading) => Promise<T>) => backend.read(narrowing, (db) => fn({ db })),
+    read: <T>(fn: (tx: Reading) => Promise<T>) => backend.read(narrowing, (db) => fn({ db, organization })),
     async write<T>(fn: (tx: Writing) => Promise<T>): Promise<T> {
       const bumped = new Map<Topic, number>();
       const committed = () => {
         for (const [topic, generation] of bumped) changes.tell(topic, generation);
       };
-      return await backend.write(narrowing, (db) => fn(writingHandle(db, bumped)), committed);
+      return await backend.write(narrowing, (db) => fn(writingHandle(db, organization, bumped)), committed);
     },
   });
 }
 
-function writingHandle(db: Kysely<Schema>, bumped: Map<Topic, number>): Writing {
+function writingHandle(db: Kysely<Schema>, organization: OrganizationId | undefined, bumped: Map<Topic, number>): Writing {
   return {
     db,
+    organization,
     async bump(topic) {
       bumped.set(topic, await raise(db, topic));
     },

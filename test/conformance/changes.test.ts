@@ -39,7 +39,7 @@ function broken(breaking: (good: Store) => Partial<Store>): Opener<ChangesBacken
 function withBump(good: Store, bump: (tx: Writing, topic: Topic) => Promise<void>): Partial<Store> {
   const scope = (inner: ReturnType<Store['records']['platform']>): ReturnType<Store['records']['platform']> => ({
     ...inner,
-    write: (fn) => inner.write((tx) => fn({ db: tx.db, bump: (topic) => bump(tx, topic) })),
+    write: (fn) => inner.write((tx) => fn({ ...tx, bump: (topic) => bump(tx, topic) })),
   });
   return {
     records: {
