@@ -86,23 +86,32 @@ async function replaceDataKeys(course: Course): Promise<void> {
   course.tell();
 }
 
+/** Until nothing is left, or only what cannot be wrapped. */
 async function rewrapDataKeys(course: Course): Promise<void> {
-  const { queries, master } = course;
+  const { queries, master, tally } = course;
+  const damaged = new Set<string>();
   for (;;) {
     const left = await eachRow(
       (after) => queries.wrappedWithOthers(master, after, pageSize),
-      (row) => rewrap(course, row),
+      (row) => rewrap(course, row, damaged),
     );
-    if (left === 0) return;
     course.tell();
+    if (left <= damaged.size) break;
   }
+  tally.unreadable += damaged.size;
 }
 
-async function rewrap(course: Course, row: DataKeyRow): Promise<void> {
-  const { dataKeys, keyring, queries, tally } = course;
-  const { key, scope } = await dataKeys.unwrap(row);
-  const current = keyring.current();
-  if (await queries.rewrap(row, current.id, wrapDataKey(current, { id: row.id, scope }, key))) count(tally);
+async function rewrap(course: Course, row: DataKeyRow, damaged: Set<string>): Promise<void> {
+  const { dataKeys, keyring, queries, tally, log } = course;
+  try {
+    const { key, scope } = await dataKeys.unwrap(row);
+    const current = keyring.current();
+    if (await queries.rewrap(row, current.id, wrapDataKey(current, { id: row.id, scope }, key))) count(tally);
+  } catch (error) {
+    if (!isFault(error, 'sealed_value_unreadable')) throw error;
+    if (!damaged.has(row.id)) log.warn('a data key does not unwrap and was left as it is', { key: row.id });
+    damaged.add(row.id);
+  }
 }
 
 /** Two passes: the second finds what another process sealed before it had heard of the new data keys. */
