@@ -6,6 +6,7 @@ import { openSqliteEphemera } from './backends/sqlite/ephemera.ts';
 import { openSqliteRecords } from './backends/sqlite/records.ts';
 import { createChangeFeed } from './changes.ts';
 import { isEmpty, migrate } from './migrate.ts';
+import { outsideOf } from './outside.ts';
 import type { Store } from './ports.ts';
 import { createRecords } from './records.ts';
 import { createSqlSealedStore } from './sealed.ts';
@@ -26,7 +27,8 @@ export interface StoreOptions {
 export async function openStore({ home, ephemera: kind, clock, log }: StoreOptions): Promise<Store> {
   mkdirSync(home, { recursive: true, mode: 0o700 });
   const backend = await openSqliteRecords(join(home, 'gatehouse.db'));
-  const ephemera = kind === 'memory' ? createMemoryEphemera(clock) : await openSqliteEphemera(join(home, 'ephemera.db'), clock);
+  const plain = kind === 'memory' ? createMemoryEphemera(clock) : await openSqliteEphemera(join(home, 'ephemera.db'), clock);
+  const ephemera = outsideOf(backend.inside, plain);
   const changes = createChangeFeed({ backend, clock, log });
   const sweeping = keepSwept(ephemera, log);
   await changes.poll();

@@ -23,7 +23,7 @@ export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
   const reader = await whenFree(() => openConnection(path, reading, true));
   const group = createGroupCommit(writer);
   const handles = new AsyncLocalStorage<Handle>();
-  const runWrite: Run = (query) => writer.run(query);
+  const runWrite: Run = (query) => runOnWriter(writer, query);
   const runRead: Run = (query) => runOnReader(reader, query);
   let closed = false;
 
@@ -74,6 +74,12 @@ async function runHandle<T>(handles: AsyncLocalStorage<Handle>, handle: Handle, 
   } finally {
     handle.close();
   }
+}
+
+/** Once the transaction is gone a query would commit on its own, so it does not run. */
+function runOnWriter(writer: Connection, query: CompiledQuery): ReturnType<Run> {
+  if (!writer.database.isTransaction) throw new Fault('unavailable');
+  return writer.run(query);
 }
 
 /** A reader is almost never locked out in WAL mode (recovery, a closing connection); then the one statement waits. */
