@@ -6,3 +6,5 @@
  * Lives elsewhere: why a call is allowed, where secrets come from.
  */
 export type { Proxy } from './contract.ts';
+export { defaultLimits, type Limits as ProxyLimits } from './limits.ts';
+export { createProxy, type ProxyDeps } from './proxy.ts';

@@ -33,6 +33,8 @@ export interface Limits {
   readonly drainTimeout: number;
   /** Bad credentials from one address before its refusals are slowed. */
   readonly badTokens: number;
+  /** How often deadlines are looked at. */
+  readonly tick: number;
 }
 
 export const defaultLimits: Limits = Object.freeze({
@@ -54,4 +56,5 @@ export const defaultLimits: Limits = Object.freeze({
   drainBytes: 256 * 1024,
   drainTimeout: 1_000,
   badTokens: 8,
+  tick: 250,
 });

@@ -1,0 +1,106 @@
+import type { LiveRun, Verdict } from '#broker';
+import { Fault, isFault, newId, type RequestId } from '#kernel';
+import type { ClientConnection } from './client.ts';
+import { type Ask, Exchange } from './exchange.ts';
+import { connectionTokens } from './fields.ts';
+import { requestFraming } from './framing.ts';
+import type { RequestHead } from './head.ts';
+import { tokenForms } from './needles.ts';
+import type { Plane } from './plane.ts';
+import { refusalOf } from './refusal.ts';
+import { holdsAny } from './scrub.ts';
+import { fieldValue, type Target } from './target.ts';
+
+/** Serves a request inside a tunnel whose CONNECT carried `credential`. */
+export function serveTunnelled(client: ClientConnection, head: RequestHead, bytes: Buffer, target: Target, credential: string): void {
+  tunnelledRequest(client, head, bytes, target, credential).catch((error: unknown) => refuseError(client, error, undefined));
+}
+
+async function tunnelledRequest(
+  client: ClientConnection,
+  head: RequestHead,
+  bytes: Buffer,
+  target: Target,
+  credential: string,
+): Promise<void> {
+  const ask = judge(client.plane, head, target, bytes, credential);
+  // Expiry, suspension and permission hold for every request of an open tunnel (RULES 3).
+  const run = await client.plane.broker.authenticateRun(credential);
+  await decideAndMake(client, ask, run);
+}
+
+/** What can be judged of a request without knowing who asks. @throws {Fault} `bad_framing`, `method_refused` */
+export function judge(plane: Plane, head: RequestHead, target: Target, bytes: Buffer, credential: string): Ask {
+  const framing = requestFraming(head);
+  const tokens = connectionTokens(head);
+  if (head.method === 'TRACE' || head.method === 'CONNECT') throw new Fault('method_refused');
+  const asked = tokens.upgrade && head.method === 'GET' && framing.kind === 'none' ? fieldValue(head, 'upgrade') : undefined;
+  const upgrade = asked?.toLowerCase() === 'websocket' ? 'websocket' : undefined;
+  const request = newId('req', plane.clock.now());
+  return { head, target, framing, tokens, request, upgrade, keep: keeper(target, bytes, credential) };
+}
+
+const keepAll = () => true;
+
+/** The run's credential goes nowhere but to us, whatever field a program puts it in. @throws {Fault} `placeholder_misplaced` in the target */
+function keeper(target: Target, bytes: Buffer, credential: string): Ask['keep'] {
+  if (credential === '') return keepAll;
+  const forms = tokenForms(credential);
+  if (!holdsAny(bytes, forms)) return keepAll;
+  if (holdsAny(Buffer.from(target.origin, 'latin1'), forms)) throw new Fault('placeholder_misplaced');
+  return (_, value) => !holdsAny(Buffer.from(value, 'latin1'), forms);
+}
+
+/**
+ * The run behind a credential. A wrong one is refused slower and slower to the same address.
+ * @throws {Fault} as `Broker.authenticateRun`
+ */
+export async function authenticated(client: ClientConnection, credential: string | undefined): Promise<LiveRun> {
+  const { broker, throttle } = client.plane;
+  if (credential === undefined) throw new Fault('proxy_unauthenticated');
+  try {
+    return await broker.authenticateRun(credential);
+  } catch (error) {
+    if (isFault(error, 'proxy_unauthenticated')) await pause(throttle.bad(client.remote));
+    throw error;
+  }
+}
+
+function pause(milliseconds: number): Promise<void> | undefined {
+  if (milliseconds === 0) return undefined;
+  return new Promise((resolve) => setTimeout(resolve, milliseconds).unref());
+}
+
+/** Asks the broker, then makes the call or says why not. */
+export async function decideAndMake(client: ClientConnection, ask: Ask, run: LiveRun): Promise<void> {
+  const { plane } = client;
+  const { head, target, request } = ask;
+  if (plane.closing) throw new Fault('shutting_down');
+  const verdict = await plane.broker.decide({
+    run,
+    request,
+    scheme: target.scheme,
+    method: head.method,
+    host: target.host,
+    port: target.port,
+    path: target.path,
+    query: target.query,
+    headers: head.pairs,
+    upgrade: ask.upgrade,
+  });
+  if (verdict.kind === 'allow') new Exchange(plane, client, ask, verdict).start();
+  else refuseVerdict(client, verdict, request);
+}
+
+function refuseVerdict(client: ClientConnection, verdict: Exclude<Verdict, { kind: 'allow' }>, request: RequestId): void {
+  const { detail, hint, url } = verdict;
+  client.refuse({ ...refusalOf(new Fault(verdict.code)), detail, hint, url }, { request });
+}
+
+/** Answers what went wrong before there was a verdict. */
+export function refuseError(client: ClientConnection, error: unknown, request: RequestId | undefined): void {
+  const refusal = refusalOf(error);
+  if (refusal.code === 'internal') client.plane.log.error('a request failed', { cause: error });
+  const close = refusal.code === 'bad_framing' || refusal.code === 'host_mismatch';
+  client.refuse(refusal, request === undefined ? { close } : { close, request });
+}
