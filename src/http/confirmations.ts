@@ -250,7 +250,7 @@ function permissionFacts(given: PermissionChange, who: string, what: string): To
   return [
     ['Agent', who],
     ['Account', what],
-    ['May', printReach(given.reach)],
+    ['May', printReach(given.reach).replaceAll(',', ', ')],
     ['Until', given.expires_at === undefined ? 'you end it' : new Date(given.expires_at).toUTCString()],
     ...(given.level === undefined ? [] : ([['Only', 'in a separated run']] as const)),
     ...(given.pass_credential ? ([['Own credential', 'the agent may send a credential of its own to this host']] as const) : []),

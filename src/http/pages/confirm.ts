@@ -1,7 +1,6 @@
-import { Fault, parseId } from '#kernel';
+import { Fault, isFault, parseId } from '#kernel';
 import type { Confirmation } from '#policy';
 import { isFresh, type Session } from '#signin';
-import type { Told } from '../confirmations.ts';
 import { mayAnswer, owns } from '../rights.ts';
 import { doneAt } from './done.ts';
 import { html, type Markup } from './html.ts';
@@ -40,10 +39,8 @@ export function confirmPages(kit: PageKit): readonly PageRoute[] {
       needs: 'session',
       async handle({ session }) {
         const open = await policy.confirmations(organization.id, { status: 'open', limit: 100 });
-        return list(
-          kit,
-          open.items.filter((confirmation) => mayAnswer(session.user, confirmation)),
-        );
+        const own = open.items.filter((confirmation) => mayAnswer(session.user, confirmation));
+        return { kind: 'page', title: 'Waiting for you', body: list(await confirmationRows(kit, own)) };
       },
     },
   ];
@@ -104,21 +101,17 @@ async function show(
     kind: 'page',
     status: error === undefined ? 200 : 403,
     title: told.title,
-    body: html`${changeInWords(told, confirmation)}
-<form class="card" method="post" action="${kit.base}/confirm/${confirmation.id}">${tokenField(request.token)}
-${agent !== undefined && mineBox('mine', agent.handle, agent.thumbprint)}
-${passwordAgain(stale, error)}
-<div class="actions"><button name="answer" value="yes">${told.yes}</button><button class="quiet" name="answer" value="no" formnovalidate>No</button></div></form>
-<p class="soft small">If you did not ask for this, say no.</p>`,
-  };
-}
-
-function changeInWords(told: Told, confirmation: Confirmation): Markup {
-  return html`<h1>${told.title}</h1>
+    body: html`<h1>${told.title}</h1>
 <p class="lead">${told.sentence}</p>
 ${told.warning !== undefined && note('warn', told.warning)}
 <div class="card">${facts([...told.facts, ['Asked', when(confirmation.createdAt)], ['Open until', when(confirmation.expiresAt)]])}
-${told.whole !== undefined && html`<details><summary>The whole definition</summary><pre><code>${told.whole}</code></pre></details>`}</div>`;
+${told.whole !== undefined && html`<details><summary>The whole definition</summary><pre><code>${told.whole}</code></pre></details>`}
+<form method="post" action="${kit.base}/confirm/${confirmation.id}">${tokenField(request.token)}
+${agent !== undefined && mineBox('mine', agent.handle, agent.thumbprint)}
+${passwordAgain(stale, error)}
+<div class="actions"><button name="answer" value="yes">${told.yes}</button><button class="quiet" name="answer" value="no" formnovalidate>No</button></div></form></div>
+<p class="soft small">If you did not ask for this, say no.</p>`,
+  };
 }
 
 /** "This is my agent", said apart from what the agent may do. */
@@ -126,31 +119,23 @@ export function mineBox(name: string, handle: string, fingerprint: string): Mark
   return html`<div class="field"><label class="check"><input type="checkbox" name="${name}" value="yes"><span><strong>${handle} is my agent.</strong> You claimed it but have not yet said so. Its key is <span class="mono">${fingerprint}</span>.</span></label></div>`;
 }
 
-function list(kit: PageKit, open: readonly Confirmation[]): PageAnswer {
-  const body =
-    open.length === 0
-      ? html`<p class="lead">Nothing waits for you.</p><p class="soft">When a command asks for something that gives access, it prints a link, and the question shows up here.</p>`
-      : html`<div class="card">${confirmationRows(kit, open)}</div>`;
-  return { kind: 'page', title: 'Waiting for you', body: html`<h1>Waiting for you</h1>${body}` };
+function list(rows: Markup | undefined): Markup {
+  if (rows !== undefined) return html`<h1>Waiting for you</h1><div class="card">${rows}</div>`;
+  return html`<h1>Nothing waits for you</h1><p class="soft">When a command asks for something that gives access, it prints a link, and the question shows up here.</p>`;
 }
 
-const kindWords: Readonly<Record<Confirmation['kind'], string>> = {
-  'permission.give': 'A permission',
-  'permission.end': 'Removing a rule that denies',
-  'agent.confirm': 'Calling an agent yours',
-  'agent.reactivate': 'Letting an agent work again',
-  'connection.share': 'Sharing a connection',
-  'connection.reveal': 'Showing a credential',
-  'provider.register': 'Adding a provider',
-  'provider.remove': 'Removing a provider',
-  'provider.accept': 'A changed provider',
-  'key.add': 'Adding a master key',
-  'key.rotate': 'Changing keys',
-};
-
-export function confirmationRows(kit: PageKit, open: readonly Confirmation[]): Markup {
+/** Open questions by their titles; undefined when there is none. */
+export async function confirmationRows(kit: PageKit, open: readonly Confirmation[]): Promise<Markup | undefined> {
+  if (open.length === 0) return undefined;
+  const titles = await Promise.all(open.map(({ kind, change }) => kit.changes.tell(kind, change).then(({ title }) => title, gone)));
   return html`<ul class="rows">${open.map(
-    (confirmation) =>
-      html`<li><a class="name" href="${kit.base}/confirm/${confirmation.id}">${kindWords[confirmation.kind]}</a><span class="below">asked ${when(confirmation.createdAt)}, open until ${when(confirmation.expiresAt)}</span></li>`,
+    ({ id, createdAt, expiresAt }, index) =>
+      html`<li><a class="name" href="${kit.base}/confirm/${id}">${titles[index]}</a><span class="below">asked ${when(createdAt)}, open until ${when(expiresAt)}</span></li>`,
   )}</ul>`;
+}
+
+/** What the change was about has gone meanwhile. */
+function gone(error: unknown): string {
+  if (isFault(error)) return 'A change to something that is no longer there';
+  throw error;
 }

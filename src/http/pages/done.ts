@@ -11,6 +11,9 @@ const endings = {
   'command-line': ['Your command line is signed in', 'You can close this page and go back to the terminal.'],
 } as const satisfies Record<string, readonly [string, string]>;
 
+const tick = html`<svg class="tick" viewBox="0 0 24 24" aria-hidden="true" focusable="false" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round"><circle cx="12" cy="12" r="10"/><path d="M7.5 12.5l3 3 6-6.5"/></svg>`;
+const dash = html`<svg class="tick no" viewBox="0 0 24 24" aria-hidden="true" focusable="false" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round"><circle cx="12" cy="12" r="10"/><path d="M8 12h8"/></svg>`;
+
 export type Ending = keyof typeof endings;
 
 export function doneAt(what: Ending): string {
@@ -28,7 +31,11 @@ export function donePages(kit: PageKit): readonly PageRoute[] {
         const [title, sentence] = Object.hasOwn(endings, what) ? endings[what as Ending] : (['Done', 'You can close this page.'] as const);
         const onward =
           what === 'signed-out' ? html`<a href="${kit.base}/signin">Sign in again</a>` : html`<a href="${kit.base}/">See everything</a>`;
-        return { kind: 'page', title, body: html`<h1>${title}</h1><p class="lead">${sentence}</p><p>${onward}</p>` };
+        return {
+          kind: 'page',
+          title,
+          body: html`${what === 'refused' ? dash : tick}<h1>${title}</h1><p class="lead">${sentence}</p><p>${onward}</p>`,
+        };
       },
     },
   ];

@@ -6,7 +6,7 @@ import { administers, mayAnswer } from '../rights.ts';
 import { confirmationRows } from './confirm.ts';
 import { html, type Markup } from './html.ts';
 import { command, when } from './layout.ts';
-import type { PageAnswer, PageKit, PageRequest, PageRoute } from './page.ts';
+import { capital, type PageAnswer, type PageKit, type PageRequest, type PageRoute } from './page.ts';
 
 /** What is connected, who acts, what waits, what happened. */
 export function homePages(kit: PageKit): readonly PageRoute[] {
@@ -24,16 +24,18 @@ async function home(kit: PageKit, { session }: PageRequest<Session>): Promise<Pa
     rooms.audit.search(organization, { limit: 12, ...(administers(session.user) ? {} : { subject: `user:${session.user.id}` }) }),
   ]);
   const open = waiting.items.filter((confirmation) => mayAnswer(session.user, confirmation));
+  const questions = await confirmationRows(kit, open);
+  const handles = new Map<string, string>(agents.items.map(({ id, handle }) => [id, handle]));
   return {
     kind: 'page',
     title: 'Home',
     wide: true,
     body: html`<h1>Hello, ${session.user.name}</h1>
 <div class="grid">
-${open.length > 0 && html`<section class="card full"><h2>Waiting for you <span class="count">${open.length}</span></h2>${confirmationRows(kit, open)}</section>`}
+${questions !== undefined && html`<section class="card full"><h2>Waiting for you <span class="count">${open.length}</span></h2>${questions}</section>`}
 <section class="card"><h2>Connected accounts ${counted(connections)}</h2>${connectionRows(connections.items)}</section>
 <section class="card"><h2>Agents ${counted(agents)}</h2>${agentRows(agents.items)}</section>
-<section class="card full"><h2>What happened</h2>${eventRows(trail.events)}</section>
+<section class="card full"><h2>What happened</h2>${eventRows(trail.events, handles)}</section>
 </div>`,
   };
 }
@@ -52,7 +54,7 @@ const connectionBadges = {
 
 function connectionRows(connections: readonly Connection[]): Markup {
   if (connections.length === 0) {
-    return html`<p>No account is connected yet. Connect the first one from your terminal:</p>${command('gatehouse login github')}<p class="soft small">Any provider of the catalogue works: <code>gatehouse provider list</code></p>`;
+    return html`<p>No account is connected yet. Connect the first one from your terminal:</p>${command('gatehouse login github')}<p class="soft small">Many other services work, see <code>gatehouse provider list</code></p>`;
   }
   return html`<ul class="rows">${connections.map((connection) => {
     const [tone, words] = connectionBadges[connection.status.kind];
@@ -81,36 +83,38 @@ function agentRows(agents: readonly Agent[]): Markup {
   })}</ul>`;
 }
 
-function eventRows(trail: readonly RecordedEvent[]): Markup {
+function eventRows(trail: readonly RecordedEvent[], handles: ReadonlyMap<string, string>): Markup {
   if (trail.length === 0)
     return html`<p class="soft">Nothing yet. Everything that agents do is recorded here and in <code>gatehouse log</code>.</p>`;
   return html`<ul class="rows">${trail.map(
     (event) =>
-      html`<li><span class="name">${events[event.name].tells}</span><span class="end soft small">${when(event.at)}</span><span class="below">${aboutEvent(event)}</span></li>`,
+      html`<li><span class="name">${capital(events[event.name].tells)}</span><span class="end soft small">${when(event.at)}</span><span class="below">${aboutEvent(event, handles)}</span></li>`,
   )}</ul><p class="soft small">All of it: <code>gatehouse log --follow</code></p>`;
 }
 
+const shown = [
+  'agent',
+  'handle',
+  'method',
+  'host',
+  'path',
+  'provider',
+  'name',
+  'kind',
+  'program',
+  'level',
+  'outcome',
+  'status',
+  'reason',
+  'code',
+  'address',
+] as const;
+
 /** The fields that tell people most, in one line. */
-function aboutEvent({ name, fields }: RecordedEvent): string {
-  const shown = [
-    'method',
-    'host',
-    'path',
-    'provider',
-    'name',
-    'handle',
-    'kind',
-    'program',
-    'level',
-    'outcome',
-    'status',
-    'reason',
-    'code',
-    'address',
-  ];
+function aboutEvent({ name, fields }: RecordedEvent, handles: ReadonlyMap<string, string>): string {
   const parts = shown.flatMap((key) => {
     const value = fields[key];
-    return typeof value === 'string' || typeof value === 'number' ? [String(value)] : [];
+    return typeof value === 'string' || typeof value === 'number' ? [handles.get(String(value)) ?? String(value)] : [];
   });
   return parts.length === 0 ? name : `${name}: ${parts.join(' ')}`;
 }

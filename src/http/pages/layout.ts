@@ -72,7 +72,13 @@ export function field(options: FieldOptions): Markup {
     options.minlength !== undefined && html` minlength="${options.minlength}"`
   }${options.autofocus === true && html` autofocus`}${about !== '' && html` aria-describedby="${about}"`}${error !== undefined && html` aria-invalid="true"`}>
 ${help !== undefined && html`<p class="help" id="${name}-help">${help}</p>`}
-${error !== undefined && html`<p class="error" id="${name}-error">${error}</p>`}</div>`;
+${error !== undefined && html`<p class="error" id="${name}-error">${sentence(error)}</p>`}</div>`;
+}
+
+/** Rooms say what is wrong in lower case and without a full stop, as the terminal does. */
+export function sentence(words: string): string {
+  const capital = words.charAt(0).toUpperCase() + words.slice(1);
+  return /[.!?:)*]$/.test(capital) ? capital : `${capital}.`;
 }
 
 export function note(kind: 'good' | 'warn' | 'bad' | 'plain', text: Piece): Markup {
@@ -85,7 +91,7 @@ export function facts(rows: readonly (readonly [label: string, value: Piece])[])
 }
 
 export function command(text: string): Markup {
-  return html`<pre><code>${text}</code></pre>`;
+  return html`<pre class="command"><code>${text}</code></pre>`;
 }
 
 /** A time as people read it, and exactly for programs. */

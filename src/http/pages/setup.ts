@@ -46,7 +46,7 @@ export function setupPages(kit: PageKit): readonly PageRoute[] {
 
 function form(kit: PageKit, request: PageRequest, token: string, typed: Typed): PageAnswer {
   const error = (name: string) => typed.fields?.[`/${name}`];
-  const told = Object.keys(typed.fields ?? {}).length > 0 ? 'Some of this cannot be used yet. See below.' : typed.problem;
+  const told = Object.keys(typed.fields ?? {}).length > 0 ? 'Something here cannot be used yet. See below.' : typed.problem;
   return {
     kind: 'page',
     status: typed.status ?? 200,
@@ -55,9 +55,9 @@ function form(kit: PageKit, request: PageRequest, token: string, typed: Typed): 
 <p class="lead">You are the first one here. Make the account that looks after this installation.</p>
 ${told !== undefined && note('bad', told)}
 <form class="card" method="post" action="${kit.base}/setup">${tokenField(request.token)}<input type="hidden" name="token" value="${token}">
-${field({ name: 'email', label: 'E-mail address', type: 'email', value: typed.email, autocomplete: 'username', autofocus: true, error: error('email') })}
-${field({ name: 'name', label: 'Your name', value: typed.name, autocomplete: 'name', error: error('name') })}
-${field({ name: 'password', label: 'Password', type: 'password', autocomplete: 'new-password', help: 'At least 12 characters. A sentence is fine.', minlength: 12, error: error('password') })}
+${field({ name: 'email', label: 'E-mail address', type: 'email', value: typed.email, autocomplete: 'username', autofocus: typed.fields === undefined || error('email') !== undefined, error: error('email') })}
+${field({ name: 'name', label: 'Your name', value: typed.name, autocomplete: 'name', autofocus: error('name') !== undefined && error('email') === undefined, error: error('name') })}
+${field({ name: 'password', label: 'Password', type: 'password', autocomplete: 'new-password', help: 'At least 12 characters. A sentence is fine.', minlength: 12, autofocus: Object.keys(typed.fields ?? {}).join() === '/password', error: error('password') })}
 <div class="actions"><button>Create my account</button></div></form>
 <p class="soft small">This link works once. Nothing else on this server answers until you are done.</p>`,
   };

@@ -29,15 +29,19 @@ a { color: var(--accent-ink); text-underline-offset: 0.2em; }
 .skip:focus { left: 1rem; top: 1rem; background: var(--card); padding: 0.5rem 1rem; z-index: 1; }
 header.top { border-bottom: 1px solid var(--line); background: var(--card); }
 header.top > div {
-  max-width: 62rem; margin: 0 auto; padding: 0.75rem 1rem; display: flex; flex-wrap: wrap; align-items: center; gap: 0.5rem 1rem;
+  max-width: 62rem; margin: 0 auto; padding: 0.75rem 1rem; display: flex; align-items: center; gap: 0.5rem 1rem;
 }
 .mark { display: inline-flex; align-items: center; gap: 0.55rem; font-weight: 650; color: var(--ink); text-decoration: none; letter-spacing: -0.01em; }
 .mark svg { width: 1.5rem; height: 1.5rem; color: var(--accent); }
 .mark path { stroke: var(--card); }
 header.top nav { margin-left: auto; display: flex; align-items: center; gap: 1rem; font-size: 0.92rem; min-width: 0; }
-header.top nav .who { color: var(--soft); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 45vw; }
+header.top nav .who { color: var(--soft); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0; }
+header.top nav button { white-space: nowrap; }
 main { flex: 1; width: 100%; max-width: 34rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 main.wide { max-width: 62rem; }
+main.wide > h1 { margin-bottom: 1.25rem; }
+.tick { width: 3rem; height: 3rem; color: var(--good); margin-bottom: 0.75rem; display: block; }
+.tick.no { color: var(--soft); }
 footer { color: var(--soft); font-size: 0.85rem; text-align: center; padding: 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; letter-spacing: -0.02em; margin: 0 0 0.75rem; text-wrap: balance; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 0; letter-spacing: -0.01em; }
@@ -60,8 +64,10 @@ input:not([type=checkbox]):not([type=radio]), select, textarea {
   border: 1px solid var(--field); border-radius: 9px;
 }
 input.code { font: 600 1.4rem/1.4 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; letter-spacing: 0.14em; text-transform: uppercase; }
-input[aria-invalid=true] { border-color: var(--bad); border-width: 2px; }
+input[aria-invalid=true]:not([type=checkbox]):not([type=radio]) { border-color: var(--bad); border-width: 2px; }
 .error { color: var(--bad); font-size: 0.92rem; margin: 0.3rem 0 0; }
+.mono { overflow-wrap: anywhere; }
+.check > span { min-width: 0; }
 .check { display: flex; gap: 0.65rem; align-items: flex-start; font-weight: 400; margin: 0 0 0.5rem; }
 .check input { width: 1.2rem; height: 1.2rem; margin: 0.17rem 0 0; flex: none; accent-color: var(--accent); }
 .actions { display: flex; flex-wrap: wrap; gap: 0.75rem; margin-top: 1.25rem; align-items: center; }
@@ -81,6 +87,8 @@ button.plain { background: none; border: 0; color: var(--accent-ink); padding: 0
 code, pre, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 0.9em; }
 code { background: var(--code); border-radius: 5px; padding: 0.1em 0.35em; overflow-wrap: anywhere; }
 pre { background: var(--code); border-radius: 9px; padding: 0.8rem 1rem; overflow-x: auto; margin: 0 0 1rem; }
+pre.command { white-space: pre-wrap; overflow-wrap: anywhere; }
+pre.command code { overflow-wrap: anywhere; }
 pre code { background: none; padding: 0; overflow-wrap: normal; }
 .show { display: block; text-align: center; font: 650 1.75rem/1.4 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; letter-spacing: 0.12em; background: var(--code); border-radius: 10px; padding: 0.8rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
 dl.facts { margin: 0 0 1rem; border-top: 1px solid var(--line); }
@@ -91,21 +99,24 @@ ul.rows { list-style: none; margin: 0; padding: 0; }
 ul.rows > li { padding: 0.7rem 0; border-top: 1px solid var(--line); display: flex; flex-wrap: wrap; gap: 0.15rem 0.75rem; align-items: baseline; }
 ul.rows > li:first-child { border-top: 0; padding-top: 0; }
 ul.rows > li:last-child { padding-bottom: 0; }
+ul.rows + p { margin-top: 1rem; }
 ul.rows .name { font-weight: 600; overflow-wrap: anywhere; min-width: 0; }
-ul.rows .end { margin-left: auto; }
+ul.rows .badge.end { margin-left: auto; }
+ul.rows time { color: var(--soft); font-size: 0.9rem; }
 ul.rows .below { flex-basis: 100%; color: var(--soft); font-size: 0.9rem; overflow-wrap: anywhere; }
-.badge { display: inline-block; font-size: 0.8rem; font-weight: 600; padding: 0.08rem 0.55rem; border-radius: 99px; background: var(--code); color: var(--soft); white-space: nowrap; }
+.badge { display: inline-block; font-size: 0.8rem; font-weight: 600; padding: 0.08rem 0.55rem; border-radius: 99px; background: var(--code); color: var(--soft); overflow-wrap: anywhere; }
 .badge.good { background: var(--good-soft); color: var(--good); }
 .badge.warn { background: var(--warn-soft); color: var(--warn); }
 .badge.bad { background: var(--bad-soft); color: var(--bad); }
 fieldset.agent { border: 1px solid var(--line); border-radius: 11px; padding: 0.9rem 1rem; margin: 0 0 0.9rem; min-width: 0; }
-fieldset.agent legend { float: left; width: 100%; display: flex; gap: 0.6rem; align-items: baseline; margin-bottom: 0.6rem; overflow-wrap: anywhere; }
+fieldset.agent legend { float: left; width: 100%; display: flex; flex-wrap: wrap; gap: 0.3rem 0.6rem; align-items: baseline; margin-bottom: 0.6rem; overflow-wrap: anywhere; }
 fieldset.agent legend + * { clear: both; }
 fieldset.agent > :last-child { margin-bottom: 0; }
 details { margin: 0 0 1rem; }
 summary { cursor: pointer; color: var(--accent-ink); padding: 0.3rem 0; }
 .list { max-height: 18rem; overflow-y: auto; border: 1px solid var(--line); border-radius: 9px; padding: 0.75rem; margin-top: 0.4rem; }
 @media (min-width: 40rem) {
+  ul.rows .end { margin-left: auto; }
   main { padding-top: 2.75rem; }
   .card { padding: 1.6rem; }
   h1 { font-size: 1.85rem; }
