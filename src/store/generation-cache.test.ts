@@ -50,4 +50,5 @@ test('a closed cache keeps nothing and hears nothing', async () => {
   cache.close();
   await change();
   expect(await cache.get('a', async () => 'two')).toBe('two');
+  expect(await cache.get('a', async () => 'three')).toBe('three');
 });

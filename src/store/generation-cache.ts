@@ -13,6 +13,7 @@ export interface GenerationCache<V> {
  */
 export function cacheByGeneration<V>(changes: Changes, topic: Topic, limit: number): GenerationCache<V> {
   let kept = new Map<string, V>();
+  let closed = false;
   let loading = new Map<string, Promise<V | undefined>>();
   const stop = changes.watch(topic, () => {
     kept = new Map();
@@ -21,7 +22,7 @@ export function cacheByGeneration<V>(changes: Changes, topic: Topic, limit: numb
 
   async function fill(key: string, load: () => Promise<V | undefined>, into: Map<string, V>): Promise<V | undefined> {
     const value = await load();
-    if (value === undefined || into !== kept) return value;
+    if (value === undefined || into !== kept || closed) return value;
     if (kept.size >= limit) kept.delete(kept.keys().next().value as string);
     kept.set(key, value);
     return value;
@@ -40,6 +41,7 @@ export function cacheByGeneration<V>(changes: Changes, topic: Topic, limit: numb
     },
     close() {
       stop();
+      closed = true;
       kept = new Map();
     },
   } satisfies GenerationCache<V>);
