@@ -60,7 +60,7 @@ function createServer(parts: Parts, jobs: Jobs, proxy: DataPlane, version: strin
     applyKeys: keyChanges(jobs, organization.id),
     transact: (fn) => store.records.in(organization.id).write(fn),
     authenticate: {
-      agent: (proof) => identity.prove({ organization: organization.id, ...proof }),
+      agent: (proof, allow) => identity.prove({ organization: organization.id, ...proof }, { allow }),
       browser: (bearer) => signin.session(bearer, 'browser'),
       command_line: (bearer) => signin.session(bearer, 'command_line'),
       local: () => signin.localSession(organization.id),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { nameSchema, printReach, type Reach, reachSchema } from '#api';
+import type { Provider } from '#connect';
 import { type AgentId, type ConnectionId, Fault, type PermissionId, type Principal, type UserId } from '#kernel';
 import type { ChangeKind, PermissionDraft } from '#policy';
 import type { HttpDeps, Writing } from './contract.ts';
@@ -142,7 +143,23 @@ const changes = {
     },
   }),
   'connection.reveal': change({ schema: z.looseObject({}), tell: notOffered, apply: notOffered }),
-  'provider.accept': change({ schema: z.looseObject({}), tell: notOffered, apply: notOffered }),
+  'provider.accept': change({
+    schema: z.strictObject({ connection: id<ConnectionId>(), provider: nameSchema, digest: z.string() }),
+    async tell(context, given) {
+      const what = await askedTarget(context, { kind: 'connection', id: given.connection });
+      const provider = await context.rooms.connect.provider(context.rooms.organization.id, given.provider);
+      return {
+        title: `Go on using ${what} with the changed ${provider.name}?`,
+        sentence:
+          'The definition of this provider changed after you connected. Your credential stays at rest until you agree to where it may go.',
+        facts: [['Connection', what], ...providerFacts(provider)],
+        yes: 'Yes, I agree',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      return { connection: (await rooms.connect.accept(tx, by, given.connection, given.digest)).id };
+    },
+  }),
   'provider.register': change({
     schema: providerChange,
     async tell({ rooms }, given) {
@@ -150,12 +167,7 @@ const changes = {
       return {
         title: `Add the provider ${provider.name}?`,
         sentence: 'Credentials that people connect for it are sent to these hosts, and to nobody else.',
-        facts: [
-          ['Id', provider.id],
-          ['Hosts', provider.hosts.map(({ host, port }) => (port === 443 ? host : `${host}:${port}`)).join(', ')],
-          ['Signs in at', endpointsOf(provider.auth).join(', ') || 'nowhere: it takes a key'],
-          ['Operations', String(provider.operations.length)],
-        ],
+        facts: [['Id', provider.id], ...providerFacts(provider)],
         whole: JSON.stringify(given.definition, null, 2),
         yes: 'Yes, add it',
       };
@@ -277,6 +289,14 @@ export function reachSentence(reach: Reach): string {
   ];
   const last = parts.pop() ?? 'do nothing';
   return parts.length === 0 ? last : `${parts.join(', ')} and ${last}`;
+}
+
+function providerFacts(provider: Provider): Told['facts'] {
+  return [
+    ['Hosts', provider.hosts.map(({ host, port, path = '' }) => `${host}${port === 443 ? '' : `:${port}`}${path}`).join(', ')],
+    ['Signs in at', endpointsOf(provider.auth).join(', ') || 'nowhere: it takes a key'],
+    ['Operations', String(provider.operations.length)],
+  ];
 }
 
 function agentFacts(agent: Awaited<ReturnType<Lookups['agent']>>): Told['facts'] {

@@ -23,7 +23,7 @@ export interface RelayDeps {
 }
 
 const pingEvery = 30_000;
-const largestMessage = 1 << 20;
+const largestMessage = 16 << 20;
 
 export function createRelay(deps: RelayDeps): Relay {
   const { rooms } = deps;

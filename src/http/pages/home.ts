@@ -5,15 +5,28 @@ import type { Session } from '#signin';
 import { administers, mayAnswer } from '../rights.ts';
 import { confirmationRows } from './confirm.ts';
 import { html, type Markup } from './html.ts';
-import { command, when } from './layout.ts';
+import { command, tokenField, when } from './layout.ts';
 import { capital, type PageAnswer, type PageKit, type PageRequest, type PageRoute } from './page.ts';
 
 /** What is connected, who acts, what waits, what happened. */
 export function homePages(kit: PageKit): readonly PageRoute[] {
-  return [{ method: 'GET', path: '/', needs: 'session', handle: (request) => home(kit, request) }];
+  return [
+    { method: 'GET', path: '/', needs: 'session', handle: (request) => home(kit, request) },
+    {
+      method: 'POST',
+      path: '/connections/:connection/accept',
+      needs: 'session',
+      async handle({ session, params }) {
+        const { id, provider } = await kit.look.connection(session.principal, params.connection ?? '');
+        const { digest } = await kit.rooms.connect.provider(kit.rooms.organization.id, provider);
+        const confirmation = await kit.changes.ask(session.principal, 'provider.accept', { connection: id, provider, digest });
+        return { kind: 'go', to: `/confirm/${confirmation.id}` };
+      },
+    },
+  ];
 }
 
-async function home(kit: PageKit, { session }: PageRequest<Session>): Promise<PageAnswer> {
+async function home(kit: PageKit, { session, token }: PageRequest<Session>): Promise<PageAnswer> {
   const { rooms } = kit;
   const organization = rooms.organization.id;
   const vaults = await rooms.identity.vaultsOf(session.principal);
@@ -33,7 +46,7 @@ async function home(kit: PageKit, { session }: PageRequest<Session>): Promise<Pa
     body: html`<h1>Hello, ${session.user.name}</h1>
 <div class="grid">
 ${questions !== undefined && html`<section class="card full"><h2>Waiting for you <span class="count">${open.length}</span></h2>${questions}</section>`}
-<section class="card"><h2>Connected accounts ${counted(connections)}</h2>${connectionRows(connections.items)}</section>
+<section class="card"><h2>Connected accounts ${counted(connections)}</h2>${connectionRows(kit, token, connections.items)}</section>
 <section class="card"><h2>Agents ${counted(agents)}</h2>${agentRows(agents.items)}</section>
 <section class="card full"><h2>What happened</h2>${eventRows(trail.events, handles)}</section>
 </div>`,
@@ -52,17 +65,25 @@ const connectionBadges = {
   disconnected: ['', 'disconnected'],
 } as const;
 
-function connectionRows(connections: readonly Connection[]): Markup {
+function connectionRows(kit: PageKit, token: string, connections: readonly Connection[]): Markup {
   if (connections.length === 0) {
     return html`<p>No account is connected yet. Connect the first one from your terminal:</p>${command('gatehouse login github')}<p class="soft small">Many other services work, see <code>gatehouse provider list</code></p>`;
   }
   return html`<ul class="rows">${connections.map((connection) => {
     const [tone, words] = connectionBadges[connection.status.kind];
     const account = connection.account.name ?? connection.account.email ?? connection.account.id;
-    const again =
-      connection.status.kind === 'needs_attention' && html` Connect it again: <code>gatehouse login ${connection.provider} --force</code>`;
+    const again = attention(kit, token, connection);
     return html`<li><span class="name">${connection.provider}/${connection.name}</span>${connection.isDefault && html`<span class="badge">default</span>`}${connection.shared && html`<span class="badge">shared</span>`}<span class="badge ${tone} end">${words}</span><span class="below">${account ?? 'connected'} since ${when(connection.createdAt)}.${again}</span></li>`;
   })}</ul>`;
+}
+
+/** What its owner can do about a connection that needs them. */
+function attention({ base }: PageKit, token: string, { id, provider, name, status }: Connection): Markup | undefined {
+  if (status.kind !== 'needs_attention') return undefined;
+  if (status.reason === 'provider_changed') {
+    return html`<form method="post" action="${base}/connections/${id}/accept">${tokenField(token)}The provider changed. <button class="plain">See what changed</button></form>`;
+  }
+  return html` Connect it again: <code>gatehouse login ${provider}${name === 'default' ? '' : ` --connection ${name}`} --force</code>`;
 }
 
 const agentBadges = {

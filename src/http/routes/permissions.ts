@@ -50,7 +50,7 @@ export function permissionRoutes(kit: Kit): HandlersOf<Routes> {
         return parked(kit, await changes.ask(caller.principal, 'permission.end', { permission: permission.id }));
       }
       const ended = await rooms.transact((tx) => policy.end(tx, caller.principal, permission.id));
-      return { status: 200, body: { ...(await permissionView(kit, ended)), ended_at: rooms.clock.now() } };
+      return { status: 200, body: await permissionView(kit, ended) };
     },
 
     permission_explain: async ({ caller, body }) => ({ status: 200, body: await explain(kit, caller, body) }),
@@ -90,6 +90,7 @@ export async function permissionView({ look }: Kit, permission: Permission) {
       connection: names?.name,
       level: permission.level,
       expires_at: permission.expiresAt,
+      ended_at: permission.endedAt,
     }),
     reach: copyOf(permission.reach),
     pass_credential: permission.passCredential,
@@ -140,14 +141,9 @@ async function changeOf(kit: Kit, session: Session, principal: Principal, asked:
 /** @throws {Fault} `not_found` */
 async function permissionOf({ rooms }: Kit, reference: string): Promise<Permission> {
   const id = parseId('prm', reference);
-  let cursor: string | undefined;
-  do {
-    const page = await rooms.policy.list(rooms.organization.id, present({ cursor, limit: 200 }));
-    const found = page.items.find((permission) => permission.id === id);
-    if (found !== undefined) return found;
-    cursor = page.next;
-  } while (cursor !== undefined);
-  throw new Fault('not_found');
+  const found = id === undefined ? undefined : await rooms.policy.permission(rooms.organization.id, id);
+  if (found === undefined) throw new Fault('not_found');
+  return found;
 }
 
 async function mustGovern({ look }: Kit, session: Session, permission: Permission): Promise<void> {
