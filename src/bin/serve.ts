@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { ServeOptions } from '#cli';
 import type { Environment, Settings } from '#config';
 import { createHttp, type Http } from '#http';
-import { createJobs, type Jobs } from '#jobs';
+import { createJobs, type JobKind, type Jobs } from '#jobs';
 import { type Clock, Fault, type Log } from '#kernel';
 import { muxServer } from '#net';
 import { createProxy, type Proxy as DataPlane } from '#proxy';
@@ -27,7 +27,7 @@ export async function serve(options: ServeOptions, { settings, env, clock, log, 
     throw new Fault('invalid_setting', { detail: 'the inspector is open', hint: 'start without --inspect' });
   if (process.report !== undefined) process.report.excludeEnv = true;
   const proxy = createProxy({ broker: parts.broker, net: parts.net, clock, log, limits: { streamIdle: settings.idleSeconds * 1000 } });
-  const jobs = createJobs({ records: parts.store.records, clock, log, kinds: [checkpoints(parts), ...keyJobs(parts)] });
+  const jobs = createJobs({ records: parts.store.records, clock, log, kinds: [...upkeep(parts), ...keyJobs(parts)] });
   const http = createServer(parts, jobs, proxy, version);
   const stopping = untilStopped(log);
   try {
@@ -89,8 +89,13 @@ async function readiness({ store }: Parts) {
   return { ready: false, database, reason: connected ? 'stale_revocations' : 'database' };
 }
 
-function checkpoints({ audit }: Parts) {
-  return { kind: 'audit.checkpoint', every: 60_000, attempts: 3, run: async () => void (await audit.checkpoint()) };
+/** What every installation does by itself. */
+function upkeep({ audit, identity, signin }: Parts): readonly JobKind[] {
+  return [
+    { kind: 'audit.checkpoint', every: 60_000, attempts: 3, run: async () => void (await audit.checkpoint()) },
+    { kind: 'identity.sweep', every: 300_000, attempts: 3, run: async () => void (await identity.sweep()) },
+    { kind: 'signin.sweep', every: 300_000, attempts: 3, run: async () => void (await signin.sweep()) },
+  ];
 }
 
 interface Tls {
