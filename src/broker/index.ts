@@ -1,10 +1,12 @@
 /**
- * the use case: runs, and may this run make this call, with what.
+ * The use case: runs, and may this run make this call, with what.
  *
- * Owns: that.
- * Leans on: connect, policy, identity, audit, vault, store, api.
- * Lives elsewhere: the wire (proxy).
+ * Owns: runs and their credentials, placeholders, interception keys and certificates, which connection a call goes
+ * through, what is put on the wire, what is under way and when it is cut; the tables `runs` and `authorities`.
+ * Leans on: connect (what a call is, its credential), policy (may it), identity (is the agent active), audit, vault, store.
+ * Lives elsewhere: the wire and its bytes (proxy), addresses (net).
  */
+export { type BrokerDeps, createBroker } from './broker.ts';
 export type {
   Admission,
   Allowed,
@@ -20,3 +22,4 @@ export type {
   StartRun,
   Verdict,
 } from './contract.ts';
+export { brokerSealedColumns } from './sealed.ts';

@@ -1,0 +1,330 @@
+import type { Audit, Draft, Step } from '#audit';
+import { type Connect, type Connection, isAmbiguous, type ProviderMatch } from '#connect';
+import { type Clock, Fault, type FaultCode, isFault, type Log } from '#kernel';
+import type { Decision, Policy, Question } from '#policy';
+import type { Changes } from '#store';
+import type { Providers } from './catalogue.ts';
+import { type Chosen, choose } from './choose.ts';
+import type { Allowed, Broker, Call, Verdict } from './contract.ts';
+import { denied, type Exchanges } from './exchanges.ts';
+import { shownPath } from './injectors.ts';
+import { Latest } from './latest.ts';
+import { isOverridden } from './overrides.ts';
+import type { Own } from './own.ts';
+import { findPlaceholders, type Meaning, maskPlaceholders, meaningsFor } from './placeholders.ts';
+import { type Place, type Places, stampOf } from './places.ts';
+import { bringsOwnCredential, type Fitted, fitCall, type Placed, type Prepared, prepare, untouched } from './prepare.ts';
+import { type RunState, type Runs, stalest } from './runs.ts';
+
+export interface DecideDeps {
+  readonly runs: Runs;
+  readonly places: Places;
+  readonly providers: Providers;
+  readonly exchanges: Exchanges;
+  readonly connect: Connect;
+  readonly policy: Policy;
+  readonly audit: Audit;
+  readonly changes: Changes;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly own: Own;
+  readonly publicUrl: string;
+  readonly otherHosts: 'blind' | 'deny';
+  readonly authorities: Readonly<Record<string, readonly string[]>>;
+}
+
+type Refused = Exclude<Verdict, { readonly kind: 'allow' }>;
+type Permitted = Extract<Decision, { readonly effect: 'allow' }>;
+
+/** A call with everything that was found out about it so far. */
+interface Asked {
+  readonly call: Call;
+  readonly run: RunState;
+  readonly place: Place;
+  /** Monotonic milliseconds. */
+  readonly started: number;
+  readonly placed: readonly Placed[];
+  match?: ProviderMatch;
+  connection?: Connection;
+}
+
+/** A new credential can be due several times while others change things, but not for ever. */
+const mostRounds = 4;
+/** A credential that ends sooner is asked for again at every call, so that it is refreshed in time. */
+const soon = 60_000;
+
+/** Decides calls. Allowed ones are on their way to the record and count as open when this returns. */
+export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'> {
+  const prepared = new Latest<string, { readonly stamp: number; readonly value: Prepared }>(10_000);
+  const meanings = new Latest<string, { readonly generation: number; readonly value: ReadonlyMap<string, Meaning> }>(2_000);
+
+  /** The run's placeholders in the call with what they mean; undefined when one is not of this run. */
+  async function place(call: Call, run: RunState): Promise<readonly Placed[] | undefined> {
+    const found = findPlaceholders(call);
+    if (found.length === 0) return none;
+    const generation = deps.changes.generation('providers');
+    let known = meanings.get(run.live.id);
+    if (known?.generation !== generation) {
+      known = { generation, value: meaningsFor(run.seed, await deps.providers.all(run.live.organization)) };
+      meanings.set(run.live.id, known);
+    }
+    const { value } = known;
+    const placed = found.flatMap((one) => ({ ...one, meaning: value.get(one.text) }));
+    return placed.every((one): one is Placed => one.meaning !== undefined) ? placed : undefined;
+  }
+
+  /** The credential, ready for the wire: from memory, unless it changed or ends soon. */
+  async function ready(run: RunState, chosen: Chosen, at: Place, steps: Step[], started: number): Promise<Prepared> {
+    const { connection, match } = chosen;
+    const { entry } = match;
+    const key = `${connection.id} ${connection.version} ${entry.host}:${entry.port}${entry.path ?? ''} ${run.live.agent}`;
+    const known = prepared.get(key);
+    if (known?.stamp === at.stamp && (known.value.expiresAt ?? Infinity) - soon > deps.clock.now()) return known.value;
+    const credential = await deps.connect.fresh(run.live.principal, connection);
+    const value = prepare(chosen, credential, at);
+    prepared.set(key, { stamp: at.stamp, value });
+    steps.push({ step: credential.refreshed ? 'refreshed' : 'opened', ms: deps.clock.monotonic() - started });
+    return value;
+  }
+
+  async function decide(call: Call): Promise<Verdict> {
+    const started = deps.clock.monotonic();
+    for (let round = 0; round < mostRounds; round++) {
+      const stamp = everything(deps.changes);
+      const run = await deps.runs.standing(call.run.organization, call.run.id);
+      const at = await deps.places.of(run, call.host, call.port);
+      const placed = await place(call, run);
+      const asked: Asked = { call, run, place: at, started, placed: placed ?? none };
+      const outcome = placed ? await judge(asked) : refusal('placeholder_foreign');
+      if (outcome.kind !== 'permitted') return refuse(deps, asked, outcome);
+      const steps: Step[] = [
+        { step: 'identified', ms: 0 },
+        { step: 'decided', ms: deps.clock.monotonic() - started },
+      ];
+      const fitted = await fitTo(asked, outcome, steps);
+      if ('kind' in fitted) return refuse(deps, asked, fitted);
+      // Opening may have taken long: what was permitted then must still be permitted (RULES 11).
+      if (everything(deps.changes) === stamp) return allow(deps, asked, outcome, fitted, steps);
+    }
+    throw new Fault('busy', { retryAfter: 1 });
+  }
+
+  async function judge(asked: Asked): Promise<Refused | Judged> {
+    const { call, run, place: at } = asked;
+    const early = refusedAtOnce(deps, asked);
+    if (early) return early;
+    if (!at.connected) return other(deps, asked);
+    const { host, port, method, path } = call;
+    const matches = await deps.connect.match(run.live.organization, { host, port, method, path });
+    if (matches.length === 0) return isAmbiguous(method, path) ? refusal('ambiguous_path') : other(deps, asked);
+    const meant = asked.placed.map((one) => one.meaning);
+    const { publicUrl } = deps;
+    const chosen = choose({ call, matches, place: at, chosen: run.chosen, meanings: meant, publicUrl });
+    if ('kind' in chosen) return chosen;
+    asked.match = chosen.match;
+    asked.connection = chosen.connection;
+    if (chosen.connection.status.kind === 'needs_attention') return attention(deps, chosen.connection);
+    const question = questionOf(asked, chosen, deps.clock.now());
+    const decision = deps.policy.decide(await deps.policy.facts(run.live.organization, run.asker), question);
+    return decision.effect === 'allow' ? { kind: 'permitted', chosen, decision, question } : deniedBy(decision);
+  }
+
+  async function fitTo(asked: Asked, { chosen, decision }: Judged, steps: Step[]): Promise<Fit | Refused> {
+    const { call, place: at, placed } = asked;
+    if (!chosen) return { ...untouched(at.connected ? at.clear : undefined), ...nothing };
+    if (decision?.passCredential && bringsOwnCredential(call, at, placed)) {
+      return placed.length > 0 ? refusal('placeholder_misplaced') : { ...untouched(), ...nothing };
+    }
+    try {
+      const value = await ready(asked.run, chosen, at, steps, asked.started);
+      const fitted = fitCall(value, call, placed, chosen.match.provider.id, at);
+      if (fitted === 'misplaced') return refusal('placeholder_misplaced');
+      return { ...fitted, expiresAt: value.expiresAt, refreshable: value.refreshable };
+    } catch (error) {
+      return unavailable(deps, chosen.connection, error);
+    }
+  }
+
+  /** RULES 13: when it may be forced and how often is for connect to say; permission is asked for anew. */
+  async function renew(verdict: Allowed): Promise<Allowed | undefined> {
+    const open = deps.exchanges.get(verdict.exchange);
+    if (!open?.connection || !open.question || !open.match) return undefined;
+    const chosen = { match: open.match, connection: open.connection };
+    const run = await deps.runs.standing(verdict.run.organization, verdict.run.id);
+    const credential = await deps.connect.fresh(run.live.principal, open.connection, { force: true });
+    if (!credential.refreshed) return undefined;
+    const at = await deps.places.of(run, open.host, open.port);
+    const placed = (await place(open.call, run)) ?? none;
+    const question = { ...open.question, at: deps.clock.now() };
+    const decision = deps.policy.decide(await deps.policy.facts(run.live.organization, run.asker), question);
+    const value = prepare(chosen, credential, at);
+    const fitted = fitCall(value, open.call, placed, chosen.match.provider.id, at);
+    if (decision.effect === 'deny' || fitted === 'misplaced') return undefined;
+    open.steps.push({ step: 'refreshed', ms: deps.clock.monotonic() - open.started });
+    const until = untilOf(deps, run, decision.expiresAt, value.expiresAt);
+    const scrub = [...new Set([...fitted.scrub, ...verdict.scrub])];
+    open.verdict = Object.freeze({ ...verdict, alteration: fitted.alteration, scrub, until, refreshable: false });
+    return open.verdict;
+  }
+
+  return { decide, renew };
+}
+
+const none: readonly Placed[] = [];
+const nothing = { expiresAt: undefined, refreshable: false } as const;
+
+/** The call is permitted: through a connection, or to a host without one. */
+interface Judged {
+  readonly kind: 'permitted';
+  readonly chosen: Chosen | undefined;
+  readonly decision: Permitted | undefined;
+  readonly question: Question | undefined;
+}
+
+type Fit = Fitted & Pick<Prepared, 'expiresAt' | 'refreshable'>;
+
+/** Everything a decision rests on; it changes when any of it does. */
+function everything(changes: Changes): number {
+  return stampOf(changes) + changes.generation('policy') + changes.generation('revocations');
+}
+
+function refusal(code: FaultCode, more: Partial<Pick<Refused, 'detail' | 'hint' | 'url'>> = {}): Refused {
+  return { kind: 'deny', code, ...more };
+}
+
+/** What no connection and no permission can change. */
+function refusedAtOnce(deps: DecideDeps, { call, place }: Asked): Refused | undefined {
+  if (deps.own.is(call.host, call.port)) return refusal('own_host_refused');
+  if (/^(trace|track|connect)$/i.test(call.method)) return refusal('method_refused');
+  if (call.scheme === 'http' && place.connectedByName) return refusal('clear_text_refused');
+  return undefined;
+}
+
+/** A host without a connection: as the operator set, and never with a placeholder. */
+function other(deps: DecideDeps, { placed }: Asked): Refused | Judged {
+  if (deps.otherHosts === 'deny') return refusal('host_refused');
+  if (placed.length > 0) return refusal('placeholder_misplaced');
+  return { kind: 'permitted', chosen: undefined, decision: undefined, question: undefined };
+}
+
+function questionOf({ call, run }: Asked, { match, connection }: Chosen, at: number): Question {
+  const { id, provider, name } = connection;
+  return {
+    principal: run.live.principal,
+    agent: run.asker,
+    level: run.live.level,
+    connection: { id, provider, name },
+    call: { method: call.method, host: call.host, path: call.path },
+    operation: match.operation,
+    ambiguous: match.ambiguous || isOverridden(call),
+    at,
+  };
+}
+
+function deniedBy(decision: Exclude<Decision, { readonly effect: 'allow' }>): Refused {
+  return refusal(denied[decision.reason], { hint: `${hints[decision.reason]}: ${decision.command}` });
+}
+
+const hints = {
+  no_permission: 'permit it with',
+  denied_by_rule: 'a rule denies it; end the rule with',
+  ended: 'permit it again with',
+  level: 'start it separated with',
+  ambiguous: 'send the plain form, or permit it with',
+  mint_credential: 'it makes or shows a credential; permit exactly that with',
+} as const;
+
+function attention({ publicUrl }: DecideDeps, { provider, name }: Connection): Refused {
+  const hint = `connect it again with: gatehouse login ${provider} --connection ${name} --force`;
+  return { kind: 'need', what: 'attention', code: 'needs_attention', hint, url: `${publicUrl}/` };
+}
+
+/** A credential that cannot be had is an answer, not a crash; anything else is. */
+function unavailable(deps: DecideDeps, connection: Connection, error: unknown): Refused {
+  if (!isFault(error)) throw error;
+  const { provider, name } = connection;
+  if (error.code === 'needs_attention') return attention(deps, connection);
+  if (error.code === 'connection_unknown') {
+    const hint = `connect it with: gatehouse login ${provider} --connection ${name}`;
+    return { kind: 'need', what: 'connection', code: 'connection_needed', hint, url: `${deps.publicUrl}/` };
+  }
+  if (error.code === 'credential_unavailable' || error.code === 'refresh_failed' || error.code === 'sealed_value_unreadable') {
+    const detail = `The credential of ${provider}/${name} cannot be had right now`;
+    return refusal(error.code === 'refresh_failed' ? 'refresh_failed' : 'credential_unavailable', { detail });
+  }
+  throw error;
+}
+
+/** RULES 16: no longer than what ended is known, nor than the run, the permission or the credential lives. */
+function untilOf({ clock, changes }: DecideDeps, run: RunState, ...ends: readonly (number | undefined)[]): number {
+  let life = stalest - changes.age();
+  const now = clock.now();
+  for (const end of [run.expiresAt, ...ends]) if (end !== undefined && end - now < life) life = end - now;
+  if (life <= 0) throw new Fault('stale_revocations', { retryAfter: 1 });
+  return clock.monotonic() + life;
+}
+
+function allow(deps: DecideDeps, asked: Asked, judged: Judged, fitted: Fit, steps: Step[]): Allowed {
+  const { call, run } = asked;
+  const { chosen, decision, question } = judged;
+  const until = untilOf(deps, run, decision?.expiresAt, fitted.expiresAt);
+  const recorded = deps.audit.exchange(eventOf(asked, 'call.allowed', decision?.permission, { slots: fitted.slots }));
+  // Whoever awaits it learns of a failure; nobody else needs to.
+  recorded.catch(() => {});
+  const verdict: Allowed = Object.freeze({
+    kind: 'allow',
+    exchange: call.request,
+    run: run.live,
+    connection: chosen && { id: chosen.connection.id, provider: chosen.connection.provider, name: chosen.connection.name },
+    permission: decision?.permission,
+    alteration: fitted.alteration,
+    scrub: fitted.scrub,
+    until,
+    refreshable: fitted.refreshable,
+    recorded,
+    ca: deps.authorities[call.host] ?? noAuthorities,
+  });
+  const { host, port } = call;
+  const { match, connection } = chosen ?? {};
+  const endsAt = Math.min(run.expiresAt, decision?.expiresAt ?? Infinity);
+  deps.exchanges.open({ verdict, run, host, port, question, connection, match, call, steps, started: asked.started, endsAt });
+  return verdict;
+}
+
+const noAuthorities: readonly string[] = [];
+
+/** A refusal is on the record too, with its neighbours; the answer does not wait for it. */
+function refuse(deps: DecideDeps, asked: Asked, verdict: Refused): Refused {
+  deps.audit.exchange(eventOf(asked, 'call.denied', undefined, { code: verdict.code })).catch((cause: unknown) => {
+    deps.log.error('a refusal could not be recorded', { request: asked.call.request, cause });
+  });
+  return verdict;
+}
+
+const longestPath = 1_024;
+
+/** Never a credential: the query is left out, and so is what a path holds of one. */
+function eventOf(asked: Asked, name: 'call.allowed' | 'call.denied', permission: Draft['permission'], more: Draft['fields']): Draft {
+  const { call, run, match, connection, place } = asked;
+  return {
+    name,
+    principal: run.live.principal,
+    request: call.request,
+    run: run.live.id,
+    ...(connection ? { connection: connection.id } : {}),
+    ...(permission ? { permission } : {}),
+    fields: {
+      exchange: call.request,
+      level: run.live.level,
+      method: call.method,
+      host: call.host,
+      port: call.port,
+      path: maskPlaceholders(shownPath(call.path, place.pathShapes)).slice(0, longestPath),
+      operation: match?.operation?.id ?? null,
+      classes: match?.operation?.classes ?? [],
+      provider: connection?.provider ?? match?.provider.id ?? null,
+      credential: connection?.name ?? null,
+      ...more,
+    },
+  };
+}
