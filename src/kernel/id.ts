@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 
 /** Every kind of public id: its prefix, and what it names. */
 export const idPrefixes = {
@@ -86,19 +86,6 @@ function encodeTime(now: number): string {
   encodedAt = now;
   encoded = text;
   return text;
-}
-
-/** Ids are public: their random bits may be drawn ahead, because one draw costs as much as one of 4 KiB. */
-const drawn = new Uint8Array(4_000);
-let used = drawn.length;
-
-function tenBytes(): Uint8Array {
-  if (used === drawn.length) {
-    randomFillSync(drawn);
-    used = 0;
-  }
-  used += 10;
-  return drawn.subarray(used - 10, used);
 }
 
 /** 80 bits as 16 characters of 5 bits. */
