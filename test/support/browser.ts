@@ -1,3 +1,6 @@
+import { lookup as systemLookup } from 'node:dns';
+import { Agent, fetch } from 'undici';
+
 /** A page as it came, after redirects. */
 export interface Page {
   readonly url: string;
@@ -21,7 +24,21 @@ interface Request {
 
 const most = 10;
 
-export function createBrowser(): Browser {
+export interface BrowserOptions {
+  /** Authorities it trusts, PEM. */
+  readonly ca?: string;
+  /** Names below this suffix are on this machine. */
+  readonly local?: string;
+}
+
+export function createBrowser({ ca, local }: BrowserOptions = {}): Browser {
+  const lookup = (name: string) => (local !== undefined && name.endsWith(local) ? '127.0.0.1' : name);
+  const dispatcher = new Agent({
+    connect: {
+      ...(ca === undefined ? {} : { ca }),
+      lookup: (name, options, callback) => systemLookup(lookup(name), options, callback),
+    },
+  });
   const jars = new Map<string, Map<string, string>>();
 
   async function visit(url: string, request: Request, hops = 0): Promise<Page> {
@@ -30,6 +47,7 @@ export function createBrowser(): Browser {
     const jar = jars.get(host) ?? new Map<string, string>();
     jars.set(host, jar);
     const answer = await fetch(url, {
+      dispatcher,
       method: request.method,
       redirect: 'manual',
       headers: {

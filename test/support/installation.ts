@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Browser, createBrowser, type Page } from './browser.ts';
+import { type Browser, type BrowserOptions, createBrowser, type Page } from './browser.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 /** The command, from the sources. */
@@ -55,6 +55,7 @@ export const owner = { email: 'owner@example.test', name: 'Olive Owner', passwor
 export interface InstallationOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly parameters?: readonly string[];
+  readonly browser?: BrowserOptions;
 }
 
 /** Starts a server on an empty store. */
@@ -82,7 +83,7 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
     port,
     proxyPort,
     env,
-    browser: createBrowser(),
+    browser: createBrowser(options.browser),
     output: () => printed,
     async start() {
       const [program, ...first] = gatehouse;
