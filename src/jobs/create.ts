@@ -107,7 +107,7 @@ function rowOf(cursor: string): number {
   return row;
 }
 
-/** Ended jobs are kept for a week. */
+/** Ended jobs are kept for a week, spent values until they are dead by themselves. */
 function pruning(table: JobTable, clock: Clock): JobKind {
   return {
     kind: 'jobs.prune',
@@ -115,6 +115,7 @@ function pruning(table: JobTable, clock: Clock): JobKind {
     attempts: 3,
     async run({ signal }) {
       while (!signal.aborted && (await table.prune(clock.now() - keptFor, prunedAtOnce)) === prunedAtOnce);
+      while (!signal.aborted && (await table.forgetSpent(clock.now(), prunedAtOnce)) === prunedAtOnce);
     },
   };
 }

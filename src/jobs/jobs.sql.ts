@@ -1,6 +1,6 @@
 import type { Insertable, Selectable } from 'kysely';
 import type { JobId, OrganizationId } from '#kernel';
-import { isUniqueViolation, type Reading, type Records, type Schema, type Writing } from '#store';
+import { forgetSpent, isUniqueViolation, type Reading, type Records, type Schema, type Writing } from '#store';
 import type { JobView } from './contract.ts';
 
 export type JobRow = Selectable<Schema['jobs']>;
@@ -73,6 +73,9 @@ export function createJobTable(records: Records) {
       );
     },
 
+    /** Forgets values that were spent and are dead by themselves. */
+    forgetSpent: (now: number, limit: number) => scope.write((tx) => forgetSpent(tx, now, limit)),
+
     /** Deletes ended jobs that ended before `time`, at most `limit`; returns how many. */
     prune: (time: number, limit: number) => scope.write((tx) => prune(tx, time, limit)),
   });
@@ -85,12 +88,13 @@ async function join(tx: Writing, uniqueKey: string, runAt: number): Promise<JobI
   const row = await tx.db.selectFrom('jobs').select(['id', 'status', 'run_at']).where('unique_key', '=', uniqueKey).executeTakeFirst();
   if (row === undefined) return undefined;
   const wanted = row.status === 'running' ? Math.max(runAt, row.run_at + 1) : Math.min(runAt, row.run_at);
-  await tx.db
+  const { numUpdatedRows } = await tx.db
     .updateTable('jobs')
     .set((column) => ({ run_at: wanted, version: column('version', '+', 1) }))
-    .where('id', '=', row.id)
-    .execute();
-  return row.id;
+    .where('unique_key', '=', uniqueKey)
+    .where('run_at', '=', row.run_at)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows === 1n ? row.id : undefined;
 }
 
 async function selectPage(tx: Reading, { status, kind, organization, before, limit }: JobQuery): Promise<JobRow[]> {

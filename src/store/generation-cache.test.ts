@@ -1,54 +1,40 @@
 import { expect, test } from 'vitest';
+import { cacheByGeneration } from '#store';
 import { openTestStore } from '../../test/support/store.ts';
-import { cacheByGeneration } from './index.ts';
 
-async function ready(limit = 10) {
+test('a value is loaded once for all who wait, kept until the topic changes, and absent ones are looked up again', async () => {
   const store = await openTestStore();
-  const change = () => store.records.platform('a test changes something').write((tx) => tx.bump('policy'));
-  return { store, change, cache: cacheByGeneration<string>(store.changes, 'policy', limit) };
-}
-
-test('a value is loaded once for all who wait, and again after a change', async () => {
-  const { cache, change } = await ready();
+  const cache = cacheByGeneration<number>(store.changes, 'policy', 10);
   let loads = 0;
-  const load = async () => `value ${++loads}`;
-  expect(await Promise.all(Array.from({ length: 50 }, () => cache.get('a', load)))).toEqual(Array(50).fill('value 1'));
-  expect(await cache.get('a', load)).toBe('value 1');
-  await change();
-  expect(await cache.get('a', load)).toBe('value 2');
-});
-
-test('a load that began before a change is not kept, and nobody who asks after it gets it', async () => {
-  const { cache, change } = await ready();
-  let finish: (value: string) => void = () => undefined;
-  const before = cache.get('a', () => new Promise<string>((go) => (finish = go)));
-  await change();
-  expect(await cache.get('a', async () => 'new')).toBe('new');
-  finish('old');
-  expect(await before).toBe('old');
-  expect(await cache.get('a', async () => 'never loaded')).toBe('new');
-});
-
-test('what is absent and what failed is asked for again', async () => {
-  const { cache } = await ready();
-  expect(await cache.get('a', async () => undefined)).toBeUndefined();
-  await expect(cache.get('a', () => Promise.reject(new Error('down')))).rejects.toThrow('down');
-  expect(await cache.get('a', async () => 'there')).toBe('there');
-});
-
-test('the oldest value leaves when it is full, and other topics change nothing', async () => {
-  const { cache, store } = await ready(2);
-  for (const key of ['a', 'b', 'c']) await cache.get(key, async () => key);
-  await store.records.platform('a test changes something else').write((tx) => tx.bump('identity'));
-  expect(await cache.get('b', async () => 'again')).toBe('b');
-  expect(await cache.get('a', async () => 'again')).toBe('again');
-});
-
-test('a closed cache keeps nothing and hears nothing', async () => {
-  const { cache, change } = await ready();
-  await cache.get('a', async () => 'one');
+  const load = async () => ++loads;
+  expect(await Promise.all([cache.get('a', load), cache.get('a', load)])).toEqual([1, 1]);
+  expect(await cache.get('a', load)).toBe(1);
+  await store.records.platform('test').write((tx) => tx.bump('keys'));
+  expect(await cache.get('a', load)).toBe(1);
+  await store.records.platform('test').write((tx) => tx.bump('policy'));
+  expect(await cache.get('a', load)).toBe(2);
+  expect(await cache.get('b', async () => undefined)).toBeUndefined();
+  expect(await cache.get('b', load)).toBe(3);
   cache.close();
-  await change();
-  expect(await cache.get('a', async () => 'two')).toBe('two');
-  expect(await cache.get('a', async () => 'three')).toBe('three');
+});
+
+test('what was loaded while the topic changed is not kept, and a load that fails is not either', async () => {
+  const store = await openTestStore();
+  const cache = cacheByGeneration<string>(store.changes, 'policy', 10);
+  const gate = Promise.withResolvers<string>();
+  const early = cache.get('a', () => gate.promise);
+  await store.records.platform('test').write((tx) => tx.bump('policy'));
+  gate.resolve('before');
+  expect(await early).toBe('before');
+  expect(await cache.get('a', async () => 'after')).toBe('after');
+  await expect(cache.get('b', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  expect(await cache.get('b', async () => 'yes')).toBe('yes');
+});
+
+test('a full cache forgets its oldest value', async () => {
+  const store = await openTestStore();
+  const cache = cacheByGeneration<string>(store.changes, 'policy', 2);
+  for (const key of ['a', 'b', 'c']) await cache.get(key, async () => key);
+  expect(await cache.get('c', async () => 'again')).toBe('c');
+  expect(await cache.get('a', async () => 'again')).toBe('again');
 });

@@ -26,4 +26,4 @@ export {
   type Writing,
 } from './ports.ts';
 export type { Schema } from './schema.ts';
-export { type SpentValue, spend } from './spent.ts';
+export { forgetSpent, type SpentValue, spend } from './spent.ts';

@@ -7,7 +7,7 @@ import { openSqliteRecords } from './backends/sqlite/records.ts';
 import { createChangeFeed } from './changes.ts';
 import { isEmpty, migrate } from './migrate.ts';
 import { outsideOf } from './outside.ts';
-import type { Store } from './ports.ts';
+import type { Ephemera, Store } from './ports.ts';
 import { createRecords } from './records.ts';
 import { createSqlSealedStore } from './sealed.ts';
 import { keepSwept } from './sweeping.ts';
@@ -27,7 +27,10 @@ export interface StoreOptions {
 export async function openStore({ home, ephemera: kind, clock, log }: StoreOptions): Promise<Store> {
   mkdirSync(home, { recursive: true, mode: 0o700 });
   const backend = await openSqliteRecords(join(home, 'gatehouse.db'));
-  const plain = kind === 'memory' ? createMemoryEphemera(clock) : await openSqliteEphemera(join(home, 'ephemera.db'), clock);
+  const plain = await openEphemera(kind, home, clock).catch(async (error: unknown) => {
+    await backend.close();
+    throw error;
+  });
   const ephemera = outsideOf(backend.inside, plain);
   const changes = createChangeFeed({ backend, clock, log });
   const sweeping = keepSwept(ephemera, log);
@@ -56,4 +59,8 @@ export async function openStore({ home, ephemera: kind, clock, log }: StoreOptio
       await ephemera.close();
     },
   });
+}
+
+async function openEphemera(kind: StoreOptions['ephemera'], home: string, clock: Clock): Promise<Ephemera> {
+  return kind === 'memory' ? createMemoryEphemera(clock) : await openSqliteEphemera(join(home, 'ephemera.db'), clock);
 }

@@ -29,3 +29,12 @@ export async function spend(tx: Writing, spent: SpentValue): Promise<void> {
     })
     .execute();
 }
+
+/** Removes what was spent and is dead by itself by `now`, at most `limit` rows; returns how many. */
+export async function forgetSpent(tx: Writing, now: number, limit: number): Promise<number> {
+  const rows = await tx.db.selectFrom('spent_values').select('hash').where('expires_at', '<=', now).limit(limit).execute();
+  if (rows.length === 0) return 0;
+  const hashes = rows.map(({ hash }) => hash);
+  await tx.db.deleteFrom('spent_values').where('hash', 'in', hashes).execute();
+  return rows.length;
+}

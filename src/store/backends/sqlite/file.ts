@@ -52,7 +52,7 @@ export function openConnection(path: string, pragmas: readonly string[], readOnl
   };
 }
 
-/** The cached statement, the most recently used last; the oldest leaves. */
+/** The cached statement; when the cache is full the oldest leaves. */
 function prepare(database: DatabaseSync, prepared: Map<string, Prepared>, sql: string): Prepared {
   const known = prepared.get(sql);
   if (known !== undefined) return known;

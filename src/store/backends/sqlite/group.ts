@@ -38,7 +38,7 @@ const undo = { sql: 'rollback to member', parameters: [] };
  * A failing member is undone alone. If the transaction itself is gone, every member rejects.
  */
 export function createGroupCommit(connection: Connection): GroupCommit {
-  let queue: Member[] = [];
+  const queue: Member[] = [];
   let running: Promise<void> | undefined;
   let closed = false;
   let contended = Number.NEGATIVE_INFINITY;
@@ -72,7 +72,6 @@ export function createGroupCommit(connection: Connection): GroupCommit {
     async close() {
       closed = true;
       await running;
-      queue = [];
     },
   });
 }
