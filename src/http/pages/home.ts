@@ -73,7 +73,7 @@ function connectionRows(kit: PageKit, token: string, connections: readonly Conne
     const [tone, words] = connectionBadges[connection.status.kind];
     const account = connection.account.name ?? connection.account.email ?? connection.account.id;
     const again = attention(kit, token, connection);
-    return html`<li><span class="name">${connection.provider}/${connection.name}</span>${connection.isDefault && html`<span class="badge">default</span>`}${connection.shared && html`<span class="badge">shared</span>`}<span class="badge ${tone} end">${words}</span><span class="below">${account ?? 'connected'} since ${when(connection.createdAt)}.${again}</span></li>`;
+    return html`<li><span class="name">${connection.provider}/${connection.name}</span>${connection.isDefault && html`<span class="badge">default</span>`}${connection.shared && html`<span class="badge">shared</span>`}<span class="badge ${tone} end">${words}</span><div class="below">${account ?? 'connected'} since ${when(connection.createdAt)}.${again}</div></li>`;
   })}</ul>`;
 }
 
