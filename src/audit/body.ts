@@ -29,11 +29,12 @@ export function prepare(draft: Draft, id: EventId, at: number, writer: string): 
   const { principal, name } = draft;
   const subject = partyName(principal.subject);
   const actors = principal.actors.map(partyName);
+  const actor = actors.length === 0 ? '[]' : `["${actors.join('","')}"]`;
   const before =
-    `{"actors":${JSON.stringify(actors)},"at":${at}${optional('connection', draft.connection)},"fields":{${printFields(draft)}},"id":"${id}",` +
+    `{"actors":${actor},"at":${at}${optional('connection', draft.connection)},"fields":{${printFields(draft)}},"id":"${id}",` +
     `"name":"${name}","organization":"${principal.organization}"${optional('permission', draft.permission)}` +
     `${optional('request', draft.request)}${optional('run', draft.run)},"sequence":`;
-  const after = `,"subject":"${subject}","version":${version},"writer":${JSON.stringify(writer)}}`;
+  const after = `,"subject":"${subject}","version":${version},"writer":${quoted(writer)}}`;
   return { id, organization: principal.organization, at, name, subject, actor: actors.join(' '), before, after };
 }
 
@@ -53,8 +54,15 @@ export function partyName(actor: Actor): string {
   return 'id' in actor ? `${actor.kind}:${actor.id}` : actor.kind;
 }
 
+const plainText = /^[ !#-[\]-~]*$/;
+
+/** As `JSON.stringify`, which costs twice as much for text that needs no escape. */
+function quoted(text: string): string {
+  return plainText.test(text) ? `"${text}"` : JSON.stringify(text);
+}
+
 function optional(name: string, value: string | undefined): string {
-  return value === undefined ? '' : `,"${name}":${JSON.stringify(value)}`;
+  return value === undefined ? '' : `,"${name}":${quoted(value)}`;
 }
 
 function printFields({ name, fields }: Draft): string {
@@ -75,7 +83,7 @@ function printFields({ name, fields }: Draft): string {
 }
 
 function printValue(value: EventValue, name: string, field: string): string {
-  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'string') return quoted(value);
   if (value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw misuse(`${name} was given a number that is none in ${field}`);
@@ -86,7 +94,7 @@ function printValue(value: EventValue, name: string, field: string): string {
 }
 
 function printItem(item: string | Step, name: string, field: string): string {
-  if (typeof item === 'string') return JSON.stringify(item);
+  if (typeof item === 'string') return quoted(item);
   if (!isStep(item)) throw misuse(`${name} was given a value that is not plain in ${field}`);
   return `{"ms":${item.ms},"step":"${item.step}"}`;
 }

@@ -75,15 +75,9 @@ function associated(dataKey: DataKeyId, label: Label): Buffer {
   return lengthPrefixed(['gatehouse envelope', String(format), dataKey, owner.kind, organization, vault, label.key, String(label.version)]);
 }
 
-/** Parts in UTF-8, each after its length in four bytes. */
+/** Parts in UTF-8, each after its length in bytes and a colon. */
 export function lengthPrefixed(parts: readonly string[]): Buffer {
-  let size = 0;
-  for (const part of parts) size += 4 + Buffer.byteLength(part);
-  const bytes = Buffer.allocUnsafe(size);
-  let at = 0;
-  for (const part of parts) {
-    const length = bytes.write(part, at + 4);
-    at = bytes.writeUInt32BE(length, at) + length;
-  }
-  return bytes;
+  let text = '';
+  for (const part of parts) text += `${Buffer.byteLength(part)}:${part}`;
+  return Buffer.from(text);
 }

@@ -1,12 +1,12 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { type Clock, Fault, type Log, Secret } from '#kernel';
 import type { Changes, Records, SealedStore } from '#store';
 import type { Label, MasterKeyFact, Opened, Place, SealedColumn, Sealing, Vault } from './contract.ts';
 import { type DataKeyQueries, dataKeyQueries } from './data-keys.sql.ts';
 import { createDataKeys, type DataKeyLimits, type DataKeys, dataKeyLimits, scopeOf } from './data-keys.ts';
-import { openEnvelope, parseEnvelope, sealEnvelope, unreadable } from './envelope.ts';
+import { type Envelope, openEnvelope, parseEnvelope, sealEnvelope, unreadable } from './envelope.ts';
 import type { Keyring } from './keyring.ts';
-import { derive } from './master-key.ts';
+import { derive, type MasterKey } from './master-key.ts';
 import { keyOf, labelOf } from './place.ts';
 import { rotate } from './rotation.ts';
 import { proveKeyring } from './start.ts';
@@ -60,7 +60,7 @@ export async function createVault(deps: VaultDeps): Promise<Vault> {
       keyOf(place);
       return labelOf(place, version);
     },
-    mac: (purpose, value) => macWith(keyring.oldest().key, purpose, value).toString('base64url'),
+    mac: (purpose, value) => macWith(keyring.oldest(), purpose, value).toString('base64url'),
     verifyMac: (purpose, value, mac) => verifyMac(keyring, purpose, value, mac),
     keys: () => facts(queries, keyring),
     rotate: (options) => rotate(rotation, options),
@@ -88,8 +88,9 @@ async function storedVersion(sealed: SealedStore, key: string): Promise<{ readon
 async function open(dataKeys: DataKeys, sealed: SealedStore, place: Place): Promise<Opened | undefined> {
   const entry = await sealed.get(keyOf(place));
   if (entry === undefined) return undefined;
-  const { version } = parseEnvelope(entry.envelope);
-  return { value: await disclose(dataKeys, labelOf(place, version), entry.envelope), version };
+  const envelope = parseEnvelope(entry.envelope);
+  const { version } = envelope;
+  return { value: await openParsed(dataKeys, labelOf(place, version), envelope), version };
 }
 
 async function destroy(sealed: SealedStore, place: Place): Promise<boolean> {
@@ -112,10 +113,16 @@ async function enclose(dataKeys: DataKeys, label: Label, value: Secret<string>):
 }
 
 async function disclose(dataKeys: DataKeys, label: Label, envelope: Uint8Array): Promise<Secret<string>> {
-  const parsed = parseEnvelope(envelope);
-  const key = await dataKeys.find(parsed.dataKey);
+  return await openParsed(dataKeys, label, parseEnvelope(envelope));
+}
+
+async function openParsed(dataKeys: DataKeys, label: Label, envelope: Envelope): Promise<Secret<string>> {
+  const key = await dataKeys.find(envelope.dataKey);
   if (key.scope !== scopeOf(label.owner)) throw unreadable();
-  return new Secret(openEnvelope(key.key, parsed, label).toString('utf8'));
+  const plain = openEnvelope(key.key, envelope, label);
+  const value = new Secret(plain.toString('utf8'));
+  plain.fill(0);
+  return value;
 }
 
 function refuseBadVersion(label: Label): void {
@@ -123,17 +130,25 @@ function refuseBadVersion(label: Label): void {
     throw new Fault('internal', { detail: 'the version of a sealed value is a whole number' });
 }
 
-function macWith(master: Parameters<typeof derive>[0], purpose: string, value: string): Buffer {
-  return createHmac('sha256', derive(master, `mac ${purpose}`))
-    .update(value)
-    .digest();
+function macWith(master: MasterKey, purpose: string, value: string): Buffer {
+  return createHmac('sha256', macKey(master, purpose)).update(value).digest();
+}
+
+const macKeys = new WeakMap<MasterKey, Map<string, KeyObject>>();
+
+/** Purposes are words of our own code: few. */
+function macKey(master: MasterKey, purpose: string): KeyObject {
+  const known = macKeys.get(master) ?? new Map<string, KeyObject>();
+  const key = known.get(purpose) ?? derive(master.key, `mac ${purpose}`);
+  macKeys.set(master, known.set(purpose, key));
+  return key;
 }
 
 function verifyMac(keyring: Keyring, purpose: string, value: string, mac: string): boolean {
   const given = Buffer.from(mac, 'base64url');
   let found = false;
-  for (const { key } of keyring.all()) {
-    const expected = macWith(key, purpose, value);
+  for (const master of keyring.all()) {
+    const expected = macWith(master, purpose, value);
     if (given.length === expected.length && timingSafeEqual(given, expected)) found = true;
   }
   return found;
