@@ -1,6 +1,6 @@
-import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely';
+import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import type { OrganizationId } from '#kernel';
-import type { Reading, Records, Schema, Writing } from '#store';
+import { hotQuery, type Reading, type Records, type Schema, type Writing } from '#store';
 import { bodyOf, type Prepared, parseBody } from './body.ts';
 import { emptyChain, type Head, link } from './chain.ts';
 import type { EventPage, EventQuery, RecordedEvent } from './contract.ts';
@@ -23,28 +23,15 @@ export async function append(tx: Writing, organization: OrganizationId, writer: 
   let last = head;
   for (const event of events) {
     const row = rowOf(event, writer, last);
-    await tx.db.insertInto('events').values(row).execute();
+    await insertEvent(tx, row);
     last = { sequence: row.sequence, hash: row.hash };
   }
   await moveHead(tx, { organization, writer, ...head }, last, before === undefined);
 }
 
-/**
- * Appends the events of many organizations in one transaction, with a statement that is compiled once: this is on the
- * way of every call.
- */
-async function appendMany(tx: Writing, writer: string, events: readonly Prepared[], compiled: CompiledInsert): Promise<void> {
-  for (const [organization, group] of Map.groupBy(events, (event) => event.organization)) {
-    const before = await headOf(tx, organization, writer);
-    const head = before ?? emptyChain;
-    let last = head;
-    for (const event of group) {
-      const row = rowOf(event, writer, last);
-      await tx.db.executeQuery(compiled(tx.db, row));
-      last = { sequence: row.sequence, hash: row.hash };
-    }
-    await moveHead(tx, { organization, writer, ...head }, last, before === undefined);
-  }
+/** Appends the events of many organizations in one transaction. */
+async function appendMany(tx: Writing, writer: string, events: readonly Prepared[]): Promise<void> {
+  for (const [organization, group] of Map.groupBy(events, (event) => event.organization)) await append(tx, organization, writer, group);
 }
 
 function rowOf(event: Prepared, writer: string, last: Head): EventRow {
@@ -65,41 +52,54 @@ function rowOf(event: Prepared, writer: string, last: Head): EventRow {
   };
 }
 
-type CompiledInsert = (db: Database, row: EventRow) => CompiledQuery;
+/** On the way of every call, so built once. */
+const insertEvent = hotQuery<EventRow>((db, slot, own) =>
+  db.insertInto('events').values({
+    id: slot('id'),
+    organization_id: own ?? slot('organization_id'),
+    writer: slot('writer'),
+    sequence: slot('sequence'),
+    at: slot('at'),
+    name: slot('name'),
+    subject: slot('subject'),
+    actor: slot('actor'),
+    body_json: slot('body_json'),
+    previous_hash: slot('previous_hash'),
+    hash: slot('hash'),
+  }),
+);
 
-/** The parameters of an insert are its values in the order of their columns. */
-function compileOnce(): CompiledInsert {
-  let statement: CompiledQuery | undefined;
-  return (db, row) => {
-    statement ??= db.insertInto('events').values(row).compile();
-    return { ...statement, parameters: Object.values(row) };
-  };
-}
-
-async function headOf(tx: Reading, organization: OrganizationId, writer: string): Promise<Head | undefined> {
-  return await tx.db
+const selectHead = hotQuery<{ organization: OrganizationId; writer: string }, Head>((db, slot) =>
+  db
     .selectFrom('audit_heads')
     .select(['sequence', 'hash'])
-    .where('organization_id', '=', organization)
-    .where('writer', '=', writer)
-    .executeTakeFirst();
+    .where('organization_id', '=', slot('organization'))
+    .where('writer', '=', slot('writer')),
+);
+
+const updateHead = hotQuery<ChainHead & { to: number }>((db, slot) =>
+  db
+    .updateTable('audit_heads')
+    .set({ sequence: slot('to'), hash: slot('hash') })
+    .where('organization_id', '=', slot('organization'))
+    .where('writer', '=', slot('writer'))
+    .where('sequence', '=', slot('sequence')),
+);
+
+async function headOf(tx: Reading, organization: OrganizationId, writer: string): Promise<Head | undefined> {
+  const { rows } = await selectHead(tx, { organization, writer });
+  return rows[0];
 }
 
 /** Moves the head from where it was read. Somebody else in the chain would be a lost event: it fails instead. */
 async function moveHead(tx: Writing, from: ChainHead, to: Head, isNew: boolean): Promise<void> {
-  const { organization, writer, sequence } = from;
+  const { organization, writer } = from;
   if (isNew) {
     await tx.db.insertInto('audit_heads').values({ organization_id: organization, writer, sequence: to.sequence, hash: to.hash }).execute();
     return;
   }
-  const { numUpdatedRows } = await tx.db
-    .updateTable('audit_heads')
-    .set({ sequence: to.sequence, hash: to.hash })
-    .where('organization_id', '=', organization)
-    .where('writer', '=', writer)
-    .where('sequence', '=', sequence)
-    .executeTakeFirstOrThrow();
-  if (numUpdatedRows !== 1n) throw new Error('another process appends to this audit chain');
+  const { numAffectedRows } = await updateHead(tx, { ...from, to: to.sequence, hash: to.hash });
+  if (numAffectedRows !== 1n) throw new Error('another process appends to this audit chain');
 }
 
 export type AuditQueries = ReturnType<typeof auditQueries>;
@@ -107,11 +107,10 @@ export type AuditQueries = ReturnType<typeof auditQueries>;
 /** Every other statement on the audit tables. */
 export function auditQueries(records: Records) {
   const platform = records.platform('the audit trail is written and signed for every organization at once');
-  const compiled = compileOnce();
 
   return Object.freeze({
     appendMany: (writer: string, events: () => readonly Prepared[]): Promise<void> =>
-      platform.write((tx) => appendMany(tx, writer, events(), compiled)),
+      platform.write((tx) => appendMany(tx, writer, events())),
 
     /** Those of these events that are recorded. */
     recorded: async (ids: readonly Prepared[]): Promise<ReadonlySet<string>> => {
