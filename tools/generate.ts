@@ -34,7 +34,7 @@ const generated: Readonly<Record<string, string>> = {
   'docs/reference/settings.md': settingsReference(),
   'docs/reference/errors.md': faultsReference(),
   'docs/reference/events.md': eventsReference(),
-  'docs/reference/openapi.json': `${JSON.stringify(openApi(version), null, 2)}\n`,
+  'docs/reference/openapi.json': `${JSON.stringify(openApi({ version, url: 'http://localhost:7300' }), null, 2)}\n`,
 };
 
 const current = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, 'utf8') : undefined);
