@@ -67,7 +67,7 @@ export function fitCall(prepared: Prepared, call: Call, placed: readonly Placed[
   const replace: Alteration['replace'][number][] = [];
   const kept = new Set<string>();
   for (const one of placed) {
-    const fitting = prepared.replaces.find((each) => each.slots.includes(one.slot) && means(one.meaning, provider, each.part));
+    const fitting = prepared.replaces.find((each) => each.slots.includes(one.slot) && means(one.meaning, provider, each.part, prepared));
     if (fitting) {
       replace.push({ placeholder: one.text, value: fitting.value, slots: fitting.slots });
       if (one.slot === 'header' || one.slot === 'cookie') kept.add(one.name);
@@ -78,8 +78,9 @@ export function fitCall(prepared: Prepared, call: Call, placed: readonly Placed[
   return { alteration: { clear, set, replace }, scrub: prepared.scrub, slots: prepared.slots };
 }
 
-function means(meaning: Meaning, provider: string, part: string): boolean {
-  return meaning.uses.some((use) => use.provider === provider && use.part === part);
+/** A variable names a part of one way to authenticate; where only one value can be meant, the connection may be made by another. */
+function means(meaning: Meaning, provider: string, part: string, { replaces }: Prepared): boolean {
+  return meaning.uses.some((use) => use.provider === provider && (use.part === part || replaces.length === 1));
 }
 
 /** It stands in a slot that is emptied before anything is sent. */
