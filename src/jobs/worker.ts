@@ -1,6 +1,7 @@
 import { type Clock, Fault, isFault, type Log } from '#kernel';
 import type { JobKind } from './contract.ts';
 import type { Ending, JobRow, JobTable } from './jobs.sql.ts';
+import { periodicKey } from './row.ts';
 import { nextRun, retryAt } from './timing.ts';
 
 export interface WorkerDeps {
@@ -109,9 +110,4 @@ function over({ clock }: WorkerDeps, row: JobRow, kind: JobKind, result: { statu
 async function finish({ table, owner }: WorkerDeps, row: JobRow, ending: Ending | undefined): Promise<void> {
   if (ending === undefined || (await table.end(row.id, owner, ending, row.run_at))) return;
   await table.end(row.id, owner, { status: 'waiting', attempts: 0, error: ending.error ?? null });
-}
-
-/** The key of the one row that a periodic kind has. */
-export function periodicKey(kind: string): string {
-  return `every:${kind}`;
 }

@@ -68,54 +68,70 @@ const joinsWithout: ReadonlySet<string> = new Set(['CrossJoin', 'LateralCrossJoi
  */
 export function narrowingTo(organization: OrganizationId): Narrowing {
   if (!isId('org', organization)) throw new StoreMisuse('rows are narrowed to an organization, by its id');
-  const conditions = new Map<string, readonly OperationNode[]>();
-  const value = ValueNode.create(organization);
+  return new OneOrganization(organization);
+}
 
-  function narrow<T extends RootOperationNode>(node: T): T {
+class OneOrganization implements Narrowing {
+  readonly #organization: OrganizationId;
+  readonly #value: ValueNode;
+  readonly #conditions = new Map<string, readonly OperationNode[]>();
+
+  constructor(organization: OrganizationId) {
+    this.#organization = organization;
+    this.#value = ValueNode.create(organization);
+  }
+
+  narrow<T extends RootOperationNode>(node: T): T {
     if (!queries.has(node.kind)) throw new StoreMisuse(`a ${node.kind} cannot be narrowed to one organization`);
-    return visit(node) as T;
+    return this.#visit(node) as T;
   }
 
-  function visit(node: OperationNode): OperationNode {
-    if (isNarrowed(node)) return node;
+  check(node: OperationNode): void {
+    if (!this.#isNarrowed(node)) throw new StoreMisuse('this query was not made for one organization, or for another one');
+  }
+
+  #isNarrowed(node: OperationNode): boolean {
+    return (node as Stamped)[narrowedTo] === this.#organization;
+  }
+
+  readonly #visit = (node: OperationNode): OperationNode => {
+    if (this.#isNarrowed(node)) return node;
     if (node.kind === 'MergeQueryNode') throw new StoreMisuse('a merge cannot be narrowed to one organization');
-    const inner = visitChildren(node, visit);
+    const inner = visitChildren(node, this.#visit);
     if (!queries.has(inner.kind)) return inner;
-    return stamp(narrowQuery(inner as QueryNode), organization);
-  }
+    return stamp(this.#narrowQuery(inner as QueryNode), this.#organization);
+  };
 
-  const isNarrowed = (node: OperationNode) => (node as Stamped)[narrowedTo] === organization;
-
-  function narrowQuery(node: QueryNode): QueryNode {
+  #narrowQuery(node: QueryNode): QueryNode {
     switch (node.kind) {
       case 'SelectQueryNode':
-        return narrowRows(node, node.from?.froms ?? []);
+        return this.#narrowRows(node, node.from?.froms ?? []);
       case 'UpdateQueryNode':
-        return narrowUpdate(node);
+        return this.#narrowUpdate(node);
       case 'DeleteQueryNode':
-        return narrowRows(node, [...node.from.froms, ...(node.using?.tables ?? [])]);
+        return this.#narrowRows(node, [...node.from.froms, ...(node.using?.tables ?? [])]);
       case 'InsertQueryNode':
-        return narrowInsert(node);
+        return this.#narrowInsert(node);
     }
   }
 
-  function narrowUpdate(node: UpdateQueryNode): UpdateQueryNode {
+  #narrowUpdate(node: UpdateQueryNode): UpdateQueryNode {
     const tables = node.table === undefined ? [] : [node.table];
-    for (const table of tables) forbidMoving(named(table), node.updates);
-    return narrowRows(node, [...tables, ...(node.from?.froms ?? [])]);
+    for (const table of tables) this.#forbidMoving(named(table), node.updates);
+    return this.#narrowRows(node, [...tables, ...(node.from?.froms ?? [])]);
   }
 
   /** Adds the conditions of `sources` and of joins without one to WHERE, those of the other joins to their ON. */
-  function narrowRows<T extends SelectQueryNode | UpdateQueryNode | DeleteQueryNode>(node: T, sources: readonly OperationNode[]): T {
+  #narrowRows<T extends SelectQueryNode | UpdateQueryNode | DeleteQueryNode>(node: T, sources: readonly OperationNode[]): T {
     const wanted: OperationNode[] = [];
-    for (const source of sources) wanted.push(...conditionsOf(source));
-    const joins = node.joins?.map((join) => narrowJoin(join, wanted));
+    for (const source of sources) wanted.push(...this.#conditionsFor(named(source)));
+    const joins = node.joins?.map((join) => this.#narrowJoin(join, wanted));
     const where = wanted.length === 0 ? node.where : WhereNode.create(both(node.where?.where, wanted));
     return { ...node, ...(joins === undefined ? undefined : { joins }), ...(where === undefined ? undefined : { where }) };
   }
 
-  function narrowJoin(join: JoinNode, wanted: OperationNode[]): JoinNode {
-    const own = conditionsOf(join.table);
+  #narrowJoin(join: JoinNode, wanted: OperationNode[]): JoinNode {
+    const own = this.#conditionsFor(named(join.table));
     if (own.length === 0) return join;
     if (joinsWithCondition.has(join.joinType)) return Object.freeze({ ...join, on: OnNode.create(both(join.on?.on, own)) });
     if (!joinsWithout.has(join.joinType)) throw new StoreMisuse(`a ${join.joinType} cannot be narrowed to one organization`);
@@ -123,62 +139,58 @@ export function narrowingTo(organization: OrganizationId): Narrowing {
     return join;
   }
 
-  const conditionsOf = (source: OperationNode) => conditionsFor(named(source));
-
   /** `table.organization_id = ?`, if the table has an organization. Nodes are immutable, so one serves all queries. */
-  function conditionsFor(found: Named | undefined): readonly OperationNode[] {
+  #conditionsFor(found: Named | undefined): readonly OperationNode[] {
     if (found === undefined) return [];
     const key = `${found.table} ${found.as.table.schema?.name ?? ''} ${found.as.table.identifier.name}`;
-    const known = conditions.get(key);
+    const known = this.#conditions.get(key);
     if (known !== undefined) return known;
     const column = tenantColumn(found.table);
     const made =
-      column === undefined ? [] : [BinaryOperationNode.create(ReferenceNode.create(ColumnNode.create(column), found.as), equals, value)];
-    if (conditions.size < rememberedConditions) conditions.set(key, made);
+      column === undefined
+        ? []
+        : [BinaryOperationNode.create(ReferenceNode.create(ColumnNode.create(column), found.as), equals, this.#value)];
+    if (this.#conditions.size < rememberedConditions) this.#conditions.set(key, made);
     return made;
   }
 
-  function narrowInsert(node: InsertQueryNode): InsertQueryNode {
+  #narrowInsert(node: InsertQueryNode): InsertQueryNode {
     const into = node.into === undefined ? undefined : named(node.into);
     const column = into === undefined ? undefined : tenantColumn(into.table);
     if (into === undefined || column === undefined) return node;
     if (node.replace === true || node.orAction !== undefined || node.onDuplicateKey !== undefined)
       throw new StoreMisuse('an insert that replaces rows cannot be narrowed to one organization');
-    checkInserted(node, column);
+    this.#checkInserted(node, column);
     if (node.onConflict?.updates === undefined) return node;
-    forbidMoving(into, node.onConflict.updates);
-    const updateWhere = WhereNode.create(both(node.onConflict.updateWhere?.where, conditionsFor(into)));
-    return Object.freeze({ ...node, onConflict: Object.freeze({ ...node.onConflict, updateWhere }) });
+    this.#forbidMoving(into, node.onConflict.updates);
+    const updateWhere = WhereNode.create(both(node.onConflict.updateWhere?.where, this.#conditionsFor(into)));
+    return { ...node, onConflict: Object.freeze({ ...node.onConflict, updateWhere }) };
   }
 
   /** Every row carries this organization, as a plain value. */
-  function checkInserted(node: InsertQueryNode, column: string): void {
+  #checkInserted(node: InsertQueryNode, column: string): void {
     const index = node.columns?.findIndex((each) => each.column.name === column) ?? -1;
     const rows = node.values?.kind === 'ValuesNode' && 'values' in node.values ? (node.values.values as readonly OperationNode[]) : [];
-    if (index < 0 || rows.length === 0 || !rows.every((row) => carries(row, index)))
+    if (index < 0 || rows.length === 0 || !rows.every((row) => this.#carries(row, index)))
       throw new StoreMisuse('an inserted row must carry its own organization');
   }
 
-  function carries(row: OperationNode, index: number): boolean {
+  #carries(row: OperationNode, index: number): boolean {
     const cell: unknown = (row as { readonly values?: readonly unknown[] }).values?.[index];
-    return row.kind === 'PrimitiveValueListNode' ? cell === organization : isOwn(cell as OperationNode);
+    return row.kind === 'PrimitiveValueListNode' ? cell === this.#organization : this.#isOwn(cell as OperationNode);
   }
 
-  const isOwn = (node: OperationNode | undefined) => node?.kind === 'ValueNode' && (node as ValueNode).value === organization;
+  #isOwn(node: OperationNode | undefined): boolean {
+    return node?.kind === 'ValueNode' && (node as ValueNode).value === this.#organization;
+  }
 
-  function forbidMoving(found: Named | undefined, updates: UpdateQueryNode['updates']): void {
+  #forbidMoving(found: Named | undefined, updates: UpdateQueryNode['updates']): void {
     const column = found === undefined ? undefined : tenantColumn(found.table);
     if (column === undefined) return;
     for (const update of updates ?? [])
-      if (nameOf(update.column) === column && !isOwn(update.value)) throw new StoreMisuse('a row does not pass to another organization');
+      if (nameOf(update.column) === column && !this.#isOwn(update.value))
+        throw new StoreMisuse('a row does not pass to another organization');
   }
-
-  return Object.freeze({
-    narrow,
-    check(node: OperationNode) {
-      if (!isNarrowed(node)) throw new StoreMisuse('this query was not made for one organization, or for another one');
-    },
-  });
 }
 
 function stamp(node: QueryNode, organization: OrganizationId): QueryNode {

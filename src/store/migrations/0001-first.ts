@@ -277,7 +277,12 @@ const tables = {
       version: 'integer',
     },
     unique: [['id']],
-    indexes: [['organization_id', 'agent_id']],
+    indexes: [
+      ['organization_id', 'row'],
+      ['organization_id', 'agent_id'],
+      ['organization_id', 'owner_user_id'],
+      ['organization_id', 'connection_id'],
+    ],
   },
   confirmations: {
     columns: {
