@@ -8,6 +8,7 @@ import type { OauthAuth, Provider } from './provider.ts';
 export interface Endpoints {
   readonly authorization?: string;
   readonly token?: string;
+  readonly refresh?: string;
   readonly device?: string;
   readonly revocation?: string;
   readonly registration?: string;
@@ -49,6 +50,7 @@ export async function resolveEndpoints(
   const named: Endpoints = present({
     authorization: auth.authorization_endpoint,
     token: auth.token_endpoint,
+    refresh: auth.refresh_endpoint,
     device: auth.device_authorization_endpoint,
     revocation: auth.revocation_endpoint,
     registration: auth.registration_endpoint,
@@ -87,6 +89,7 @@ function safe(provider: Provider, server: oauth.AuthorizationServer): Endpoints 
   const endpoints = present({
     authorization: server.authorization_endpoint,
     token: server.token_endpoint,
+    refresh: undefined,
     device: server.device_authorization_endpoint,
     revocation: server.revocation_endpoint,
     registration: server.registration_endpoint,

@@ -43,7 +43,7 @@ describe('an answer of a token endpoint', () => {
 
   it('is read as a form where a provider answers so', () => {
     const form = tokens(
-      'access_token=a%20b'.replace('%20', '-') + '&scope=repo%2Cuser&token_type=bearer',
+      'access_token=a-b&scope=repo%2Cuser&token_type=bearer',
       {},
       { 'content-type': 'application/x-www-form-urlencoded' },
     );

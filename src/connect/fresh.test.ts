@@ -9,7 +9,8 @@ import {
   type Script,
   startScriptedProvider,
 } from '../../test/support/connecting.ts';
-import { openPeople } from '../../test/support/people.ts';
+import { openTestStore } from '../../test/support/store.ts';
+import { openTestVault } from '../../test/support/vault.ts';
 import { connectionById, updateConnection } from './connections.sql.ts';
 
 const fault = (code: FaultCode) => expect.objectContaining({ code });
@@ -337,9 +338,7 @@ describe('two processes on one database', () => {
     await connecting.register(localDefinition(provider.origin));
     const { connection } = await connectByCode(connecting);
     const { by, people } = connecting;
-    const { openTestStore } = await import('../../test/support/store.ts');
     const store = await openTestStore({ home: people.store.home, clock: people.clock, ephemera: 'sql' });
-    const { openTestVault } = await import('../../test/support/vault.ts');
     const vault = await openTestVault(store, { keyring: people.keyring });
     const second = connectOver({ ...people, store, vault }, [provider.port]);
     people.clock.advance(hour + 1);
@@ -354,11 +353,9 @@ describe('two processes on one database', () => {
 
 describe('choosing', () => {
   it('has one order in every process: own before shared, the default first, then by name', async () => {
-    const people = await openPeople();
-    expect(people).toBeDefined();
     const given = await standing();
     const { connection: b } = await connectByCode(given.connecting, { name: 'b' });
-    const { connection: a } = await connectByCode(given.connecting, { name: 'a' });
+    await connectByCode(given.connecting, { name: 'a' });
     const vaults = await given.people.identity.vaultsOf(given.by);
     const names = async () =>
       (await given.connect.candidates(given.by.organization, vaults, 'local')).map((one) => [one.name, one.isDefault]);
@@ -373,6 +370,5 @@ describe('choosing', () => {
       ['a', false],
       ['default', false],
     ]);
-    expect(a.version).toBeGreaterThan(0);
   });
 });

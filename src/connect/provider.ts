@@ -90,6 +90,8 @@ const oauthSchema = z.strictObject({
   issuer: z.url().optional(),
   authorization_endpoint: z.url().optional(),
   token_endpoint: z.url().optional(),
+  /** Where refresh tokens go, if not to the token endpoint. */
+  refresh_endpoint: z.url().optional(),
   device_authorization_endpoint: z.url().optional(),
   revocation_endpoint: z.url().optional(),
   registration_endpoint: z.url().optional(),

@@ -50,7 +50,9 @@ async function requestOf(deps: FreshDeps, held: Held, auth: OauthAuth): Promise<
     return buildTokenRequest(auth, endpoints.token, client, grantParameters(auth, JSON.parse(held.row.scopes_json) as string[]));
   }
   const refreshToken = held.credential.refresh_token;
-  return refreshToken === undefined ? undefined : buildRefresh(auth, endpoints.token, client, new Secret(refreshToken));
+  return refreshToken === undefined
+    ? undefined
+    : buildRefresh(auth, endpoints.refresh ?? endpoints.token, client, new Secret(refreshToken));
 }
 
 /** The connection's own client, or the organization's at this provider. */
