@@ -162,6 +162,47 @@ describe('the event of an exchange', () => {
     expect(await all(audit)).toHaveLength(2);
   });
 
+  it('with mode after is tried again when the database refused it, and never recorded twice', async () => {
+    const store = await openTestStore();
+    let refusals = 2;
+    const refusing: TestStore['records'] = {
+      ...store.records,
+      platform: (reason: string): ReturnType<TestStore['records']['platform']> => {
+        const scope = store.records.platform(reason);
+        return {
+          ...scope,
+          write: async (fn) => {
+            // The first time nothing happens; the second time it happens, but the caller is not told so.
+            refusals -= 1;
+            if (refusals === 1) throw new Error('not now');
+            const result = await scope.write(fn);
+            if (refusals === 0) throw new Error('what happened?');
+            return result;
+          },
+        };
+      },
+    };
+    const vault = await openTestVault(store);
+    const audit = await openTestAudit(store, { mode: 'after', vault, records: refusing });
+    await audit.exchange(allowed('x1'));
+    await audit.exchange(allowed('x2'));
+    await audit.flush();
+    expect((await all(audit)).map((event) => event.fields.exchange)).toEqual(['x1', 'x2']);
+    expect(await audit.verify(organization)).toMatchObject({ holds: true, events: 2 });
+  });
+
+  it('is refused when too many wait for a database that does not answer', async () => {
+    const store = await openTestStore();
+    const never = { ...store.records.platform('test'), write: () => new Promise<never>(() => {}) };
+    const records = { ...store.records, platform: () => never };
+    for (const mode of ['before', 'after'] as const) {
+      const audit = await openTestAudit(store, { mode, vault: {} as never, records });
+      const waiting = Array.from({ length: 16_384 }, (_, i) => audit.exchange(finished(`x${i}`)));
+      for (const one of waiting) one.catch(() => {});
+      await expect(audit.exchange(allowed('x'))).rejects.toMatchObject({ code: 'audit_unavailable' });
+    }
+  });
+
   it('is refused once the trail is closed, and written before it', async () => {
     const store = await openTestStore();
     const audit = await openTestAudit(store, { mode: 'after' });

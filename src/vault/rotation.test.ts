@@ -221,6 +221,27 @@ describe('rotating after a theft', () => {
     expect((await envelopes(house)).some((envelope) => stolen.has(dataKeyOf(envelope)))).toBe(false);
   });
 
+  it('is no conflict for who replaces a value at the same moment', async () => {
+    const house = await sealedHouse(1);
+    const { store, old, young, cells } = house;
+    let rotated = false;
+    const sealed: SealedStore = {
+      ...store.sealed,
+      put: async (...entry) => {
+        if (!rotated) {
+          rotated = true;
+          await rotating.rotate({ compromised: true });
+        }
+        return await store.sealed.put(...entry);
+      },
+    };
+    const keyring = keyringOf([old, young]);
+    const rotating = await openTestVault(store, { keyring, sealedColumns: () => [column(cells), ...others] });
+    const vault = await openTestVault(store, { keyring, sealed });
+    expect(await vault.seal(placeAt(0), new Secret('newer'), 1)).toEqual({ kind: 'sealed', version: 2 });
+    expect(await vault.open(placeAt(0))).toMatchObject({ version: 2 });
+  });
+
   it('is refused without a newer master key, or without every sealed column', async () => {
     const store = await openTestStore();
     const columns = () => [column([]), ...others];

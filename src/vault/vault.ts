@@ -70,13 +70,16 @@ export async function createVault(deps: VaultDeps): Promise<Vault> {
   } satisfies Vault);
 }
 
+/** A rotation may seal the same value anew meanwhile: that is no conflict, as long as the value's own version stands. */
 async function seal(dataKeys: DataKeys, sealed: SealedStore, place: Place, value: Secret<string>, expected: number): Promise<Sealing> {
   const key = keyOf(place);
-  const stored = await storedVersion(sealed, key);
-  if (stored.value !== expected) return { kind: 'conflict' };
   const version = expected + 1;
-  const envelope = await enclose(dataKeys, labelOf(place, version), value);
-  return (await sealed.put(key, envelope, stored.entry)) ? { kind: 'sealed', version } : { kind: 'conflict' };
+  for (;;) {
+    const stored = await storedVersion(sealed, key);
+    if (stored.value !== expected) return { kind: 'conflict' };
+    const envelope = await enclose(dataKeys, labelOf(place, version), value);
+    if (await sealed.put(key, envelope, stored.entry)) return { kind: 'sealed', version };
+  }
 }
 
 /** The value's version, and the one by which the store compares. */
