@@ -1,0 +1,173 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { newId } from '#kernel';
+import { localDefinition } from '../../test/support/connecting.ts';
+import { createTestUser, testPassword } from '../../test/support/people.ts';
+import {
+  type ActiveAgent,
+  agentOf,
+  openServing,
+  post,
+  type Received,
+  type Serving,
+  type SignedIn,
+  signedIn,
+} from '../../test/support/serving.ts';
+
+let serving: Serving;
+let person: SignedIn;
+let worker: ActiveAgent;
+
+beforeAll(async () => {
+  serving = await openServing();
+  person = await signedIn(serving);
+  worker = await agentOf(serving, person.user);
+});
+
+/** What the owner's command line asks for, over the local socket. */
+function ask(method: string, path: string, body: object = {}): Promise<Received> {
+  return serving.send({ method, path, local: true, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+}
+
+const reading = { classes: ['read'], operations: [], patterns: [], everything: false };
+
+async function parked(answer: Promise<Received>): Promise<{ readonly id: string; readonly page: string }> {
+  const { status, json } = await answer;
+  const { id, url } = json() as { id: string; url: string };
+  expect([status, url]).toEqual([202, `https://gatehouse.example/confirm/${id}`]);
+  return { id, page: `/confirm/${id}` };
+}
+
+const statusOf = async (id: string) => (await ask('GET', `/v1/confirmations/${id}`)).json();
+const permissions = async () => (await ask('GET', '/v1/permissions')).json().items as { id: string; effect: string }[];
+
+describe('a command line never widens (RULES 4)', () => {
+  it('asks for a permission and gets a page to open; the person’s yes gives it, once', async () => {
+    const { id, page } = await parked(ask('POST', '/v1/permissions', { agent: 'researcher', provider: 'github', reach: reading }));
+    expect(await permissions()).toEqual([]);
+    expect((await serving.send({ path: page })).headers.location).toBe(`/signin?next=${encodeURIComponent(page)}`);
+    const shown = await serving.send({ path: page, headers: { cookie: person.cookie } });
+    expect(shown.text).toContain('Let researcher use every account at GitHub?');
+    const answers = await Promise.all(Array.from({ length: 8 }, () => post(serving, person, page, { answer: 'yes' })));
+    expect(answers.map((answer) => answer.status).sort()).toEqual([303, ...Array.from({ length: 7 }, () => 410)]);
+    const [given, ...more] = await permissions();
+    expect(more).toEqual([]);
+    expect(await statusOf(id)).toMatchObject({ status: 'confirmed', result: { permission: given?.id } });
+  });
+
+  it('takes no for an answer, for good', async () => {
+    const before = await permissions();
+    const { id, page } = await parked(ask('POST', '/v1/permissions', { agent: 'researcher', provider: 'gitlab', reach: reading }));
+    expect((await post(serving, person, page, { answer: 'no' })).headers.location).toBe('/done?what=refused');
+    expect((await post(serving, person, page, { answer: 'yes' })).status).toBe(410);
+    expect(await statusOf(id)).toMatchObject({ status: 'refused' });
+    expect(await permissions()).toEqual(before);
+  });
+
+  it('denies at once, and asks before it takes a deny back', async () => {
+    const denied = await ask('POST', '/v1/permissions', { effect: 'deny', agent: 'researcher', provider: 'github', reach: reading });
+    expect(denied.status).toBe(201);
+    const path = `/v1/permissions/${String(denied.json().id)}`;
+    const { page } = await parked(ask('DELETE', path));
+    expect((await permissions()).some(({ effect }) => effect === 'deny')).toBe(true);
+    await post(serving, person, page, { answer: 'yes' });
+    expect((await permissions()).some(({ effect }) => effect === 'deny')).toBe(false);
+  });
+
+  it('ends an allow at once', async () => {
+    const [given] = await permissions();
+    expect((await ask('DELETE', `/v1/permissions/${given?.id}`)).json()).toMatchObject({ id: given?.id, ended_at: expect.any(Number) });
+    expect(await permissions()).toEqual([]);
+  });
+
+  it.each([
+    ['POST', '/v1/agents/researcher/confirm', {}, 'agent.confirm'],
+    ['POST', '/v1/agents/researcher/reactivate', {}, 'agent.reactivate'],
+    ['POST', '/v1/keys', {}, 'key.add'],
+    ['POST', '/v1/keys/rotate', { compromised: true }, 'key.rotate'],
+    ['POST', '/v1/providers', { definition: localDefinition('https://login.local.test') }, 'provider.register'],
+  ] as const)('%s %s waits for a person', async (method, path, body, kind) => {
+    const { id } = await parked(ask(method, path, body));
+    expect(await statusOf(id)).toMatchObject({ kind, status: 'open' });
+  });
+
+  it('suspends at once, and works again only after a yes', async () => {
+    expect((await ask('POST', '/v1/agents/researcher/suspend')).json()).toMatchObject({ status: 'suspended' });
+    const { page } = await parked(ask('POST', '/v1/agents/researcher/reactivate'));
+    await post(serving, person, page, { answer: 'yes' });
+    expect((await ask('GET', '/v1/agents/researcher')).json()).toMatchObject({ status: 'active' });
+  });
+
+  it('connects with a key, shares only after a yes, and stops sharing at once', async () => {
+    const definition = localDefinition('https://login.local.test', { id: 'shared' });
+    await serving.people.store.records
+      .in(person.user.organization)
+      .write((tx) => serving.connect.registerProvider(tx, person.session.principal, definition));
+    const flow = (await ask('POST', '/v1/flows', { provider: 'shared', flow: 'api_key' })).json();
+    const done = await ask('POST', `/v1/flows/${String(flow.id)}/key`, { fields: { api_key: 'key-abcdef' } });
+    expect(done.json()).toMatchObject({ state: { kind: 'connected' } });
+    expect(done.text).not.toContain('key-abcdef');
+    const { page } = await parked(ask('POST', '/v1/connections/shared%2Fdefault/share', { shared: true }));
+    await post(serving, person, page, { answer: 'yes' });
+    expect((await ask('GET', '/v1/connections/shared%2Fdefault')).json()).toMatchObject({ shared: true });
+    expect((await ask('POST', '/v1/connections/shared%2Fdefault/share', { shared: false })).json()).toMatchObject({ shared: false });
+    const preview = await ask('DELETE', '/v1/connections/shared%2Fdefault?preview=true');
+    expect(preview.json()).toMatchObject({ revoked_upstream: 'preview', connection: { status: { kind: 'connected' } } });
+    expect((await ask('DELETE', '/v1/connections/shared%2Fdefault')).json()).toMatchObject({
+      connection: { status: { kind: 'disconnected' } },
+    });
+  });
+
+  it('tells before it revokes', async () => {
+    const path = `/v1/agents/${worker.agent.id}/revoke`;
+    expect((await ask('POST', path, { preview: true })).json()).toMatchObject({
+      agent: { status: 'active' },
+      ends: { runs: 0, permissions: 0 },
+    });
+    expect((await ask('POST', path)).json()).toMatchObject({ agent: { status: 'revoked' } });
+  });
+});
+
+describe('whose change it is', () => {
+  it('a member sees and answers no confirmation of another, and administers nothing', async () => {
+    const member = await createTestUser(serving.people, 'member@example.com');
+    const { organization, signin } = serving.people;
+    const { session, bearer } = await signin.signIn(organization.id, member.email, testPassword, '127.0.0.1', undefined);
+    const who = {
+      cookie: `__Host-gatehouse_session=${bearer.reveal()}`,
+      token: serving.people.vault.mac('http form', `session ${session.id}`),
+    };
+    const { page } = await parked(ask('POST', '/v1/keys'));
+    expect((await serving.send({ path: page, headers: { cookie: who.cookie } })).status).toBe(404);
+    expect((await post(serving, who, page, { answer: 'yes' })).status).toBe(404);
+    for (const path of ['/v1/keys', `/v1/jobs/${newId('job')}`]) {
+      expect((await serving.send({ path, headers: { cookie: who.cookie } })).json()).toMatchObject({ code: 'forbidden' });
+    }
+    const trail = await serving.send({ path: '/v1/events', headers: { cookie: who.cookie } });
+    const subjects = (trail.json().items as { subject: string }[]).map(({ subject }) => subject);
+    expect(new Set(subjects)).toEqual(new Set([`user:${member.id}`]));
+    expect((await serving.send({ path: '/confirmations', headers: { cookie: who.cookie } })).text).toContain('Nothing waits for you');
+  });
+});
+
+describe('a fresh proof of who it is', () => {
+  it('is asked for five minutes after signing in, and a wrong one changes nothing', async () => {
+    const { page, id } = await parked(ask('POST', '/v1/keys'));
+    await serving.people.pass(6 * 60_000);
+    expect((await serving.send({ path: page, headers: { cookie: person.cookie } })).text).toContain('Your password, once more');
+    for (const password of ['', 'wrong']) {
+      const answer = await post(serving, person, page, { answer: 'yes', password });
+      expect(answer.status).toBe(403);
+      expect(await statusOf(id)).toMatchObject({ status: 'open' });
+    }
+    expect((await post(serving, person, page, { answer: 'yes', password: testPassword.reveal() })).headers.location).toBe(
+      '/done?what=confirmed',
+    );
+    expect(await statusOf(id)).toMatchObject({ status: 'confirmed', result: { job: expect.any(String) } });
+  });
+
+  it('is never needed to say no', async () => {
+    const { page } = await parked(ask('POST', '/v1/keys'));
+    await serving.people.pass(6 * 60_000);
+    expect((await post(serving, person, page, { answer: 'no' })).headers.location).toBe('/done?what=refused');
+  });
+});
