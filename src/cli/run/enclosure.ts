@@ -95,7 +95,7 @@ for p in "$@"; do
 done
 cat /proc/1/environ >/dev/null 2>&1 && echo "environment of process 1"
 ls /proc/1/root/ >/dev/null 2>&1 && echo "root of process 1"
-ls /proc/1/fd/ >/dev/null 2>&1 && echo "descriptors of process 1"
+readlink /proc/1/fd/0 >/dev/null 2>&1 && echo "descriptors of process 1"
 grep -q '^CapPrm:[[:space:]]*0*$' /proc/self/status || echo "capabilities"
 grep -q '^CapBnd:[[:space:]]*0*$' /proc/self/status || echo "capability bounds"
 grep -q '^NoNewPrivs:[[:space:]]*1$' /proc/self/status || echo "new privileges"

@@ -8,12 +8,13 @@ import type { TLSSocket } from 'node:tls';
  * `fetch`; older ones read none, and agents a program makes itself, `ws` and the `undici` package never do.
  *
  * The functions below are written out as text into the run's folder (they use nothing from around them but each other,
- * `require`, `process` and `proxy`), so no file has to be shipped beside the compiled code. They must run on Node 18.
+ * `require`, `process`, `env` and `proxy`), so no file has to be shipped beside the compiled code. They must run on Node 18.
  */
 export function preloadSource(): string {
   const parts = [readProxy, bypasses, openTunnel, secured, patchAgents, patchOwnConnections, patchFetch, patchUndici].map(String);
   return [
     "'use strict';",
+    'const { env } = process;',
     ...parts,
     'const proxy = readProxy();',
     'if (proxy !== undefined) { patchAgents(); patchOwnConnections(); patchUndici(); patchFetch(); }',
@@ -31,10 +32,12 @@ type Done = (error: Error | null, socket?: Duplex) => void;
 type Target = ClientRequestArgs & { readonly servername?: string; readonly ALPNProtocols?: readonly string[]; readonly hostname?: string };
 
 declare const proxy: ProxyTarget;
+/** The program's own environment, where it is written out to. */
+declare const env: Readonly<Record<string, string | undefined>>;
 
 function readProxy(): ProxyTarget | undefined {
-  const text = process.env.HTTPS_PROXY;
-  if (!process.env.GATEHOUSE_RUN || !text) return undefined;
+  const text = env.HTTPS_PROXY;
+  if (!env.GATEHOUSE_RUN || !text) return undefined;
   const url = new URL(text);
   const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   return { host: url.hostname, port: Number(url.port), authorization: `Basic ${Buffer.from(user).toString('base64')}` };

@@ -8,7 +8,8 @@ import { findLocal, type Server } from '../server.ts';
 import { awaitServer, type ServerProcess, spawnServer } from '../server-process.ts';
 import { type Carrier, localCarrier, remoteCarrier } from './carrier.ts';
 import { CannotStart, runProgram } from './child.ts';
-import { type ChildEnvironment, childEnvironment } from './environment.ts';
+import { createEnding, type Ending } from './ending.ts';
+import { type ChildEnvironment, childEnvironment, type Variables } from './environment.ts';
 import { makeRunFolder, type RunFolder } from './folder.ts';
 import { openForwarder } from './forwarder.ts';
 import { type Enclosure, type EnclosureInput, openEnclosure } from './isolate.ts';
@@ -26,30 +27,6 @@ export interface RunOptions {
   readonly as?: string;
   readonly show: readonly string[];
   readonly write: readonly string[];
-}
-
-/** Everything one run holds; ended in the reverse order, whatever happened. */
-export interface Ending {
-  add(step: () => unknown): void;
-  all(): Promise<void>;
-}
-
-export function createEnding(): Ending {
-  const steps: (() => unknown)[] = [];
-  return {
-    add: (step) => void steps.unshift(step),
-    async all() {
-      const failures: unknown[] = [];
-      for (const step of steps.splice(0)) {
-        try {
-          await step();
-        } catch (error) {
-          failures.push(error);
-        }
-      }
-      if (failures.length > 0) throw failures[0];
-    },
-  };
 }
 
 /** `gatehouse run -- command`: the program's own exit code, or that of what went wrong before it started. */
@@ -135,7 +112,12 @@ interface PrepareInput {
   readonly options: Pick<RunOptions, 'connections' | 'pass'>;
   readonly ending: Pick<Ending, 'add'>;
   readonly folder: RunFolder;
+  /** Where the forwarder listens; default: a free port of loopback. */
   readonly listen?: { readonly host: string; readonly port: number };
+  /** How the program names the forwarder; default: the address it listens on. */
+  readonly reachedBy?: string;
+  /** What the program inherits; default: our own environment. */
+  readonly parent?: Variables;
 }
 
 export async function prepareRun(context: Context, input: PrepareInput): Promise<Prepared> {
@@ -159,10 +141,10 @@ export async function prepareRun(context: Context, input: PrepareInput): Promise
   const forwarder = await openForwarder({ childCredential, carrier, runCredential: credential, renew }, input.listen);
   ending.add(() => forwarder.close());
   const { folder } = input;
-  const proxy = { host: forwarder.host, port: forwarder.port, credential: childCredential };
+  const proxy = { host: input.reachedBy ?? forwarder.host, port: forwarder.port, credential: childCredential };
   folder.fill({ authorityPem: session.started.authority_pem, proxy, now: context.clock.now() });
   const environment = childEnvironment({
-    parent: context.io.env,
+    parent: input.parent ?? context.io.env,
     provided: session.started.variables,
     pass,
     run: session.started.run,

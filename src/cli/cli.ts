@@ -1,0 +1,73 @@
+import { Command, CommanderError } from 'commander';
+import type { CommandHost } from './command.ts';
+import { agentCommands } from './commands/agent.ts';
+import { configCommands } from './commands/config.ts';
+import { connectionCommands } from './commands/connections.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { importCommands } from './commands/import.ts';
+import { initCommand } from './commands/init.ts';
+import { keyCommands } from './commands/keys.ts';
+import { logCommands } from './commands/log.ts';
+import { loginCommands } from './commands/login.ts';
+import { policyCommands } from './commands/policy.ts';
+import { providerCommands } from './commands/provider.ts';
+import { runCommands } from './commands/run.ts';
+import { serverCommands } from './commands/server.ts';
+import { whoamiCommand } from './commands/whoami.ts';
+import type { Cli, CliDeps } from './contract.ts';
+
+/** Families of commands, in the order of the help page. */
+const families = [
+  initCommand,
+  runCommands,
+  loginCommands,
+  connectionCommands,
+  agentCommands,
+  policyCommands,
+  providerCommands,
+  logCommands,
+  whoamiCommand,
+  doctorCommand,
+  importCommands,
+  serverCommands,
+  keyCommands,
+  configCommands,
+];
+
+/** Builds the command line. @example const code = await createCli(deps).run(process.argv.slice(2)); */
+export function createCli(deps: CliDeps): Cli {
+  return Object.freeze({
+    async run(parameters: readonly string[]) {
+      let code = 0;
+      const finish = (given: number) => {
+        code = given;
+      };
+      try {
+        await programOf({ deps, finish }).parseAsync([...parameters], { from: 'user' });
+      } catch (error) {
+        if (!(error instanceof CommanderError)) throw error;
+        // 0: help or version was asked for. Anything else was already said.
+        code = error.exitCode === 0 ? 0 : 1;
+      }
+      return code;
+    },
+  });
+}
+
+function programOf(host: CommandHost): Command {
+  const { io, version } = host.deps;
+  const program = new Command('gatehouse')
+    .description('runs agents that are handed no secret')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show how it is used')
+    .enablePositionalOptions()
+    .showHelpAfterError('add --help to see how it is used')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+    })
+    .addHelpText('after', '\nexample:\n  gatehouse init && gatehouse login github && gatehouse run -- python agent.py');
+  for (const family of families) family(program, host);
+  return program;
+}

@@ -1,0 +1,158 @@
+import { spawn } from 'node:child_process';
+import type { Command } from 'commander';
+import { Fault } from '#kernel';
+import { addCommand, type CommandHost } from '../command.ts';
+import type { Context } from '../context.ts';
+import { findLocal, type Server } from '../server.ts';
+import { awaitServer, endProcess, healthOf, logFile, rememberedProcess, rememberProcess, spawnServer, tail } from '../server-process.ts';
+
+/** The server itself: serve, start, stop, status, logs, setup-link. */
+export function serverCommands(program: Command, host: CommandHost): void {
+  addCommand<{ readonly dev?: boolean; readonly envFile?: string }>(program, host, {
+    usage: 'serve',
+    tells: 'run the server in this terminal',
+    example: 'gatehouse serve',
+    options: [
+      ['--dev', 'keep what lives briefly in memory; loopback only'],
+      ['--env-file <file>', 'read settings from this file instead of .env in the data folder'],
+    ],
+    action: (context, _given, options) =>
+      context.bin.serve({ dev: options.dev === true, ...(options.envFile === undefined ? {} : { envFile: options.envFile }) }),
+  });
+  addCommand(program, host, {
+    usage: 'start',
+    tells: 'start the server in the background',
+    example: 'gatehouse start',
+    action: start,
+  });
+  addCommand(program, host, { usage: 'stop', tells: 'stop the server that start started', example: 'gatehouse stop', action: stop });
+  addCommand(program, host, {
+    usage: 'status',
+    tells: 'say whether the server answers',
+    example: 'gatehouse status --json',
+    action: status,
+  });
+  addCommand<{ readonly lines: string; readonly follow?: boolean }>(program, host, {
+    usage: 'logs',
+    tells: 'show what the server in the background wrote',
+    example: 'gatehouse logs --follow',
+    options: [
+      ['-n, --lines <count>', 'so many lines', '100'],
+      ['-f, --follow', 'go on as lines come'],
+    ],
+    action: logs,
+  });
+  addCommand(program, host, {
+    usage: 'setup-link',
+    tells: 'print a new link for the first administrator; the old one ends',
+    example: 'gatehouse setup-link',
+    action: setupLink,
+  });
+}
+
+/** The local server, if it answers. */
+export async function answeringLocal(context: Context): Promise<Server | undefined> {
+  const server = local(context);
+  return server !== undefined && (await healthOf(server)) !== undefined ? server : undefined;
+}
+
+function local(context: Context): Server | undefined {
+  return findLocal({ settings: context.settings(), folders: context.folders(), clock: context.clock });
+}
+
+/** Starts the server in the background unless it runs; the set-up link when one is needed. */
+export async function startServer(context: Context): Promise<{ readonly started: boolean; readonly server: Server }> {
+  const running = await answeringLocal(context);
+  if (running !== undefined) return { started: false, server: running };
+  const folders = context.folders();
+  const progress = context.speech.progress('starting the server');
+  try {
+    const child = spawnServer({ bin: context.bin, folders, env: context.io.env, detached: true });
+    const server = await awaitServer({ find: () => local(context), folders, exited: child.exited });
+    await rememberProcess(folders, child.pid);
+    return { started: true, server };
+  } finally {
+    progress.done();
+  }
+}
+
+async function start(context: Context): Promise<undefined> {
+  const { started, server } = await startServer(context);
+  const link = await setupLinkIfNeeded(server);
+  const pid = rememberedProcess(context.folders());
+  if (context.speech.json) context.speech.value({ started, pid, ...(link === undefined ? {} : { setup_url: link }) });
+  else {
+    context.speech.fact(started ? `the server is ready (process ${pid}); its log: gatehouse logs` : 'the server runs already');
+    if (link !== undefined) context.speech.fact(`set it up here, once, within an hour:\n\n  ${link}\n`);
+  }
+  return undefined;
+}
+
+/** A link for the first administrator while there is none yet. */
+export async function setupLinkIfNeeded(server: Server): Promise<string | undefined> {
+  try {
+    await server.person.call('whoami');
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== 'setup_required') throw error;
+    return (await server.person.call('setup_link')).url;
+  }
+}
+
+async function stop(context: Context): Promise<undefined> {
+  const folders = context.folders();
+  const pid = rememberedProcess(folders);
+  if (pid === undefined) {
+    const runs = (await answeringLocal(context)) !== undefined;
+    throw new Fault('server_unreachable', {
+      detail: runs ? 'The server that answers was not started with start' : 'No server runs',
+      hint: runs ? 'stop it where it was started' : 'start one with: gatehouse start',
+    });
+  }
+  const progress = context.speech.progress('letting exchanges end');
+  const patience = (context.settings().shutdownSeconds + 10) * 1000;
+  const gone = await endProcess(folders, pid, patience).finally(() => progress.done());
+  if (!gone) throw new Fault('busy', { detail: 'The server has not ended yet', hint: `look at: gatehouse logs; its process is ${pid}` });
+  if (context.speech.json) context.speech.value({ stopped: true, pid });
+  else context.speech.fact('the server has stopped');
+  return undefined;
+}
+
+async function status(context: Context): Promise<number> {
+  const server = context.findServer();
+  const health = server === undefined ? undefined : await healthOf(server);
+  const pid = server?.kind === 'local' ? rememberedProcess(context.folders()) : undefined;
+  const facts = { answers: health !== undefined, server: server?.shown, version: health?.version, pid };
+  if (context.speech.json) context.speech.value(facts);
+  else if (health === undefined) context.speech.fact(`${server?.shown ?? 'no server'} does not answer; start one with: gatehouse start`);
+  else
+    context.speech.fact(`${server?.shown} answers, version ${health.version ?? 'unknown'}${pid === undefined ? '' : `, process ${pid}`}`);
+  return health === undefined ? 9 : 0;
+}
+
+async function logs(context: Context, _given: readonly string[], options: { readonly lines: string; readonly follow?: boolean }) {
+  const count = Number(options.lines);
+  if (!Number.isInteger(count) || count < 0) throw new Fault('invalid_usage', { hint: '--lines takes a number' });
+  const path = logFile(context.folders());
+  if (options.follow) return follow(path, count);
+  for (const line of tail(path, count)) context.speech.fact(line);
+  return undefined;
+}
+
+function follow(path: string, count: number): Promise<number> {
+  return new Promise((resolve) => {
+    const child = spawn('tail', ['-n', String(count), '-F', path], { stdio: ['ignore', 'inherit', 'ignore'] });
+    child.once('error', () => resolve(1));
+    child.once('exit', () => resolve(0));
+    process.once('SIGINT', () => child.kill());
+  });
+}
+
+async function setupLink(context: Context): Promise<undefined> {
+  const server = local(context);
+  if (server === undefined) throw new Fault('server_unreachable');
+  const link = await server.person.call('setup_link');
+  if (context.speech.json) context.speech.value(link);
+  else context.speech.fact(link.url);
+  return undefined;
+}
