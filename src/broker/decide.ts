@@ -52,11 +52,14 @@ interface Asked {
 const mostRounds = 4;
 /** A credential that ends sooner is asked for again at every call, so that it is refreshed in time. */
 const soon = 60_000;
+const longestRemembered = 256;
 
 /** Decides calls. Allowed ones are on their way to the record and count as open when this returns. */
 export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'> {
   const prepared = new Latest<string, { readonly stamp: number; readonly value: Prepared }>(10_000);
   const meanings = new Latest<string, { readonly generation: number; readonly value: ReadonlyMap<string, Meaning> }>(2_000);
+
+  const matches = new Latest<string, { readonly generation: number; readonly value: readonly ProviderMatch[] }>(5_000);
 
   /** The run's placeholders in the call with what they mean; undefined when one is not of this run. */
   async function place(call: Call, run: RunState): Promise<readonly Placed[] | undefined> {
@@ -87,6 +90,17 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     return value;
   }
 
+  /** Agents repeat themselves: a match is remembered until a provider changes. */
+  async function matching({ live }: RunState, { host, port, method, path }: Call): Promise<readonly ProviderMatch[]> {
+    const generation = deps.changes.generation('providers');
+    const key = `${live.organization} ${host}:${port} ${method} ${path}`;
+    const known = matches.get(key);
+    if (known?.generation === generation) return known.value;
+    const value = await deps.connect.match(live.organization, { host, port, method, path });
+    if (path.length <= longestRemembered) matches.set(key, { generation, value });
+    return value;
+  }
+
   async function decide(call: Call): Promise<Verdict> {
     const started = deps.clock.monotonic();
     for (let round = 0; round < mostRounds; round++) {
@@ -114,12 +128,11 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     const early = refusedAtOnce(deps, asked);
     if (early) return early;
     if (!at.connected) return other(deps, asked);
-    const { host, port, method, path } = call;
-    const matches = await deps.connect.match(run.live.organization, { host, port, method, path });
-    if (matches.length === 0) return isAmbiguous(method, path) ? refusal('ambiguous_path') : other(deps, asked);
+    const found = await matching(run, call);
+    if (found.length === 0) return isAmbiguous(call.method, call.path) ? refusal('ambiguous_path') : other(deps, asked);
     const meant = asked.placed.map((one) => one.meaning);
     const { publicUrl } = deps;
-    const chosen = choose({ call, matches, place: at, chosen: run.chosen, meanings: meant, publicUrl });
+    const chosen = choose({ call, matches: found, place: at, chosen: run.chosen, meanings: meant, publicUrl });
     if ('kind' in chosen) return chosen;
     asked.match = chosen.match;
     asked.connection = chosen.connection;

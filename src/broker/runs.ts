@@ -78,6 +78,8 @@ interface Known {
   /** Generation of what ended, when the row was read. */
   readonly generation: number;
   state: RunState | undefined;
+  /** Generation of the directory at which the agent was last seen active, in the epoch of the run. */
+  seenAt: number;
 }
 
 export function createRuns(deps: RunDeps): Runs {
@@ -92,19 +94,24 @@ export function createRuns(deps: RunDeps): Runs {
     const row = await deps.queries.byId(organization, id);
     if (!row) throw new Fault('run_ended');
     const seed = found?.seed ?? (await deps.vault.disclose(placeholdersLabel(organization, id), row.placeholders_envelope));
-    const fresh = { row, about: JSON.parse(row.about_json) as About, seed, generation, state: found?.state };
+    const fresh = { row, about: JSON.parse(row.about_json) as About, seed, generation, state: found?.state, seenAt: -1 };
     known.set(id, fresh);
     return fresh;
   }
 
   async function standing(organization: OrganizationId, id: RunId): Promise<RunState> {
     if (deps.changes.age() > stalest) throw new Fault('stale_revocations', { retryAfter: 1 });
-    const run = await current(organization, id);
+    const generation = deps.changes.generation('identity');
+    const found = known.get(id);
+    const run = found?.generation === deps.changes.generation('revocations') ? found : await current(organization, id);
     if (run.row.ended_at !== null || run.row.expires_at <= deps.clock.now()) throw new Fault('run_ended');
+    // Nothing in the directory changed since this agent was seen active.
+    if (run.state && run.seenAt === generation) return run.state;
     const agent = await deps.identity.currentAgent(organization, run.row.agent_id);
     if (agent?.status !== 'active') throw new Fault('agent_not_active');
     if (agent.epoch !== run.about.epoch) throw new Fault('run_ended');
     if (run.state?.agent !== agent) run.state = stateOf(deps.identity, id, run, agent);
+    run.seenAt = generation;
     return run.state;
   }
 
