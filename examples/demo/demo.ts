@@ -103,7 +103,7 @@ async function startChild(name: string, file: string, parameters: readonly strin
   child.stdout.on('data', (part: Buffer) => {
     const text = part.toString('utf8');
     if (!ready && text.startsWith('ready')) ready = true;
-    else if (ready) show(`\x1b[2m${name} saw: ${text.trim()}\x1b[0m`);
+    else if (ready && !text.includes('NOTICE')) show(`\x1b[2m${name} saw: ${text.trim()}\x1b[0m`);
   });
   child.stderr.on('data', (part: Buffer) => (said += part.toString('utf8')));
   await until(

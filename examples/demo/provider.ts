@@ -42,7 +42,7 @@ provider.use(async (context, next) => {
     return provider.interactionFinished(context.req, context.res, { login: { accountId } }, { mergeWithLastSubmission: false });
   const grant =
     grantId === undefined ? new provider.Grant({ accountId, clientId: String(params.client_id) }) : await provider.Grant.find(grantId);
-  grant?.addOIDCScope('openid offline_access');
+  grant?.addOIDCScope(`openid offline_access ${scopes}`);
   grant?.addResourceScope(audience, scopes);
   return provider.interactionFinished(
     context.req,

@@ -8,6 +8,14 @@ import { createLog } from './log.ts';
 
 enableCompileCache();
 
+// `gatehouse log | head`: whoever reads our output may stop.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8')) as { readonly version: string };
 
 /** The server's rooms load only when a server is asked for: most commands need none of them. */

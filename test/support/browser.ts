@@ -22,7 +22,7 @@ interface Request {
   readonly body?: string;
 }
 
-const most = 10;
+const most = 20;
 
 export interface BrowserOptions {
   /** Authorities it trusts, PEM. */
