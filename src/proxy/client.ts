@@ -216,13 +216,20 @@ export class ClientConnection implements WireEvents, Timed, BodySink {
     if (this.over) return;
     // Inside a tunnel 407 would ask the program for a credential that only the CONNECT carries.
     const told = this.tunnelled && refusal.status === 407 ? { ...refusal, status: 403 } : refusal;
-    const close = how.close === true || this.plane.closing || this.#bodyToCome();
+    const close = how.close === true || this.plane.closing || this.#bodyToCome() || this.#lastRequest();
     const request = how.request ?? newId('req', this.plane.clock.now());
     this.wire.put(renderRefusal(told, request, { close, body: this.#request?.method !== 'HEAD' }));
     this.#user = undefined;
     this.#request = undefined;
     if (close) this.linger();
     else this.finish(false);
+  }
+
+  /** The client said that this request is its last. */
+  #lastRequest(): boolean {
+    const request = this.#request;
+    if (request === undefined) return false;
+    return request.minor === 0 || request.pairs.some(([, value], i) => request.names[i] === 'connection' && /\bclose\b/i.test(value));
   }
 
   #bodyToCome(): boolean {
@@ -232,7 +239,7 @@ export class ClientConnection implements WireEvents, Timed, BodySink {
   }
 
   #lengthIsZero(): boolean {
-    return this.#request?.pairs.some(([name, value]) => name.toLowerCase() === 'content-length' && value === '0') ?? false;
+    return this.#request?.pairs.some(([, value], i) => this.#request?.names[i] === 'content-length' && value === '0') ?? false;
   }
 
   /** From here on the connection carries something else; what was read ahead is handed over first. */

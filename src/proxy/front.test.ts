@@ -89,7 +89,17 @@ describe('a CONNECT', () => {
     harness.broker.authenticateWith = before;
   });
 
-  for (const target of ['api.test', 'api.test:', 'api.test:0', 'api.test:70000', 'api test:443', 'a%41.test:443', 'https://api.test:443', '[::1:443', '0x7f.1:443']) {
+  for (const target of [
+    'api.test',
+    'api.test:',
+    'api.test:0',
+    'api.test:70000',
+    'api test:443',
+    'a%41.test:443',
+    'https://api.test:443',
+    '[::1:443',
+    '0x7f.1:443',
+  ]) {
     test(`of ${target} is 400`, async () => {
       expect(await ask(`CONNECT ${target} HTTP/1.1\r\nHost: x\r\n${proof}\r\n`)).toMatch(/^HTTP\/1.1 400/);
     });

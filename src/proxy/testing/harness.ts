@@ -217,7 +217,11 @@ export async function plain(port: number): Promise<Talk> {
 }
 
 /** Opens a tunnel and shakes hands in it. */
-export async function tunnel(harness: Harness, target: string, servername = target.split(':')[0] as string): Promise<Talk<TLSSocket>> {
+export async function tunnel(harness: Harness, target: string, servername?: string): Promise<Talk<TLSSocket>> {
+  return talk(await tunnelSocket(harness, target, servername));
+}
+
+export async function tunnelSocket(harness: Harness, target: string, servername = target.split(':')[0] as string): Promise<TLSSocket> {
   const outer = await plain(harness.port);
   outer.send(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\nProxy-Authorization: Bearer ${credential}\r\n\r\n`);
   const answer = await outer.until('\r\n\r\n');
@@ -226,7 +230,7 @@ export async function tunnel(harness: Harness, target: string, servername = targ
   const secured = connectTls({ socket: outer.socket, servername, ca: harness.interception.pem, checkServerIdentity: () => undefined });
   secured.on('error', () => {});
   await once(secured, 'secureConnect');
-  return talk(secured);
+  return secured;
 }
 
 /** Waits for what happens soon. */
