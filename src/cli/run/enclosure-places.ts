@@ -60,9 +60,7 @@ function hiddenPlaces(home: string): EnclosurePlan['hidden'] {
   const open = ['/tmp', '/var/tmp', '/dev/shm'].map((path) => ({ path, mode: '1777', owned: false }));
   const closed = ['/run', '/media', '/mnt'].map((path) => ({ path, mode: '0755', owned: false }));
   const homes = home === '/' ? [] : [{ path: home, mode: '0755', owned: true }];
-  return [...open, ...closed, ...homes]
-    .filter(({ path }) => isFolder(path))
-    .filter(({ path }, _, all) => !all.some((other) => other.path !== path && within(path, other.path)));
+  return [...open, ...closed, ...homes].filter(({ path }) => isFolder(path)).sort((a, b) => a.path.length - b.path.length);
 }
 
 /** Folders beside a folder of programs that hold what the programs need. */

@@ -27,6 +27,8 @@ function mount(...parameters: readonly string[]): void {
 function cover(plan: EnclosurePlan): void {
   const kept = plan.shown.map((item) => ({ ...item, fd: openSync(item.path, namesOnly), folder: statSync(item.path).isDirectory() }));
   for (const { path, mode, owned } of plan.hidden) {
+    // One may lie in another that was covered before.
+    mkdirSync(path, { recursive: true });
     const owner = owned ? `,uid=${plan.user.uid},gid=${plan.user.gid}` : '';
     mount('-t', 'tmpfs', '-o', `nosuid,nodev,mode=${mode}${owner}`, 'tmpfs', path);
   }
