@@ -62,7 +62,7 @@ export const events = {
   },
   'call.finished': {
     tells: 'an exchange ended',
-    fields: ['exchange', 'status', 'outcome', 'sent', 'received', 'ms', 'steps', 'scrubbed'],
+    fields: ['exchange', 'status', 'outcome', 'code', 'sent', 'received', 'ms', 'steps', 'scrubbed'],
   },
   'key.added': { tells: 'a master key was added', fields: ['key'] },
   'key.rotated': { tells: 'data keys were re-wrapped', fields: ['key', 'count', 'compromised'] },

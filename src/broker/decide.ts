@@ -1,5 +1,5 @@
 import type { Audit, Draft, Step } from '#audit';
-import { type Connect, type Connection, isAmbiguous, type ProviderMatch } from '#connect';
+import { type Connect, type Connection, type Credential, isAmbiguous, type ProviderMatch } from '#connect';
 import { type Clock, Fault, type FaultCode, isFault, type Log } from '#kernel';
 import type { Decision, Policy, Question } from '#policy';
 import type { Changes } from '#store';
@@ -86,7 +86,8 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     const credential = await deps.connect.fresh(run.live.principal, connection);
     const value = prepare(chosen, credential, at);
     prepared.set(key, { stamp: at.stamp, value });
-    steps.push({ step: credential.refreshed ? 'refreshed' : 'opened', ms: deps.clock.monotonic() - started });
+    const step = credential.refreshed ? 'refreshed' : 'opened';
+    if (!steps.some((one) => one.step === 'refreshed' || one.step === step)) steps.push({ step, ms: deps.clock.monotonic() - started });
     return value;
   }
 
@@ -103,6 +104,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
 
   async function decide(call: Call): Promise<Verdict> {
     const started = deps.clock.monotonic();
+    const steps: Step[] = [{ step: 'identified', ms: 0 }];
     for (let round = 0; round < mostRounds; round++) {
       const stamp = everything(deps.changes);
       const run = await deps.runs.standing(call.run.organization, call.run.id);
@@ -111,10 +113,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
       const asked: Asked = { call, run, place: at, started, placed: placed ?? none };
       const outcome = placed ? await judge(asked) : refusal('placeholder_foreign');
       if (outcome.kind !== 'permitted') return refuse(deps, asked, outcome);
-      const steps: Step[] = [
-        { step: 'identified', ms: 0 },
-        { step: 'decided', ms: deps.clock.monotonic() - started },
-      ];
+      if (round === 0) steps.push({ step: 'decided', ms: deps.clock.monotonic() - started });
       const fitted = await fitTo(asked, outcome, steps);
       if ('kind' in fitted) return refuse(deps, asked, fitted);
       // Opening may have taken long: what was permitted then must still be permitted (RULES 11).
@@ -164,8 +163,8 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     if (!open?.connection || !open.question || !open.match) return undefined;
     const chosen = { match: open.match, connection: open.connection };
     const run = await deps.runs.standing(verdict.run.organization, verdict.run.id);
-    const credential = await deps.connect.fresh(run.live.principal, open.connection, { force: true });
-    if (!credential.refreshed) return undefined;
+    const credential = await forced(deps, run, open.connection);
+    if (!credential?.refreshed) return undefined;
     const at = await deps.places.of(run, open.host, open.port);
     const placed = (await place(open.call, run)) ?? none;
     const question = { ...open.question, at: deps.clock.now() };
@@ -181,6 +180,17 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
   }
 
   return { decide, renew };
+}
+
+/** A refresh that may not be forced, or that fails, leaves the upstream's own answer standing. */
+async function forced({ connect, log }: DecideDeps, run: RunState, connection: Connection): Promise<Credential | undefined> {
+  try {
+    return await connect.fresh(run.live.principal, connection, { force: true });
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    log.info('a refused credential could not be renewed', { connection: connection.id, code: error.code });
+    return undefined;
+  }
 }
 
 const none: readonly Placed[] = [];

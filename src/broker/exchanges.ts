@@ -82,7 +82,7 @@ export function createExchanges(deps: Deps): Exchanges {
   });
 }
 
-function finished({ verdict, status, outcome, sent, received, scrubbed, steps }: Exchange, open: Open): Draft {
+function finished({ verdict, status, outcome, code, sent, received, scrubbed, steps }: Exchange, open: Open): Draft {
   const all = [...open.steps, ...steps];
   return {
     name: 'call.finished',
@@ -91,7 +91,17 @@ function finished({ verdict, status, outcome, sent, received, scrubbed, steps }:
     run: verdict.run.id,
     ...(verdict.connection ? { connection: verdict.connection.id } : {}),
     ...(verdict.permission ? { permission: verdict.permission } : {}),
-    fields: { exchange: verdict.exchange, status, outcome, sent, received, ms: all.at(-1)?.ms ?? 0, steps: all, scrubbed },
+    fields: {
+      exchange: verdict.exchange,
+      status,
+      outcome,
+      ...(code === undefined ? {} : { code }),
+      sent,
+      received,
+      ms: all.at(-1)?.ms ?? 0,
+      steps: all,
+      scrubbed,
+    },
   };
 }
 
