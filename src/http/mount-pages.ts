@@ -31,10 +31,10 @@ interface Tied {
 
 /** The pages, the stylesheet and the icon. */
 export function mountPages(app: FastifyInstance, deps: PageDeps): void {
-  const asset = (type: string, body: string) => (_: FastifyRequest, reply: FastifyReply) =>
-    reply.headers({ 'content-type': type, 'cache-control': 'public, max-age=31536000, immutable' }).send(body);
-  app.get(stylePath, asset('text/css; charset=utf-8', style));
-  app.get(iconPath, asset('image/svg+xml', icon));
+  const asset = (type: string, body: string, life: string) => (_: FastifyRequest, reply: FastifyReply) =>
+    reply.headers({ 'content-type': type, 'cache-control': `public, ${life}` }).send(body);
+  app.get(stylePath, asset('text/css; charset=utf-8', style, 'max-age=31536000, immutable'));
+  app.get(iconPath, asset('image/svg+xml', icon, 'max-age=86400'));
   for (const route of allPages(deps.kit)) {
     app.route({
       method: route.method,

@@ -1,6 +1,8 @@
+import { printReach } from '#api';
 import { events, type RecordedEvent } from '#audit';
 import type { Connection } from '#connect';
 import type { Agent } from '#identity';
+import type { Permission } from '#policy';
 import type { Session } from '#signin';
 import { administers, mayAnswer } from '../rights.ts';
 import { confirmationRows } from './confirm.ts';
@@ -30,9 +32,10 @@ async function home(kit: PageKit, { session, token }: PageRequest<Session>): Pro
   const { rooms } = kit;
   const organization = rooms.organization.id;
   const vaults = await rooms.identity.vaultsOf(session.principal);
-  const [connections, agents, waiting, trail] = await Promise.all([
+  const [connections, agents, permissions, waiting, trail] = await Promise.all([
     rooms.connect.connections(organization, vaults, { limit: 50 }),
     rooms.identity.agents(organization, { limit: 50 }),
+    rooms.policy.list(organization, { limit: 200 }),
     rooms.policy.confirmations(organization, { status: 'open', limit: 50 }),
     rooms.audit.search(organization, { limit: 12, ...(administers(session.user) ? {} : { subject: `user:${session.user.id}` }) }),
   ]);
@@ -47,7 +50,7 @@ async function home(kit: PageKit, { session, token }: PageRequest<Session>): Pro
 <div class="grid">
 ${questions !== undefined && html`<section class="card full"><h2>Waiting for you <span class="count">${open.length}</span></h2>${questions}</section>`}
 <section class="card"><h2>Connected accounts ${counted(connections)}</h2>${connectionRows(kit, token, connections.items)}</section>
-<section class="card"><h2>Agents ${counted(agents)}</h2>${agentRows(agents.items)}</section>
+<section class="card"><h2>Agents ${counted(agents)}</h2>${agentRows(kit, agents.items, await reaches(kit, permissions.items))}</section>
 <section class="card full"><h2>What happened</h2>${eventRows(trail.events, handles)}</section>
 </div>`,
   };
@@ -94,14 +97,31 @@ const agentBadges = {
   revoked: ['', 'revoked'],
 } as const;
 
-function agentRows(agents: readonly Agent[]): Markup {
-  if (agents.length === 0) {
-    return html`<p>No agent yet. Make one, then run a program as that agent:</p>${command('gatehouse agent create researcher\ngatehouse run -- python agent.py')}`;
+/** What each agent may do, and what every confirmed one may (under an empty key), in the words of `policy list`. */
+async function reaches({ look }: PageKit, permissions: readonly Permission[]): Promise<ReadonlyMap<string, readonly string[]>> {
+  const told = new Map<string, string[]>();
+  for (const { agent = '', effect, target, reach } of permissions) {
+    const names = target.kind === 'connection' ? await look.names(target.id) : undefined;
+    const what = names === undefined ? target.id : `${names.provider}/${names.name}`;
+    const line = `${effect === 'allow' ? 'may use' : 'may never use'} ${what}: ${printReach(reach).replaceAll(',', ', ')}`;
+    told.set(agent, [...(told.get(agent) ?? []), line]);
   }
+  return told;
+}
+
+function agentRows(kit: PageKit, agents: readonly Agent[], may: ReadonlyMap<string, readonly string[]>): Markup {
+  if (agents.length === 0) {
+    return html`<p>No agent yet. Make one, then run a program as that agent:</p>${command('gatehouse agent create researcher\ngatehouse run -- python agent.py')}<p class="small">It shows a code? <a href="${kit.base}/claim">Claim it here.</a></p>`;
+  }
+  const all = may.get('') ?? [];
   return html`<ul class="rows">${agents.map((agent) => {
     const [tone, words] = agentBadges[agent.status];
-    return html`<li><span class="name">${agent.handle}</span><span class="badge ${tone} end">${words}</span><span class="below">key <span class="mono">${agent.thumbprint.slice(0, 16)}…</span>, since ${when(agent.createdAt)}</span></li>`;
-  })}</ul>`;
+    const lines = may.get(agent.id) ?? [];
+    return html`<li><span class="name">${agent.handle}</span><span class="badge ${tone} end">${words}</span>${lines.map(
+      (line) => html`<span class="below">${line}</span>`,
+    )}${lines.length + all.length === 0 && agent.status === 'active' && html`<span class="below">may use nothing yet: <code>gatehouse policy allow ${agent.handle} &lt;provider&gt; read</code></span>`}<span class="below">key <span class="mono">${agent.thumbprint.slice(0, 16)}…</span>, since ${when(agent.createdAt)}</span></li>`;
+  })}</ul>${all.length > 0 && html`<p class="small soft">Every confirmed agent of yours ${all.join('; ')}.</p>`}
+<p class="small"><a href="${kit.base}/claim">Claim an agent</a></p>`;
 }
 
 function eventRows(trail: readonly RecordedEvent[], handles: ReadonlyMap<string, string>): Markup {
@@ -137,5 +157,5 @@ function aboutEvent({ name, fields }: RecordedEvent, handles: ReadonlyMap<string
     const value = fields[key];
     return typeof value === 'string' || typeof value === 'number' ? [handles.get(String(value)) ?? String(value)] : [];
   });
-  return parts.length === 0 ? name : `${name}: ${parts.join(' ')}`;
+  return parts.length === 0 ? name : `${name}: ${[...new Set(parts)].join(' ')}`;
 }

@@ -91,8 +91,13 @@ export function sentenceOf(error: unknown): {
   readonly fields: Readonly<Record<string, string>>;
 } {
   if (!(error instanceof Fault) || error.row.status >= 500) throw error;
-  const sentence = error.details.detail ?? error.row.title;
-  return { status: error.row.status, sentence: `${capital(sentence)}. ${capital(error.hint)}.`, fields: error.details.fields ?? {} };
+  const fields = error.details.fields ?? {};
+  const told = `${capital(error.details.detail ?? error.row.title)}. ${capital(error.hint)}.`;
+  return {
+    status: error.row.status,
+    sentence: Object.keys(fields).length > 0 ? 'Something here cannot be used yet. See below.' : told,
+    fields,
+  };
 }
 
 export function capital(words: string): string {

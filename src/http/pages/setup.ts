@@ -46,14 +46,13 @@ export function setupPages(kit: PageKit): readonly PageRoute[] {
 
 function form(kit: PageKit, request: PageRequest, token: string, typed: Typed): PageAnswer {
   const error = (name: string) => typed.fields?.[`/${name}`];
-  const told = Object.keys(typed.fields ?? {}).length > 0 ? 'Something here cannot be used yet. See below.' : typed.problem;
   return {
     kind: 'page',
     status: typed.status ?? 200,
     title: 'Set up Gatehouse',
     body: html`<h1>Welcome to Gatehouse</h1>
 <p class="lead">You are the first one here. Make the account that looks after this installation.</p>
-${told !== undefined && note('bad', told)}
+${typed.problem !== undefined && note('bad', typed.problem)}
 <form class="card" method="post" action="${kit.base}/setup">${tokenField(request.token)}<input type="hidden" name="token" value="${token}">
 ${field({ name: 'email', label: 'E-mail address', type: 'email', value: typed.email, autocomplete: 'username', autofocus: typed.fields === undefined || error('email') !== undefined, error: error('email') })}
 ${field({ name: 'name', label: 'Your name', value: typed.name, autocomplete: 'name', autofocus: error('name') !== undefined && error('email') === undefined, error: error('name') })}

@@ -114,6 +114,7 @@ fieldset.agent legend + * { clear: both; }
 fieldset.agent > :last-child { margin-bottom: 0; }
 details { margin: 0 0 1rem; }
 summary { cursor: pointer; color: var(--accent-ink); padding: 0.3rem 0; }
+.list + .field { margin-top: 0.9rem; }
 .list { max-height: 18rem; overflow-y: auto; border: 1px solid var(--line); border-radius: 9px; padding: 0.75rem; margin-top: 0.4rem; }
 @media (min-width: 40rem) {
   ul.rows .end { margin-left: auto; }
