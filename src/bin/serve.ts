@@ -68,6 +68,7 @@ function createServer(parts: Parts, jobs: Jobs, proxy: DataPlane, version: strin
     organization,
     publicUrl,
     hosts: settings.hosts,
+    trustedProxies: settings.trustedProxies,
     readiness: () => readiness(parts),
     relay: (connection, address) => muxServer(connection, (stream) => proxy.accept(stream, address)),
     proxySocketPath: folders.proxySocket,

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -79,6 +80,18 @@ const resolve = list.transform((parts, context) =>
   }),
 );
 
+const networks = list.transform((parts, context) => {
+  for (const part of parts) {
+    const [address = '', bits, ...more] = part.split('/');
+    const most = isIP(address) === 4 ? 32 : 128;
+    const narrow = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= most);
+    if (isIP(address) === 0 || !narrow || more.length > 0) {
+      context.addIssue({ code: 'custom', message: 'give addresses or networks, such as 10.0.0.7 or 10.0.0.0/8' });
+    }
+  }
+  return parts;
+});
+
 const databaseUrl = z
   .string()
   .optional()
@@ -145,6 +158,13 @@ export const settingsTable = {
     schema: list,
     tells: 'more Host names the server answers to, besides the public URL and loopback',
     example: 'gatehouse.internal',
+    readers: ['server'],
+  }),
+  trustedProxies: row({
+    env: 'GATEHOUSE_TRUSTED_PROXIES',
+    schema: networks,
+    tells: 'addresses or networks of reverse proxies whose X-Forwarded-For is believed; nobody is by default',
+    example: '10.0.0.0/8',
     readers: ['server'],
   }),
   url: row({
