@@ -13,10 +13,20 @@ interface KeyPayload {
 export function keyChanges(jobs: Jobs, organization: OrganizationId): KeyChanges {
   return {
     add: async (tx, by) => ({
-      job: await jobs.add(tx, { kind: 'keys.add', organization, payload: { by, compromised: false }, uniqueKey: `keys.add:${organization}` }),
+      job: await jobs.add(tx, {
+        kind: 'keys.add',
+        organization,
+        payload: { by, compromised: false },
+        uniqueKey: `keys.add:${organization}`,
+      }),
     }),
     rotate: async (tx, by, { compromised }) => ({
-      job: await jobs.add(tx, { kind: 'keys.rotate', organization, payload: { by, compromised }, uniqueKey: `keys.rotate:${compromised}:${organization}` }),
+      job: await jobs.add(tx, {
+        kind: 'keys.rotate',
+        organization,
+        payload: { by, compromised },
+        uniqueKey: `keys.rotate:${compromised}:${organization}`,
+      }),
     }),
   };
 }
