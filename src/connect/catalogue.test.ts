@@ -24,9 +24,22 @@ function lookAlikes(host: string): string[] {
 }
 
 describe('the shipped catalogue', () => {
-  it('has the first twelve providers', () => {
-    for (const id of 'github gitlab google slack notion linear stripe openai anthropic openrouter sendgrid discord'.split(' '))
-      expect(catalogue.has(id), id).toBe(true);
+  it('has at least 90 providers, 40 of them with OAuth 2', () => {
+    const named =
+      'github gitlab bitbucket google gmail google-calendar google-drive microsoft outlook onedrive slack notion linear atlassian jira ' +
+      'confluence hubspot discord reddit todoist x zoom cloudflare stripe sentry sendgrid resend mailchimp klaviyo intercom typeform airtable ' +
+      'figma asana dropbox box salesforce shopify zendesk twilio anthropic openai openrouter groq mistral perplexity';
+    for (const id of named.split(' ')) expect(catalogue.has(id), id).toBe(true);
+    const all = [...catalogue.values()];
+    expect(all.length).toBeGreaterThanOrEqual(90);
+    expect(all.filter((provider) => provider.auth.some((auth) => auth.kind === 'oauth2')).length).toBeGreaterThanOrEqual(40);
+  });
+
+  it('gives no class but mint-credential to what makes keys, tokens, secrets and webhooks', () => {
+    const telling = /\/(api[-_]?keys?|access[-_]?tokens?|tokens|secrets|webhooks?|hooks|credentials|invitations)(\/\*+)*$/i;
+    for (const provider of catalogue.values())
+      for (const operation of provider.operations.filter((one) => !one.classes.includes('mint-credential')))
+        for (const { path } of operation.match) expect(telling.test(path), `${provider.id} ${operation.id} ${path}`).toBe(false);
   });
 
   it.each([...catalogue.values()])('$id claims its hosts and none of their look-alikes', (provider) => {
