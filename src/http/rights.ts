@@ -1,6 +1,6 @@
 import type { Agent, User } from '#identity';
 import { Fault } from '#kernel';
-import type { Confirmation } from '#policy';
+import type { ChangeKind, Confirmation } from '#policy';
 
 export function administers(user: User): boolean {
   return user.role !== 'member';
@@ -20,8 +20,10 @@ export function mustControl(user: User, agent: Agent): void {
   if (!owns(user, agent) && !administers(user)) throw new Fault('agent_unknown');
 }
 
-/** Whether this person may see and answer it: their own, or an administrator. */
-export function mayAnswer(user: User, confirmation: Confirmation): boolean {
-  const { requestedBy } = confirmation;
-  return administers(user) || (requestedBy.kind === 'user' && requestedBy.id === user.id);
+/** What changes the installation for everybody. */
+const administrative: ReadonlySet<ChangeKind> = new Set(['provider.register', 'provider.remove', 'key.add', 'key.rotate']);
+
+/** Whether this person may see and answer it: an administrator, or whoever asked, for what is theirs to change. */
+export function mayAnswer(user: User, { requestedBy, kind }: Confirmation): boolean {
+  return administers(user) || (requestedBy.kind === 'user' && requestedBy.id === user.id && !administrative.has(kind));
 }

@@ -3,6 +3,7 @@ import { Fault, type UserId } from '#kernel';
 import type { HandlersOf } from '../api.ts';
 import { agentProof, type Caller } from '../callers.ts';
 import { createHosts } from '../hosts.ts';
+import type { Incoming } from '../incoming.ts';
 import { type Kit, parked, present } from '../kit.ts';
 import { mustControl, owns } from '../rights.ts';
 import { agentView, pageView } from '../views.ts';
@@ -41,7 +42,7 @@ export function agentRoutes(kit: Kit): HandlersOf<Routes> {
 
     async agent_register({ request, body }) {
       const hosts = createHosts(rooms.publicUrl, rooms.hosts);
-      if (!request.local && !(request.fromHere && hosts.loopbackOnly)) throw new Fault('registration_closed');
+      if (!request.local && !(request.fromHere && hosts.loopbackOnly)) await mustBeInvited(kit, request);
       const proof = request.headers.authorization ?? '';
       if (!/^pop /i.test(proof)) throw new Fault('invalid_proof', { hint: 'sign the request with the key that is registered' });
       const agent = await rooms.identity.enrol({
@@ -113,6 +114,16 @@ export function agentRoutes(kit: Kit): HandlersOf<Routes> {
       return { status: 200, body: { agent: await view(left), ends } };
     },
   };
+}
+
+/**
+ * From elsewhere an agent registers only on the word of a signed-in person's command line, given beside the proof of
+ * its key (RULES 22). @throws {Fault} `registration_closed`, `unauthenticated`
+ */
+async function mustBeInvited({ rooms }: Kit, { headers }: Incoming): Promise<void> {
+  const invitation = headers['gatehouse-invitation'];
+  if (typeof invitation !== 'string') throw new Fault('registration_closed');
+  await rooms.authenticate.command_line(invitation);
 }
 
 /** An agent speaks here for itself alone. @throws {Fault} `agent_unknown` */
