@@ -38,7 +38,8 @@ export async function ensureRegistered(
       if (!isFault(error, 'agent_unknown') && !isFault(error, 'invalid_proof')) throw error;
     }
   }
-  const agent = await client.call('agent_register', { body: { handle, public_jwk: { ...key.publicJwk } } });
+  const registrar = await server.registrar(key);
+  const agent = await registrar.call('agent_register', { body: { handle, public_jwk: { ...key.publicJwk } } });
   return { key: await context.agents().register(key, issuer, agent.id), agent };
 }
 

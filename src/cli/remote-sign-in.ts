@@ -21,7 +21,7 @@ export async function signInTo(context: Context, given: string, flags: SignInFla
   const at = (session?: Secret<string>, issuer = url) => remoteServer(context, { url, issuer, ca, session, user: undefined });
   const label = `${userInfo().username}@${hostname()}`.slice(0, 255);
   const offer = await at().anyone.call('command_line_offer', { body: { label } });
-  showLink(context, `sign in to ${url}: check that the page shows the code ${offer.user_code}`, offer.url, flags.open);
+  showLink(context, `sign in to ${url}: type the code ${offer.user_code} here:`, offer.url, flags.open);
   const collected = await waitUntil(context, 'waiting for you', () => collect(at(), offer.device_code), Math.max(1, offer.interval) * 1000);
   const session = new Secret(collected.session);
   const who = await at(session).person.call('whoami');

@@ -22,6 +22,8 @@ export interface Server {
   issuer(): Promise<string>;
   /** Calls of an agent, each proven by its key. */
   agent(key: AgentKey): Promise<Client>;
+  /** The same for registering it: from elsewhere only on the word of the person signed in here. */
+  registrar(key: AgentKey): Promise<Client>;
   /** The header that proves the agent over a request with no body. */
   proof(key: AgentKey, method: string, path: string): Promise<string>;
 }
@@ -92,14 +94,17 @@ function serverAt(
       body: Buffer.from(body),
       now: deps.clock.now(),
     });
+  const agent = async (key: AgentKey, headers: Readonly<Record<string, string>> = {}) => {
+    const issuer = await parts.issuer();
+    const evidence = ({ method, path, body }: ClientRequest) => ({ ...headers, authorization: prove(issuer, key, method, path, body) });
+    return createClient({ send: transport(parts.address, evidence) });
+  };
+  const session = parts.pinned?.session;
   return Object.freeze({
     ...parts,
     anyone: createClient({ send: transport(parts.address) }),
-    async agent(key: AgentKey) {
-      const issuer = await parts.issuer();
-      const evidence = ({ method, path, body }: ClientRequest) => ({ authorization: prove(issuer, key, method, path, body) });
-      return createClient({ send: transport(parts.address, evidence) });
-    },
+    agent: (key: AgentKey) => agent(key),
+    registrar: (key: AgentKey) => agent(key, session === undefined ? {} : { 'gatehouse-invitation': session.reveal() }),
     proof: async (key: AgentKey, method: string, path: string) => prove(await parts.issuer(), key, method, path),
   });
 }

@@ -94,8 +94,8 @@ export const faults = {
   registration_closed: row(
     403,
     2,
-    'Agents are registered from the machine the server runs on',
-    'run on that machine: gatehouse agent create',
+    'Agents are registered from the machine the server runs on, or by somebody who signed in',
+    'sign in first, with gatehouse login URL, or make the agent on that machine',
     'access_denied',
   ),
   agent_not_active: row(403, 2, 'The agent is not active', 'claim, confirm or re-activate it: gatehouse agent list', 'access_denied'),

@@ -36,7 +36,11 @@ print('environment', any(n in os.environb.get(k, b'') for k in os.environb for n
 print('found', sorted(found))
 `;
 
-const isolated = (program: readonly string[]) => world.run(program, { flags: ['--isolate'] });
+const isolated = (program: readonly string[]) => {
+  const cwd = join(world.site.folder, 'project');
+  mkdirSync(cwd, { recursive: true });
+  return world.site.command(['run', '--isolate', '--', ...program], { cwd });
+};
 
 testWith('unshare')('a separated program finds no canary, no key file, no database and no socket of ours', async () => {
   const { code, stdout, stderr } = await isolated(['/usr/bin/python3', '-c', search, world.canary, readKey().slice(0, 40)]);

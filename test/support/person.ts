@@ -51,6 +51,15 @@ export function typesClaimCode(site: Installation): Act {
   });
 }
 
+/** Types the code of a command line that signs in, and approves it. */
+export function typesDeviceCode(site: Installation): Act {
+  return act(/type the code (\S+) here:\s+(http\S+\/device)\b/, async ([, code, url]) => {
+    const page = await site.browser.open(url as string);
+    const shown = await site.browser.submit(page, '/device', { code: code as string });
+    await site.browser.submit(shown, '/device/approve', { password: owner.password });
+  });
+}
+
 /** Says yes, or no, on the page that names the change. */
 export function answers(site: Installation, answer: 'yes' | 'no' = 'yes'): Act {
   return act(/http\S+\/confirm\/cnf_[0-9a-z]{26}/, async ([url]) => {

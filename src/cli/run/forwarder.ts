@@ -114,7 +114,10 @@ async function tunnel(
   near.on('error', () => near.destroy());
   if (!mayPass(request.headers['proxy-authorization'])) return refuse(near, new Fault('proxy_unauthenticated'));
   try {
-    const { far, head } = await openTunnel(deps, `${request.method} ${request.url} HTTP/${request.httpVersion}\r\n${passedHeaders(request)}`);
+    const { far, head } = await openTunnel(
+      deps,
+      `${request.method} ${request.url} HTTP/${request.httpVersion}\r\n${passedHeaders(request)}`,
+    );
     if (near.destroyed) return void far.destroy();
     near.write(head);
     if (rest.length > 0) far.write(rest);
