@@ -187,7 +187,10 @@ export function connectOver(people: People, ports: readonly number[]): Connect {
 }
 
 /** Walks a code flow against a scripted provider: what the browser would bring back, without a browser. */
-export async function connectByCode({ connect, by, session }: Connecting, more: { readonly name?: string; readonly force?: boolean } = {}) {
+export async function connectByCode(
+  { connect, by, session }: Pick<Connecting, 'connect' | 'by' | 'session'>,
+  more: { readonly name?: string; readonly force?: boolean } = {},
+) {
   await connect.registerClient(by, 'local', { id: 'our-client', secret: new Secret('our-secret') });
   const { id } = await connect.begin(by, {
     provider: 'local',
