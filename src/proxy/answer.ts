@@ -60,9 +60,9 @@ export class Answer {
   #renderHead(head: ResponseHead, bytes: Buffer): string {
     const tokens = connectionTokens(head);
     const decoded = this.#coding !== 'identity';
-    const needles = this.#sieve !== undefined && holdsAny(bytes, this.#sieve.needles) ? this.#sieve.needles : undefined;
+    const sieve = this.#sieve !== undefined && holdsAny(bytes, this.#sieve) ? this.#sieve : undefined;
     const masked = (text: string) => {
-      const clean = needles === undefined ? text : maskText(text, needles);
+      const clean = maskText(text, sieve);
       if (clean !== text) this.#masked++;
       return clean;
     };
@@ -74,7 +74,7 @@ export class Answer {
       if (decoded && (name === 'content-encoding' || name === 'content-length')) continue;
       if (name === 'content-length' && head.status === 204) continue;
       const pair = pairs[i] as readonly [string, string];
-      text += needles === undefined ? `${pair[0]}: ${pair[1]}\r\n` : `${masked(pair[0])}: ${masked(pair[1])}\r\n`;
+      text += sieve === undefined ? `${pair[0]}: ${pair[1]}\r\n` : `${masked(pair[0])}: ${masked(pair[1])}\r\n`;
     }
     if (this.#framing === 'chunked') text += 'Transfer-Encoding: chunked\r\n';
     return this.close ? `${text}Connection: close\r\n\r\n` : `${text}\r\n`;
@@ -145,8 +145,7 @@ export class Answer {
   #cleanTrailers(trailers: Fields | undefined): Fields {
     if (trailers === undefined || trailers.pairs.length === 0) return { pairs: [], names: [] };
     const passing = passingTrailers(trailers);
-    const { needles } = this.#sieve ?? { needles: [] };
-    return { names: passing.names, pairs: passing.pairs.map(([name, value]) => [name, maskText(value, needles)] as const) };
+    return { names: passing.names, pairs: passing.pairs.map(([name, value]) => [name, maskText(value, this.#sieve)] as const) };
   }
 
   destroy(): void {

@@ -8,7 +8,7 @@ import type { RequestHead } from './head.ts';
 import { tokenForms } from './needles.ts';
 import type { Plane } from './plane.ts';
 import { refusalOf } from './refusal.ts';
-import { holdsAny } from './scrub.ts';
+import { holdsAny, type Sieve, sieveOfNeedles } from './scrub.ts';
 import { fieldValue, type Target } from './target.ts';
 
 /** Serves a request inside a tunnel whose CONNECT carried `credential`. */
@@ -45,10 +45,23 @@ const keepAll = () => true;
 /** The run's credential goes nowhere but to us, whatever field a program puts it in. @throws {Fault} `placeholder_misplaced` in the target */
 function keeper(target: Target, bytes: Buffer, credential: string): Ask['keep'] {
   if (credential === '') return keepAll;
-  const forms = tokenForms(credential);
-  if (!holdsAny(bytes, forms)) return keepAll;
-  if (holdsAny(Buffer.from(target.origin, 'latin1'), forms)) throw new Fault('placeholder_misplaced');
-  return (_, value) => !holdsAny(Buffer.from(value, 'latin1'), forms);
+  const sieve = tokenSieve(credential);
+  if (!holdsAny(bytes, sieve)) return keepAll;
+  if (holdsAny(Buffer.from(target.origin, 'latin1'), sieve)) throw new Fault('placeholder_misplaced');
+  return (_, value) => !holdsAny(Buffer.from(value, 'latin1'), sieve);
+}
+
+const rememberedTokens = 256;
+const tokens = new Map<string, Sieve>();
+
+function tokenSieve(token: string): Sieve {
+  let sieve = tokens.get(token);
+  if (sieve === undefined) {
+    sieve = sieveOfNeedles(tokenForms(token));
+    if (tokens.size >= rememberedTokens) tokens.clear();
+    tokens.set(token, sieve);
+  }
+  return sieve;
 }
 
 /**

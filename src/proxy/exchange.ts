@@ -219,10 +219,9 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     if (this.#over || this.#ask.head.minor === 0) return;
     this.#touch();
     const tokens = connectionTokens(head);
-    const needles = this.#sieve?.needles ?? [];
-    let text = `HTTP/1.1 ${head.status} ${maskText(head.reason, needles)}\r\n`;
+    let text = `HTTP/1.1 ${head.status} ${maskText(head.reason, this.#sieve)}\r\n`;
     head.pairs.forEach(([name, value], i) => {
-      if (!endsHere(head.names[i] as string, tokens)) text += `${name}: ${maskText(value, needles)}\r\n`;
+      if (!endsHere(head.names[i] as string, tokens)) text += `${name}: ${maskText(value, this.#sieve)}\r\n`;
     });
     this.#client.wire.put(`${text}\r\n`);
   }

@@ -11,17 +11,15 @@ export class Ledger {
   received = 0;
   scrubbed = 0;
   readonly #plane: Plane;
-  readonly #started: number;
   #steps: Step[] = [];
   #reported = false;
 
   constructor(plane: Plane) {
     this.#plane = plane;
-    this.#started = plane.clock.monotonic();
   }
 
   step(step: Step['step']): void {
-    this.#steps.push({ step, ms: this.#plane.clock.monotonic() - this.#started });
+    this.#steps.push({ step, ms: this.#plane.clock.monotonic() });
   }
 
   report(verdict: Allowed, outcome: Report['outcome'], code: FaultCode | undefined): void {

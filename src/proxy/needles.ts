@@ -74,17 +74,11 @@ function base64Forms(bytes: Buffer, offset: number): string[] {
   return [stable, stable.replaceAll('+', '-').replaceAll('/', '_')];
 }
 
-/** The forms in which a program could put its own run credential into a head: plain, and base64 at any offset. */
+/** The forms in which a program could put its own run credential into a head: plain, and base64 at any offset. Longest first. */
 export function tokenForms(token: string): Needles {
-  let forms = tokens.get(token);
-  if (forms === undefined) {
-    const bytes = Buffer.from(token, 'latin1');
-    forms = [bytes, ...[0, 1, 2].flatMap((offset) => [...new Set(base64Forms(bytes, offset))]).map((form) => Buffer.from(form, 'latin1'))];
-    if (tokens.size >= rememberedTokens) tokens.clear();
-    tokens.set(token, forms);
-  }
-  return forms;
+  const bytes = Buffer.from(token, 'latin1');
+  const forms = new Set(
+    [token, ...[0, 1, 2].flatMap((offset) => base64Forms(bytes, offset))].filter((form) => form.length >= shortestNeedle),
+  );
+  return [...forms].map((form) => Buffer.from(form, 'latin1')).sort((a, b) => b.length - a.length);
 }
-
-const rememberedTokens = 256;
-const tokens = new Map<string, Needles>();

@@ -49,10 +49,12 @@ async function intercept(client: ClientConnection, run: LiveRun, tunnel: Authori
 
 /** The name of the handshake, the target of the CONNECT and every Host agree, or the request is refused (RULES 6). */
 function guarded(secured: TLSSocket & { servername?: string | false | null }, tunnel: Authority, credential: string) {
+  const agrees = () => !secured.servername || secured.servername.toLowerCase().replace(/\.$/, '') === tunnel.host;
+  let known = false;
   return (client: ClientConnection, head: RequestHead, bytes: Buffer) => {
     try {
-      const name = secured.servername;
-      if (name && name.toLowerCase().replace(/\.$/, '') !== tunnel.host) throw new Fault('host_mismatch');
+      known ||= agrees();
+      if (!known) throw new Fault('host_mismatch');
       serveTunnelled(client, head, bytes, tunnelledTarget(head, tunnel), credential);
     } catch (error) {
       refuseError(client, error, undefined);

@@ -35,7 +35,7 @@ export class Upgraded {
     const tokens = connectionTokens(head);
     let text = `HTTP/1.1 101 ${head.reason}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
     head.pairs.forEach(([name, value], i) => {
-      if (!endsHere(head.names[i] as string, tokens)) text += `${name}: ${maskText(value, this.#sieve?.needles ?? [])}\r\n`;
+      if (!endsHere(head.names[i] as string, tokens)) text += `${name}: ${maskText(value, this.#sieve)}\r\n`;
     });
     this.#client.put(`${text}\r\n`);
     this.#client.flush();
