@@ -20,13 +20,20 @@ interface Target {
   readonly port: number;
 }
 
-/** RULES 12: only hosts with a connection are intercepted; an address and our own never are. */
+/** A tunnel to port 80 carries clear text, which a host with a connection never gets (`SECURITY.md`, invariant 4). */
+const clearText = 80;
+const encrypted = 443;
+
+/** Only hosts with a connection are intercepted; an address and our own never are. */
 export async function admit(deps: Deps, run: LiveRun, target: Target): Promise<Admission> {
   const { host, port } = target;
   if (deps.own.is(host, port)) return refuse(deps, run, target, { kind: 'refuse', code: 'own_host_refused' });
   const state = await deps.runs.standing(run.organization, run.id);
   const place = isIP(host) === 0 ? await deps.places.of(state, host, port) : undefined;
   if (place?.connected) return { kind: 'intercept' };
+  if (port === clearText && isIP(host) === 0 && (await deps.places.of(state, host, encrypted))?.connected) {
+    return refuse(deps, run, target, { kind: 'refuse', code: 'clear_text_refused' });
+  }
   if (deps.otherHosts === 'blind') return { kind: 'blind' };
   const provider = place?.providers[0];
   const refusal = { kind: 'refuse', code: 'host_refused' } as const;

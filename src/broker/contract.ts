@@ -114,6 +114,7 @@ export interface Exchange {
   readonly sent: number;
   readonly received: number;
   readonly scrubbed: number;
+  /** When each step was passed, on the monotonic clock. */
   readonly steps: readonly { readonly step: 'dialled' | 'recorded' | 'injected' | 'answered' | 'finished'; readonly ms: number }[];
 }
 

@@ -83,7 +83,10 @@ export function createExchanges(deps: Deps): Exchanges {
 }
 
 function finished({ verdict, status, outcome, code, sent, received, scrubbed, steps }: Exchange, open: Open): Draft {
-  const all = [...open.steps, ...steps];
+  const all = [...open.steps, ...steps.map(({ step, ms }) => ({ step, ms: ms - open.started }))].map(({ step, ms }) => ({
+    step,
+    ms: tenths(ms),
+  }));
   return {
     name: 'call.finished',
     principal: verdict.run.principal,
@@ -103,6 +106,11 @@ function finished({ verdict, status, outcome, code, sent, received, scrubbed, st
       scrubbed,
     },
   };
+}
+
+/** Milliseconds, to a tenth: more is noise. */
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }
 
 async function tunnel(
