@@ -42,6 +42,7 @@ function vitest(): Promise<number> {
     ? [
         '--coverage.enabled',
         '--coverage.provider=v8',
+        '--coverage.reportOnFailure',
         '--coverage.include=src/**',
         '--coverage.reporter=json-summary',
         `--coverage.reportsDirectory=${folder}`,
