@@ -1,11 +1,11 @@
 import type { Audit } from '#audit';
-import type { Call } from '#broker';
 import { readSettings } from '#config';
 import type { Connect, Connection } from '#connect';
 import type { Identity } from '#identity';
 import { Fault, type Log, type Principal, type Secret, silentLog, systemClock } from '#kernel';
 import type { Policy } from '#policy';
 import type { Vault } from '#vault';
+import { createLibraryCalls, type LibraryCalls } from './library-calls.ts';
 import { buildParts, type Parts } from './parts.ts';
 
 export interface GatehouseOptions {
@@ -31,6 +31,11 @@ export interface Gatehouse {
      */
     accessToken(provider: string, options?: { readonly connection?: string }): Promise<AccessToken>;
   };
+  /**
+   * Calls a URL in the name of an agent, by its handle: decided by its permissions, injected and recorded. A refusal is
+   * an answer of ours (`application/problem+json`). @throws {Fault} `agent_unknown`, `agent_not_active`
+   */
+  readonly call: LibraryCalls['call'];
   readonly providers: Pick<Connect, 'provider' | 'providers'>;
   readonly vault: Pick<Vault, 'keys'>;
   readonly identity: Identity;
@@ -39,14 +44,13 @@ export interface Gatehouse {
   close(): Promise<void>;
 }
 
-export type { Call };
-
 /** Opens the installation in `home` and builds the same parts a server has, without listeners. */
 export async function createGatehouse(options: GatehouseOptions = {}): Promise<Gatehouse> {
   const env = { ...(options.env ?? process.env), ...(options.home === undefined ? {} : { GATEHOUSE_HOME: options.home }) };
   const { settings } = readSettings({ env, aliases: true });
   const parts = await buildParts({ settings, env, dev: false, clock: systemClock, log: options.log ?? silentLog });
   const { connect, vault, identity, policy, audit } = parts;
+  const calls = createLibraryCalls(parts);
   return Object.freeze({
     connections: Object.freeze({
       connections: connect.connections,
@@ -54,12 +58,16 @@ export async function createGatehouse(options: GatehouseOptions = {}): Promise<G
       disconnect: connect.disconnect,
       accessToken: (provider: string, given: { readonly connection?: string } = {}) => accessToken(parts, provider, given.connection),
     }),
+    call: calls.call,
     providers: Object.freeze({ provider: connect.provider, providers: connect.providers }),
     vault: Object.freeze({ keys: vault.keys }),
     identity,
     policy,
     audit,
-    close: parts.close,
+    async close() {
+      await calls.close();
+      await parts.close();
+    },
   });
 }
 
