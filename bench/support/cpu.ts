@@ -1,13 +1,30 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Clock ticks a second on Linux (USER_HZ). */
 const ticks = 100;
 
-/** CPU seconds a process and its threads used so far, user and system. */
-export function cpuSeconds(pid: number): number {
+function fieldsOf(pid: number | string): string[] {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticks;
+  return text.slice(text.lastIndexOf(')') + 2).split(' ');
+}
+
+/** CPU seconds a process, its threads and its helpers used so far, user and system. */
+export function cpuSeconds(pid: number): number {
+  const [, , , , , , , , , , , user, system] = fieldsOf(pid);
+  return (Number(user) + Number(system)) / ticks + childrenOf(pid).reduce((sum, child) => sum + cpuSeconds(child), 0);
+}
+
+function childrenOf(pid: number): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        return Number(fieldsOf(name)[1]) === pid;
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
 }
 
 /** Resident memory of a process, in MB. */

@@ -1,8 +1,9 @@
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 
 export interface ProxyTarget {
-  readonly proxyPort: number;
+  /** Undefined: the upstream itself. */
+  readonly proxyPort: number | undefined;
   /** `user:password`, or none. */
   readonly credential?: string;
   readonly host: string;
@@ -11,21 +12,39 @@ export interface ProxyTarget {
   readonly ca: string;
 }
 
-/** Opens CONNECT and TLS inside it. */
+/** Opens CONNECT and TLS inside it, or TLS to the upstream itself. */
 export async function openTunnel(target: ProxyTarget): Promise<TLSSocket> {
-  const socket = connectTcp(target.proxyPort, '127.0.0.1');
+  const socket = connectTcp(target.proxyPort ?? target.port, '127.0.0.1');
   socket.setNoDelay(true);
-  const authorization =
-    target.credential === undefined ? '' : `Proxy-Authorization: Basic ${Buffer.from(target.credential).toString('base64')}\r\n`;
-  const name = `${target.host}:${target.port}`;
-  socket.write(`CONNECT ${name} HTTP/1.1\r\nHost: ${name}\r\n${authorization}\r\n`);
-  await headOf(socket);
-  const secure = connectTls({ socket, servername: target.host, ca: target.ca, ALPNProtocols: ['http/1.1'] });
+  if (target.proxyPort !== undefined) await askForTunnel(socket, target);
+  const secure = connectTls({
+    socket,
+    servername: target.host,
+    secureContext: contextOf(target.ca),
+    ALPNProtocols: ['http/1.1'],
+    // Who the rival vouches for is its own affair; that its authority signed is checked.
+    checkServerIdentity: () => undefined,
+  });
   await new Promise<void>((resolve, reject) => {
     secure.once('secureConnect', resolve);
     secure.once('error', reject);
+    secure.once('close', () => reject(new Error('the connection was closed in the handshake')));
   });
   return secure;
+}
+
+const contexts = new Map<string, SecureContext>();
+
+function contextOf(ca: string): SecureContext {
+  const context = contexts.get(ca) ?? createSecureContext({ ca });
+  contexts.set(ca, context);
+  return context;
+}
+
+async function askForTunnel(socket: Socket, { host, port, credential }: ProxyTarget): Promise<void> {
+  const authorization = credential === undefined ? '' : `Proxy-Authorization: Basic ${Buffer.from(credential).toString('base64')}\r\n`;
+  socket.write(`CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\n${authorization}\r\n`);
+  await headOf(socket);
 }
 
 function headOf(socket: Socket): Promise<void> {
@@ -44,17 +63,28 @@ function headOf(socket: Socket): Promise<void> {
   });
 }
 
+/** The bytes of a GET. */
+export function requestFor({ host, port }: ProxyTarget, path: string): Buffer {
+  return Buffer.from(`GET ${path} HTTP/1.1\r\nHost: ${host}:${port}\r\nAccept: application/json\r\n\r\n`);
+}
+
 /** Sends `calls` requests one after the other on a tunnel; resolves with each call's milliseconds. */
-export function callInTurn(secure: TLSSocket, target: ProxyTarget, calls: number): Promise<readonly number[]> {
-  const request = Buffer.from(`GET /one HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\nAccept: application/json\r\n\r\n`);
+export function callInTurn(secure: TLSSocket, target: ProxyTarget, calls: number, path = '/one'): Promise<readonly number[]> {
+  const request = requestFor(target, path);
   return new Promise((resolve, reject) => {
     const times: number[] = [];
     let started = 0;
     let left = -1;
     let head = '';
+    const leave = (): void => {
+      secure.off('data', hear);
+      secure.off('error', reject);
+      secure.off('close', closed);
+    };
+    const closed = () => reject(new Error('the tunnel was closed'));
     const next = (): void => {
       if (times.length === calls) {
-        secure.off('data', hear);
+        leave();
         return resolve(times);
       }
       started = performance.now();
@@ -78,7 +108,8 @@ export function callInTurn(secure: TLSSocket, target: ProxyTarget, calls: number
       next();
     };
     secure.on('data', hear);
-    secure.once('error', reject);
+    secure.on('error', reject);
+    secure.on('close', closed);
     next();
   });
 }

@@ -1,0 +1,93 @@
+// A process of its own: the parts and the data plane of a server over a real store, with an owner, an agent, a connected key, a permission
+// and a run. Prints one line of JSON: where its proxy is and with what. The first parameter is the port of the upstream; the second, if any,
+// how many agents, connections and permissions of others to add.
+import { generateKeyPairSync } from 'node:crypto';
+import { readSettings } from '#config';
+import type { Agent, Identity } from '#identity';
+import { type Principal, Secret, silentLog, systemClock } from '#kernel';
+import { createAgentProof, encodeDidKey, verificationKeyOf } from '#oauth';
+import { createProxy } from '#proxy';
+import { buildParts, type Parts } from '../../src/bin/parts.ts';
+import { populate } from './populate.ts';
+
+const definitionFor = (upstream: number) => ({
+  id: 'bench-api',
+  name: 'Bench API',
+  documentation: 'https://example.com/api',
+  hosts: [{ host: 'localhost', port: upstream }],
+  auth: [{ kind: 'api_key', fields: [{ name: 'api_key', label: 'API key' }], inject: [{ kind: 'bearer', part: 'api_key' }] }],
+  variables: [],
+  operations: [{ id: 'read', title: 'Read', classes: ['read'], match: [{ methods: ['GET'], path: '/**' }] }],
+});
+
+const [port, others] = process.argv.slice(2).map(Number) as [number, number | undefined];
+const { settings } = readSettings({ env: process.env, aliases: false });
+const parts = await buildParts({ settings, env: process.env, dev: false, clock: systemClock, log: silentLog });
+const { broker, net, clock, log, identity, signin, publicUrl } = parts;
+const proxy = createProxy({ broker, net, clock, log, limits: { streamIdle: settings.idleSeconds * 1000 } });
+const { port: proxyPort } = await proxy.listen({ host: '127.0.0.1', port: 0 });
+if (others !== undefined) populate(`${settings.home}/gatehouse.db`, parts.organization.id, others);
+
+const owner = await signUp();
+const agent = await enrol(identity);
+await connectAndPermit(parts, owner, agent);
+const run = await broker.startRun(agent, { level: 'cooperative', program: 'bench', connections: {}, passed: [] });
+process.stdout.write(`${JSON.stringify({ proxyPort, credential: `run:${run.credential.reveal()}`, ca: run.authorityPem })}\n`);
+
+async function signUp(): Promise<Principal> {
+  const { token } = await signin.setupLink();
+  const person = { email: 'owner@example.test', name: 'Olive', password: new Secret('plum orbit 94 lantern') };
+  return (await signin.completeSetup(token.reveal(), person, '127.0.0.1')).session.principal;
+}
+
+/** Registered with a key of its own, claimed and confirmed by the owner. */
+async function enrol(identity: Identity): Promise<Agent> {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const key = verificationKeyOf(privateKey);
+  if (key === undefined) throw new Error('the key is not one an agent may have');
+  const request = { method: 'POST', target: `${publicUrl}/v1/agents`, body: Buffer.from('{}') };
+  const { method, target, body } = request;
+  const proof = createAgentProof({
+    privateKey,
+    did: encodeDidKey(key.jwk),
+    audience: publicUrl,
+    method,
+    url: target,
+    body,
+    now: clock.now(),
+  });
+  const { id: organization } = parts.organization;
+  const registered = await identity.enrol({
+    organization,
+    handle: 'bencher',
+    publicJwk: { ...key.jwk },
+    proof: { proof, ...request },
+    address: '127.0.0.1',
+  });
+  const offer = await identity.offerClaim(registered, 'bench', '127.0.0.1');
+  const person = await identity.owner(organization);
+  if (person === undefined) throw new Error('nobody owns this installation');
+  await identity.typeClaim(person, offer.code.reveal());
+  await identity.acceptClaim(registered);
+  return parts.store.records.in(organization).write((tx) => identity.confirmAgent(tx, owner, registered.id));
+}
+
+async function connectAndPermit({ store, connect, policy }: Parts, by: Principal, agent: Agent): Promise<void> {
+  const scope = store.records.in(by.organization);
+  const definition = definitionFor(port);
+  await scope.write((tx) => connect.registerProvider(tx, by, definition));
+  const flow = await connect.begin(by, { provider: definition.id, name: 'default', flow: 'api_key', force: false, allow: [] });
+  const { connection } = await connect.completeWithKey(by, flow.id, { api_key: new Secret('bench-key-7d0f31c26a5be948c1') });
+  await scope.write((tx) =>
+    policy.give(tx, by, {
+      effect: 'allow',
+      agent: agent.id,
+      owner: undefined,
+      target: { kind: 'connection', id: connection.id },
+      reach: { classes: ['read'], operations: [], patterns: [], everything: false },
+      level: undefined,
+      passCredential: false,
+      expiresAt: undefined,
+    }),
+  );
+}
