@@ -28,6 +28,7 @@ export const events = {
   'agent.expired': { tells: 'an unclaimed agent ended', fields: ['agent'] },
   'provider.registered': { tells: 'a provider definition was added or changed', fields: ['provider', 'digest'] },
   'provider.removed': { tells: 'a provider definition was removed', fields: ['provider'] },
+  'provider.client_stored': { tells: 'an OAuth client at a provider was stored', fields: ['provider', 'client', 'source'] },
   'connection.started': { tells: 'a connection was begun', fields: ['provider', 'name', 'flow'] },
   'connection.made': { tells: 'an account was connected', fields: ['provider', 'name', 'account', 'scopes'] },
   'connection.failed': { tells: 'a connection was not completed', fields: ['provider', 'name', 'reason'] },
@@ -38,6 +39,7 @@ export const events = {
   'connection.shared': { tells: 'a connection was shared', fields: ['provider', 'name', 'shared'] },
   'connection.provider_accepted': { tells: 'the owner agreed to a changed provider', fields: ['provider', 'name', 'digest'] },
   'connection.disconnected': { tells: 'a connection was ended', fields: ['provider', 'name', 'revoked_upstream'] },
+  'connection.revoked': { tells: 'a provider was asked to revoke an ended connection', fields: ['provider', 'name', 'revoked'] },
   'connection.revealed': { tells: 'a credential was handed to its owner', fields: ['provider', 'name', 'to'] },
   'permission.given': {
     tells: 'a permission was given',

@@ -1,13 +1,17 @@
 import { z } from 'zod';
 import { Fault, type OrganizationId, type Principal, Secret } from '#kernel';
 import { isUniqueViolation } from '#store';
+import { endpointsOf } from './checks.ts';
 import { type ClientRow, clientOf, insertClient, updateClient } from './clients.sql.ts';
 import type { ConnectDeps } from './deps.ts';
+import { digestOf } from './digest.ts';
 import type { ClientIdentity } from './exchange.ts';
 import { clientLabel } from './labels.ts';
-import type { OauthAuth } from './provider.ts';
+import { oauthOf } from './oauth-credential.ts';
+import type { OauthAuth, Provider } from './provider.ts';
+import { personOf } from './rights.ts';
 
-type Deps = Pick<ConnectDeps, 'records' | 'vault' | 'clock'>;
+type Deps = Pick<ConnectDeps, 'records' | 'vault' | 'clock' | 'audit'>;
 
 /** What is sealed with a client. */
 const detailsSchema = z.object({
@@ -17,6 +21,8 @@ const detailsSchema = z.object({
   /** Where it was registered and for which callback: it is good for nothing else. */
   registered_at: z.string().optional(),
   redirect_uri: z.string().optional(),
+  /** Digest of the endpoints that an organization's own definition had then: its secret goes nowhere else (RULES 7). */
+  endpoints: z.string().optional(),
 });
 export type ClientDetails = z.infer<typeof detailsSchema>;
 
@@ -35,20 +41,18 @@ export async function knownClient(deps: Deps, organization: OrganizationId, prov
 }
 
 /** Stores the client, in place of an earlier one. @throws {Fault} `conflict` */
-export async function storeClient(
-  deps: Deps,
-  at: { readonly organization: OrganizationId; readonly provider: string },
-  client: KnownClient,
-): Promise<void> {
-  const keys = { organization_id: at.organization, provider_id: at.provider };
+export async function storeClient(deps: Deps, by: Principal, provider: string, client: KnownClient): Promise<void> {
+  const keys = { organization_id: by.organization, provider_id: provider };
   const bare = Object.values(client.details).every((detail) => detail === undefined);
   const envelope = bare ? null : await deps.vault.enclose(clientLabel(keys), new Secret(JSON.stringify(client.details)));
   const row = { ...keys, client_id: client.id, secret_envelope: envelope, source: client.source, created_at: deps.clock.now() };
   try {
-    await deps.records.in(at.organization).write(async (tx) => {
-      const before = await clientOf(tx, at.organization, at.provider);
-      if (before === undefined) return await insertClient(tx, row);
-      if (!(await updateClient(tx, row, before.version))) throw new Fault('conflict');
+    await deps.records.in(by.organization).write(async (tx) => {
+      const before = await clientOf(tx, by.organization, provider);
+      if (before === undefined) await insertClient(tx, row);
+      else if (!(await updateClient(tx, row, before.version))) throw new Fault('conflict');
+      const fields = { provider, client: client.id, source: client.source };
+      await deps.audit.record(tx, { name: 'provider.client_stored', principal: by, fields });
     });
   } catch (error) {
     if (isUniqueViolation(error)) throw new Fault('conflict', { cause: error });
@@ -67,20 +71,29 @@ export function identityOf(client: KnownClient, auth: OauthAuth): ClientIdentity
   };
 }
 
-/** Stores what a person registered at the provider. @throws {Fault} `invalid_request` */
+/** Stores what a person registered at the provider. @throws {Fault} `invalid_request`, `forbidden` */
 export async function registerClient(
   deps: Deps,
   by: Principal,
-  provider: string,
+  provider: Provider,
   client: { readonly id: string; readonly secret: Secret<string> | undefined },
 ): Promise<void> {
+  personOf(by);
   const secret = client.secret?.reveal().trim();
   if (!/^[\x21-\x7e]{1,512}$/.test(client.id))
     throw new Fault('invalid_request', { fields: { '/client_id': 'use printable characters without spaces' } });
   if (secret === '') throw new Fault('invalid_request', { fields: { '/client_secret': 'leave it out, or give it' } });
-  await storeClient(
-    deps,
-    { organization: by.organization, provider },
-    { id: client.id, source: 'registered', details: secret === undefined ? {} : { secret } },
-  );
+  const endpoints = endpointsDigest(provider);
+  const details = { ...(secret === undefined ? {} : { secret }), ...(endpoints === undefined ? {} : { endpoints }) };
+  await storeClient(deps, by, provider.id, { id: client.id, source: 'registered', details });
+}
+
+/** Undefined for a shipped provider, whose endpoints change only with the product. */
+function endpointsDigest(provider: Provider): string | undefined {
+  return provider.source === 'catalogue' ? undefined : digestOf(endpointsOf(oauthOf(provider)));
+}
+
+/** Whether the client was stored for the endpoints the provider has now. */
+export function isForEndpoints(client: KnownClient, provider: Provider): boolean {
+  return client.source === 'dynamic' || client.details.endpoints === endpointsDigest(provider);
 }

@@ -32,8 +32,7 @@ export function createConnect(given: ConnectDeps): Connect {
     removeProvider: (tx, by, id) => removeDefinition(deps, tx, by, id),
     judgeProvider: async (definition) => providerOf(judgeDefinition(deps, definition), 'organization'),
     async registerClient(by, provider, client) {
-      await providers.get(by.organization, provider);
-      await registerClient(deps, by, provider, client);
+      await registerClient(deps, by, await providers.get(by.organization, provider), client);
     },
     hasClient: async (organization, provider) => (await knownClient(deps, organization, provider)) !== undefined,
 

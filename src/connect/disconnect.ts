@@ -18,6 +18,8 @@ export type Revoked = 'yes' | 'no' | 'not_offered';
 export async function disconnect(deps: FreshDeps, by: Principal, id: ConnectionId): Promise<{ readonly revokedUpstream: Revoked }> {
   const row = await managed(deps, by, id);
   const credential = await readable(deps, row);
+  const offered = isOffered(row, credential);
+  const fields = { provider: row.provider_id, name: row.name };
   const ended = await changeConnection(deps, {
     row,
     still: (current) => current.live === 1,
@@ -29,16 +31,25 @@ export async function disconnect(deps: FreshDeps, by: Principal, id: ConnectionI
       pending_envelope: null,
       refresh_started_at: null,
     }),
+    event: {
+      name: 'connection.disconnected',
+      principal: by,
+      connection: id,
+      fields: { ...fields, revoked_upstream: offered ? 'asked' : 'not_offered' },
+    },
     tell: true,
   });
   if (ended === undefined) throw new Fault('connection_unknown');
   await destroySealed(deps, row);
-  const revokedUpstream = credential === undefined ? 'no' : await revoke(deps, row, credential);
-  const fields = { provider: row.provider_id, name: row.name, revoked_upstream: revokedUpstream };
-  await deps.records
-    .in(by.organization)
-    .write((tx) => deps.audit.record(tx, { name: 'connection.disconnected', principal: by, connection: id, fields }));
+  if (credential === undefined || !offered) return { revokedUpstream: 'not_offered' };
+  const revokedUpstream = await revoke(deps, row, credential);
+  const revoked = { name: 'connection.revoked', principal: by, connection: id, fields: { ...fields, revoked: revokedUpstream } } as const;
+  await deps.records.in(by.organization).write((tx) => deps.audit.record(tx, revoked));
   return { revokedUpstream };
+}
+
+function isOffered(row: ConnectionRow, credential: StoredCredential | undefined): boolean {
+  return row.kind === 'oauth2' && credential !== undefined && pinnedOf(row).endpoints.revocation !== undefined;
 }
 
 /** What cannot be opened is ended all the same. */
@@ -57,10 +68,10 @@ async function destroySealed(deps: FreshDeps, row: ConnectionRow): Promise<void>
 }
 
 /** The refresh token ends the whole grant at most providers (RFC 7009 §2.1), so it goes first. */
-async function revoke(deps: FreshDeps, row: ConnectionRow, credential: StoredCredential): Promise<Revoked> {
+async function revoke(deps: FreshDeps, row: ConnectionRow, credential: StoredCredential): Promise<'yes' | 'no'> {
   const { endpoints } = pinnedOf(row);
   const token = credential.refresh_token ?? credential.parts.access_token;
-  if (row.kind !== 'oauth2' || endpoints.revocation === undefined || token === undefined) return 'not_offered';
+  if (endpoints.revocation === undefined || token === undefined) return 'no';
   try {
     const auth = oauthOf(await deps.providers.get(row.organization_id, row.provider_id));
     const client = await clientOf(deps, { row, credential }, auth);

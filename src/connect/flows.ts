@@ -2,7 +2,7 @@ import { nameShape } from '#api';
 import { Fault, type FlowId, type Principal } from '#kernel';
 import { credentialOfFields, type Fields } from './api-key-flow.ts';
 import { completeAsClient, typedClient } from './client-credentials-flow.ts';
-import { identityOf, knownClient } from './clients.ts';
+import { identityOf, isForEndpoints, knownClient } from './clients.ts';
 import { clientOfDoc, codeDoc } from './code-flow.ts';
 import { connectionByName } from './connections.sql.ts';
 import type { BeginConnection, Connection, Flow, FlowState } from './contract.ts';
@@ -58,7 +58,7 @@ const openings: Readonly<Record<Flow['kind'], (given: OpeningOf) => Promise<Open
   async dcr_pkce({ deps, by, provider, page }) {
     const auth = oauthOf(provider);
     const endpoints = await resolveEndpoints(deps.net, provider, auth, ['authorization', 'token', 'registration']);
-    const client = identityOf(await registeredClient(deps, by.organization, provider, auth, endpoints), auth);
+    const client = identityOf(await registeredClient(deps, by, provider, auth, endpoints), auth);
     return {
       state: { kind: 'waiting', url: page },
       doc: { endpoints: storedEndpoints(endpoints), ...codeDoc(endpoints, client) },
@@ -86,7 +86,7 @@ const openings: Readonly<Record<Flow['kind'], (given: OpeningOf) => Promise<Open
     const auth = oauthOf(provider);
     const endpoints = await resolveEndpoints(deps.net, provider, auth, ['token']);
     const known = await knownClient(deps, by.organization, provider.id);
-    const doc = known === undefined ? {} : codeDoc(endpoints, identityOf(known, auth));
+    const doc = known === undefined || !isForEndpoints(known, provider) ? {} : codeDoc(endpoints, identityOf(known, auth));
     return { state: { kind: 'waiting', url: page }, doc: { endpoints: storedEndpoints(endpoints), ...doc }, life: pageLife };
   },
 };

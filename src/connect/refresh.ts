@@ -125,10 +125,17 @@ function holdsLease(deps: FreshDeps, lease: Lease): boolean {
   return deps.clock.monotonic() - lease.since < leaseLife - upstreamDeadline - 1_000;
 }
 
+/**
+ * A credential that cannot be renewed is handed out until it has ended. That an upstream refused it does not end it: an
+ * agent could bring that about.
+ */
 async function cannotRenew(deps: FreshDeps, by: Principal, request: RefreshRequest, current: Held): Promise<Held> {
-  if (!request.force && !hasEnded(current, deps.clock.now())) return current;
-  await needAttention(deps, by, current.row, request.force ? 'rejected' : 'expired');
-  throw new Fault('needs_attention');
+  if (hasEnded(current, deps.clock.now())) {
+    await needAttention(deps, by, current.row, 'expired');
+    throw new Fault('needs_attention');
+  }
+  if (request.force) throw new Fault('refresh_failed', { detail: 'This credential cannot be refreshed' });
+  return current;
 }
 
 /** RULES 13. @throws {Fault} `refresh_failed` for a young token, `needs_attention` for a second time within five minutes */

@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi';
-import { Fault, isFault, type OrganizationId } from '#kernel';
-import { type KnownClient, knownClient, storeClient } from './clients.ts';
+import { Fault, isFault, type OrganizationId, type Principal } from '#kernel';
+import { isForEndpoints, type KnownClient, knownClient, storeClient } from './clients.ts';
 import { type ConnectDeps, callbackUrl } from './deps.ts';
 import { type Endpoints, guardedFetch } from './endpoints.ts';
 import type { OauthAuth, Provider } from './provider.ts';
@@ -8,7 +8,7 @@ import type { OauthAuth, Provider } from './provider.ts';
 /** The client a flow uses: the organization's own. @throws {Fault} `invalid_request` saying how to give one */
 export async function ownClient(deps: ConnectDeps, organization: OrganizationId, provider: Provider): Promise<KnownClient> {
   const client = await knownClient(deps, organization, provider.id);
-  if (client !== undefined && (client.source !== 'dynamic' || isOurs(deps, client))) return client;
+  if (client !== undefined && isForEndpoints(client, provider) && (client.source !== 'dynamic' || isOurs(deps, client))) return client;
   throw new Fault('invalid_request', {
     detail: 'This provider needs an OAuth client of your own',
     hint: `register one there with the callback ${callbackUrl(deps)}, then store it: gatehouse provider client ${provider.id}`,
@@ -21,20 +21,20 @@ export async function ownClient(deps: ConnectDeps, organization: OrganizationId,
  */
 export async function registeredClient(
   deps: ConnectDeps,
-  organization: OrganizationId,
+  by: Principal,
   provider: Provider,
   auth: OauthAuth,
   endpoints: Endpoints,
 ): Promise<KnownClient> {
-  const known = await knownClient(deps, organization, provider.id);
-  if (known !== undefined && known.source !== 'dynamic') return known;
+  const known = await knownClient(deps, by.organization, provider.id);
+  if (known !== undefined && known.source !== 'dynamic' && isForEndpoints(known, provider)) return known;
   if (known !== undefined && isOurs(deps, known) && known.details.registered_at === endpoints.registration) return known;
   const made = await register(deps, auth, endpoints);
   try {
-    await storeClient(deps, { organization, provider: provider.id }, made);
+    await storeClient(deps, by, provider.id, made);
     return made;
   } catch (error) {
-    const other = isFault(error, 'conflict') ? await knownClient(deps, organization, provider.id) : undefined;
+    const other = isFault(error, 'conflict') ? await knownClient(deps, by.organization, provider.id) : undefined;
     if (other === undefined) throw error;
     return other;
   }
