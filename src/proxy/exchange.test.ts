@@ -88,6 +88,15 @@ describe('a call in an intercepted tunnel', () => {
     expect(lastReport()).toMatchObject({ status: 200, outcome: 'answered', scrubbed: 1, sent: 0 });
   });
 
+  test('is reported with its steps in order, on the monotonic clock', async () => {
+    const before = systemClock.monotonic();
+    await once(`GET /echo HTTP/1.1\r\n${host}\r\n`);
+    const steps = lastReport()?.steps ?? [];
+    expect(steps.map(({ step }) => step).filter((step) => step !== 'dialled')).toEqual(['injected', 'recorded', 'answered', 'finished']);
+    for (const { ms } of steps) expect(ms).toBeGreaterThan(before);
+    expect(steps.map(({ ms }) => ms)).toEqual(steps.map(({ ms }) => ms).sort((a, b) => a - b));
+  });
+
   test('percent-encoded characters of the path and the query survive untouched', async () => {
     await once(`GET /echo/a%2Fb%20c/%e2%82%ac;x=(1)?q=%26&p=a+b&&r=%zz HTTP/1.1\r\n${host}\r\n`);
     expect(api.seen.at(-1)?.url).toBe('/echo/a%2Fb%20c/%e2%82%ac;x=(1)?q=%26&p=a+b&&r=%zz');
