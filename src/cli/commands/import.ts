@@ -8,6 +8,7 @@ import { addCommand, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { connectFound, type Found, type Provider, parseImport, recognise } from '../found-keys.ts';
 import type { Server } from '../server.ts';
+import { lowered } from '../speech.ts';
 
 /** scan and import: keys that lie about become connections. */
 export function importCommands(program: Command, host: CommandHost): void {
@@ -48,7 +49,7 @@ async function scan(
   context: Context,
   given: readonly string[],
   flags: { readonly import?: boolean; readonly yes?: boolean; readonly env?: boolean },
-): Promise<undefined> {
+): Promise<number | undefined> {
   const server = context.server();
   const providers = await allProviders(server);
   const folder = resolve(context.io.cwd, given[0] ?? '.');
@@ -93,7 +94,7 @@ async function choose(context: Context, found: readonly Found[], all: boolean): 
   return chosen.flatMap((label) => labels.get(label) ?? []);
 }
 
-async function importKeys(context: Context, _given: readonly string[], flags: { readonly force?: boolean }): Promise<undefined> {
+async function importKeys(context: Context, _given: readonly string[], flags: { readonly force?: boolean }): Promise<number> {
   const text = await readInput(context);
   const server = context.server();
   const keys = parseImport(text, await allProviders(server));
@@ -105,8 +106,12 @@ async function importKeys(context: Context, _given: readonly string[], flags: { 
   return connectAll(context, server, keys, flags.force === true);
 }
 
+function reasonOf(fault: Fault): string {
+  return [fault.message, ...Object.values(fault.details.fields ?? {})].map(lowered).join(': ');
+}
+
 /** Each on its own: one that fails keeps no other from its turn. The first failure gives the exit code. */
-async function connectAll(context: Context, server: Server, keys: readonly Found[], force: boolean): Promise<undefined> {
+async function connectAll(context: Context, server: Server, keys: readonly Found[], force: boolean): Promise<number> {
   const results: { readonly name: string; readonly connection: string; readonly result: string }[] = [];
   let failure: Fault | undefined;
   for (const key of keys) {
@@ -115,7 +120,7 @@ async function connectAll(context: Context, server: Server, keys: readonly Found
     results.push({
       name: key.name,
       connection: outcome.connection,
-      result: outcome.fault === undefined ? 'connected' : outcome.fault.message,
+      result: outcome.fault === undefined ? 'connected' : reasonOf(outcome.fault),
     });
   }
   if (context.speech.json) context.speech.value({ items: results });
@@ -124,9 +129,9 @@ async function connectAll(context: Context, server: Server, keys: readonly Found
       ['name', 'connection', 'result'],
       results.map((row) => [row.name, row.connection, row.result]),
     );
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) return failure.row.exit;
   context.speech.note(
     'say what they may be used for: gatehouse policy allow <agent> <provider> read; then remove the keys where they were',
   );
-  return undefined;
+  return 0;
 }
