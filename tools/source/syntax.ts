@@ -9,16 +9,26 @@ export interface Node {
   readonly [key: string]: unknown;
 }
 
+const parsed = new WeakMap<SourceFile, Node>();
+
+/** The syntax tree of a file, parsed once. */
 export function parse(file: SourceFile): Node {
-  return parseAst(file.text, { lang: 'ts' }, file.path) as unknown as Node;
+  const known = parsed.get(file);
+  if (known !== undefined) return known;
+  const tree = parseAst(file.text, { lang: 'ts' }, file.path) as unknown as Node;
+  parsed.set(file, tree);
+  return tree;
+}
+
+/** The nodes directly below a node. */
+export function childrenOf(node: Node): readonly Node[] {
+  return Object.values(node).flatMap((value) => (Array.isArray(value) ? value : [value]).filter(isNode));
 }
 
 /** Every node, outermost first, with its parent. */
 export function* walk(node: Node, parent?: Node): Generator<readonly [Node, Node | undefined]> {
   yield [node, parent];
-  for (const value of Object.values(node)) {
-    for (const child of Array.isArray(value) ? value : [value]) if (isNode(child)) yield* walk(child, node);
-  }
+  for (const child of childrenOf(node)) yield* walk(child, node);
 }
 
 function isNode(value: unknown): value is Node {
@@ -26,6 +36,10 @@ function isNode(value: unknown): value is Node {
 }
 
 const importing = new Set(['ImportDeclaration', 'ExportNamedDeclaration', 'ExportAllDeclaration', 'ImportExpression', 'TSImportType']);
+
+export function isFunction(node: Node): boolean {
+  return /^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(node.type);
+}
 
 /** What a file imports, `import type` and `import()` too. */
 export function importsOf(file: SourceFile): readonly string[] {
@@ -48,7 +62,7 @@ export interface FunctionLength {
 export function functionLengths(file: SourceFile): readonly FunctionLength[] {
   const lineOf = lineIndex(file.text);
   return [...walk(parse(file))].flatMap(([node, parent]) => {
-    if (!/^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(node.type)) return [];
+    if (!isFunction(node)) return [];
     const inner = nested(node).reduce((sum, child) => sum + lineOf(child.end) - lineOf(child.start), 0);
     return [
       { path: file.path, line: lineOf(node.start), name: nameOf(node, parent), lines: lineOf(node.end) - lineOf(node.start) + 1 - inner },
@@ -60,12 +74,9 @@ export function functionLengths(file: SourceFile): readonly FunctionLength[] {
 function nested(outer: Node): readonly Node[] {
   const found: Node[] = [];
   const visit = (node: Node): void => {
-    for (const value of Object.values(node)) {
-      for (const child of Array.isArray(value) ? value : [value]) {
-        if (!isNode(child)) continue;
-        if (/^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(child.type)) found.push(child);
-        else visit(child);
-      }
+    for (const child of childrenOf(node)) {
+      if (isFunction(child)) found.push(child);
+      else visit(child);
     }
   };
   visit(outer);

@@ -1,0 +1,51 @@
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { execute, freePort, until } from '../support/installation.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+const folder = mkdtempSync(join(tmpdir(), 'gatehouse-built-'));
+
+/** The package is built in a copy, so that a `dist/` of the clone stays as it is. */
+beforeAll(async () => {
+  for (const name of ['src', 'providers', 'tools', 'package.json', 'tsconfig.json', 'tsconfig.build.json'])
+    await cp(join(root, name), join(folder, name), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const { code, stdout, stderr } = await execute([process.execPath, join(folder, 'tools', 'build.ts')], {
+    env: { PATH: process.env.PATH ?? '' },
+    timeout: 110_000,
+  });
+  expect([code, stdout + stderr]).toEqual([0, 'built dist/\n']);
+}, 120_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test('the published package serves, and prints one set-up link', async () => {
+  const env = {
+    PATH: process.env.PATH ?? '',
+    HOME: folder,
+    GATEHOUSE_PORT: String(await freePort()),
+    GATEHOUSE_PROXY_PORT: String(await freePort()),
+  };
+  let printed = '';
+  const ended = execute([process.execPath, join(folder, 'dist', 'bin', 'gatehouse.js'), 'serve'], {
+    env,
+    watch(output, child) {
+      if (printed === '' && output.includes('/setup?token=')) child.kill('SIGTERM');
+      printed = output.includes('/setup?token=') ? output : printed;
+    },
+  });
+  await until(
+    () => printed !== '',
+    30_000,
+    () => 'no link was printed',
+  );
+  expect((await ended).code).toBe(0);
+  expect(printed.match(/setup\?token=/g)).toHaveLength(1);
+});
+
+test('the published package has the command line and the catalogue', async () => {
+  const help = await execute([process.execPath, join(folder, 'dist', 'bin', 'gatehouse.js'), 'run', '--help'], { env: { HOME: folder } });
+  expect([help.code, help.stdout]).toEqual([0, expect.stringContaining('gatehouse run -- python agent.py')]);
+});
