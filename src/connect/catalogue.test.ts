@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { catalogueOf, loadCatalogue } from './catalogue.ts';
+import { catalogueFolder, catalogueOf, loadCatalogue } from './catalogue.ts';
 import { providerOf } from './definition.ts';
 import { claimsOf, indexHosts } from './hosts.ts';
 import { matchCall } from './match.ts';
 import { providerSchema } from './provider.ts';
 
-const catalogue = loadCatalogue();
+const catalogue = loadCatalogue(catalogueFolder());
 const index = indexHosts(catalogue.values());
 
 /** Names that resemble `host` and belong to somebody else. */

@@ -5,14 +5,18 @@ import { type Provider, type ProviderDefinition, providerSchema } from './provid
 
 /** A definition parsed and checked. @throws {Fault} `provider_invalid` with one sentence per JSON pointer */
 export function parseDefinition(input: unknown, options: CheckOptions): ProviderDefinition {
-  const parsed = providerSchema.safeParse(input);
-  if (!parsed.success) {
-    const fields = parsed.error.issues.map((issue) => [`/${issue.path.map(String).join('/')}`, sentenceOf(issue)] as const);
-    throw new Fault('provider_invalid', { fields: Object.fromEntries(fields) });
-  }
-  const flaws = checkDefinition(parsed.data, options);
+  const definition = parseShape(input);
+  const flaws = checkDefinition(definition, options);
   if (flaws.length > 0) throw new Fault('provider_invalid', { fields: Object.fromEntries(flaws) });
-  return parsed.data;
+  return definition;
+}
+
+/** A definition as the schema has it. @throws {Fault} `provider_invalid` with one sentence per JSON pointer */
+export function parseShape(input: unknown): ProviderDefinition {
+  const parsed = providerSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const fields = parsed.error.issues.map((issue) => [`/${issue.path.map(String).join('/')}`, sentenceOf(issue)] as const);
+  throw new Fault('provider_invalid', { fields: Object.fromEntries(fields) });
 }
 
 /** Zod names unknown members in its message; those are input, so only their place is told. */
@@ -20,7 +24,15 @@ function sentenceOf(issue: { readonly code: string; readonly message: string }):
   return issue.code === 'unrecognized_keys' ? 'there are members that a definition does not have' : issue.message;
 }
 
-/** The definition with where it came from and its digest. */
+/** The definition with where it came from and its digest, which is computed when somebody first asks. */
 export function providerOf(definition: ProviderDefinition, source: Provider['source']): Provider {
-  return Object.freeze({ ...definition, source, digest: digestOf(definition) });
+  let digest: string | undefined;
+  return Object.freeze({
+    ...definition,
+    source,
+    get digest() {
+      digest ??= digestOf(definition);
+      return digest;
+    },
+  });
 }

@@ -1,10 +1,13 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isAmbiguous } from './ambiguous-path.ts';
 import { loadCatalogue } from './catalogue.ts';
 import { indexHosts } from './hosts.ts';
 import { injectionsFor, matchCall } from './match.ts';
+import { operationOf } from './operations.ts';
 
-const index = indexHosts(loadCatalogue().values());
+const catalogue = loadCatalogue();
+const index = indexHosts(catalogue.values());
 
 function first(host: string, method: string, path: string) {
   return matchCall(index, { host, port: 443, method, path })[0];
@@ -63,6 +66,43 @@ describe('an operation', () => {
     expect(first('slack.com', 'POST', '/api/chat.postMessage')?.operation?.classes).toEqual(['message-a-person']);
     expect(first('api.sendgrid.com', 'POST', '/v3/mail/send')?.operation?.classes).toEqual(['message-a-person']);
     expect(first('api.openai.com', 'POST', '/v1/organization/admin_api_keys')?.operation?.classes).toEqual(['mint-credential']);
+  });
+});
+
+describe('the tree of patterns', () => {
+  const entries = [...catalogue.values()].flatMap((provider) => provider.hosts.map((entry) => [provider, entry] as const));
+  const segments = [
+    ...new Set([...catalogue.values()].flatMap((one) => one.operations.flatMap((op) => op.match.flatMap((m) => m.path.split('/'))))),
+  ];
+  const segment = fc.oneof(
+    fc.constantFrom(...segments.map((text) => text.replaceAll('*', 'x'))),
+    fc.constantFrom('a', 'V1', 'x:batchUpdate', ''),
+  );
+
+  it('finds what looking at every pattern finds', () => {
+    const method = fc.constantFrom('GET', 'POST', 'DELETE', 'PUT');
+    fc.assert(
+      fc.property(fc.constantFrom(...entries), method, fc.array(segment, { maxLength: 7 }), ([provider, entry], verb, parts) => {
+        const path = `/${parts.filter((part, at) => part !== '' || at === parts.length - 1).join('/')}`;
+        if (isAmbiguous(verb, path)) return;
+        expect(operationOf(provider, entry, verb, path, true)).toEqual(operationOf(provider, entry, verb, path, false));
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('and does so for every operation of the catalogue', () => {
+    for (const [provider, entry] of entries)
+      for (const { match } of provider.operations)
+        for (const { path: pattern, methods } of match)
+          for (const path of [
+            pattern.replaceAll('**', 'a/b').replaceAll('*', 'x'),
+            pattern.replaceAll('*', 'Y').toUpperCase(),
+            `${pattern.replaceAll('*', 'z')}/`,
+          ]) {
+            const verb = methods[0] ?? 'PATCH';
+            expect(operationOf(provider, entry, verb, path, true), path).toEqual(operationOf(provider, entry, verb, path, false));
+          }
   });
 });
 

@@ -10,10 +10,11 @@ import type { HostEntry, Injection, Provider } from './provider.ts';
  */
 export function matchCall(index: HostIndex, call: CallShape): readonly ProviderMatch[] {
   const ambiguous = isAmbiguous(call.method, call.path);
+  const plain = !ambiguous && !call.path.includes('%');
   const found: ProviderMatch[] = [];
   for (const { provider, entry } of claimsOf(index, call.host, call.port)) {
     if (entry.path !== undefined && (ambiguous || !liesUnder(call.path, entry.path))) continue;
-    const operation = operationOf(provider, entry, call.method, call.path);
+    const operation = operationOf(provider, entry, call.method, call.path, plain);
     found.push({ provider, entry, operation, ambiguous });
   }
   return found;

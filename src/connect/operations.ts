@@ -1,36 +1,53 @@
 import { type CompiledPattern, compilePattern, couldMatchPattern, matchPattern } from '#api';
 import type { MatchedOperation } from './contract.ts';
 import type { HostEntry, Operation, Provider } from './provider.ts';
+import { type SegmentTree, segmentTree } from './segment-tree.ts';
 
 interface Row {
   readonly operation: MatchedOperation;
+  readonly path: string;
   readonly pattern: CompiledPattern;
   readonly mints: boolean;
   /** The more literal, the more specific. */
   readonly weight: number;
 }
 
-const compiled = new WeakMap<Provider, Map<HostEntry, readonly Row[]>>();
+interface Compiled {
+  readonly rows: readonly Row[];
+  readonly tree: SegmentTree<Row>;
+}
+
+const compiled = new WeakMap<Provider, Map<HostEntry, Compiled>>();
 
 /**
  * The operation this call is: the most specific pattern wins. What could be read as a `mint-credential` operation by a
- * lenient upstream is that operation, whatever else matches (RULES 9).
+ * lenient upstream is that operation, whatever else matches (RULES 9). A `plain` path has one reading and nothing encoded.
  */
-export function operationOf(provider: Provider, entry: HostEntry, method: string, path: string): MatchedOperation | undefined {
+export function operationOf(
+  provider: Provider,
+  entry: HostEntry,
+  method: string,
+  path: string,
+  plain: boolean,
+): MatchedOperation | undefined {
+  const { rows, tree } = compiledFor(provider, entry);
   let best: Row | undefined;
-  for (const row of rowsOf(provider, entry)) {
+  for (const row of plain ? tree.candidates(path) : rows) {
     if (row.mints ? !couldMatchPattern(row.pattern, method, path) : !matchPattern(row.pattern, method, path)) continue;
     if (best === undefined || (row.mints && !best.mints) || (row.mints === best.mints && row.weight > best.weight)) best = row;
   }
   return best?.operation;
 }
 
-function rowsOf(provider: Provider, entry: HostEntry): readonly Row[] {
-  const byEntry = compiled.get(provider) ?? new Map<HostEntry, readonly Row[]>();
+function compiledFor(provider: Provider, entry: HostEntry): Compiled {
+  const byEntry = compiled.get(provider) ?? new Map<HostEntry, Compiled>();
   compiled.set(provider, byEntry);
-  const rows = byEntry.get(entry) ?? compileRows(provider, entry);
-  byEntry.set(entry, rows);
-  return rows;
+  const known = byEntry.get(entry);
+  if (known !== undefined) return known;
+  const rows = compileRows(provider, entry);
+  const made = { rows, tree: segmentTree(rows) };
+  byEntry.set(entry, made);
+  return made;
 }
 
 function compileRows(provider: Provider, entry: HostEntry): readonly Row[] {
@@ -46,6 +63,7 @@ function isFoundOn(operation: Operation, entry: HostEntry): boolean {
 function rowOf(operation: Operation, pattern: Operation['match'][number]): Row {
   return {
     operation: Object.freeze({ id: operation.id, classes: operation.classes }),
+    path: pattern.path,
     pattern: compilePattern(pattern),
     mints: operation.classes.includes('mint-credential'),
     weight: weightOf(pattern),
