@@ -88,7 +88,7 @@ asyncio.run(main())`,
     'HttpClient',
     (url) =>
       `java.net.http.HttpClient.newHttpClient().send(java.net.http.HttpRequest.newBuilder(java.net.URI.create("${url}")).build(), java.net.http.HttpResponse.BodyHandlers.ofString());`,
-    'reads no proxy with a password from its options: give it a ProxySelector and an Authenticator',
+    'gives no password to a proxy by itself: build it with .authenticator(Authenticator.getDefault())',
   ),
   { name: 'cargo', program: 'cargo', parameters: (url) => ['search', 'x', '--index', `sparse+${url}/`] },
   {

@@ -28,6 +28,10 @@ export interface TrustFiles {
   readonly javaStore: string;
   /** Options of the Java machine, one a line. */
   readonly javaOptions: string;
+  /** Gives Java's HTTP client the proxy's password. */
+  readonly javaAgent: string;
+  /** Settings of wget, which reads no variable for authorities. */
+  readonly wget: string;
   /** Preload for Node programs. */
   readonly preload: string;
 }
@@ -118,6 +122,7 @@ function trustVariables({ files, java }: ChildEnvironmentInput): Record<string, 
   return {
     ...Object.fromEntries(replacing.map((name) => [name, files.bundle])),
     NODE_EXTRA_CA_CERTS: files.bundle,
+    WGETRC: files.wget,
     DENO_CERT: files.bundle,
     DENO_TLS_CA_STORE: 'system,mozilla',
     ...(java ? { JAVA_TOOL_OPTIONS: `-XX:+IgnoreUnrecognizedVMOptions -XX:VMOptionsFile=${files.javaOptions}` } : {}),

@@ -4,6 +4,7 @@ import { delimiter, join } from 'node:path';
 import { bundlePem, derOf, pemBlocks, systemAuthorities } from './bundle.ts';
 import type { ChildEnvironmentInput, TrustFiles, Variables } from './environment.ts';
 import { javaOptions, javaTrustStore } from './java.ts';
+import { javaAgent } from './java-agent.ts';
 import { preloadSource } from './preload.ts';
 
 /** The run's own folder: public certificates, and options only its program may read. */
@@ -25,6 +26,8 @@ export function makeRunFolder(env: Variables): RunFolder {
     authority: join(path, 'run-authority.pem'),
     javaStore: join(path, 'authorities.jks'),
     javaOptions: join(path, 'java.options'),
+    javaAgent: join(path, 'java-agent.jar'),
+    wget: join(path, 'wgetrc'),
     preload: join(path, 'preload.cjs'),
   };
   const java = hasJava(env);
@@ -37,9 +40,11 @@ export function makeRunFolder(env: Variables): RunFolder {
       writeFileSync(files.bundle, bundlePem(authorities, authorityPem));
       writeFileSync(files.authority, authorityPem);
       writeFileSync(files.preload, preloadSource());
+      writeFileSync(files.wget, `ca_certificate = ${files.bundle}\n`);
       if (!java) return;
+      writeFileSync(files.javaAgent, javaAgent());
       writeFileSync(files.javaStore, javaTrustStore(derOf([...authorities, ...pemBlocks(authorityPem)]), now));
-      writeFileSync(files.javaOptions, javaOptions(proxy, files.javaStore), { mode: 0o600 });
+      writeFileSync(files.javaOptions, javaOptions(proxy, files.javaStore, files.javaAgent), { mode: 0o600 });
     },
     handOver({ uid, gid }: { readonly uid: number; readonly gid: number }) {
       for (const file of [path, ...Object.values(files)]) if (existsSync(file)) chownSync(file, uid, gid);

@@ -207,21 +207,6 @@ test('absolute-form requests pass the shared line too', async () => {
   expect(text).toMatch(/^HTTP\/1\.1 200 /);
 });
 
-test('SOCKS 5 with the same credential becomes a CONNECT; a wrong one is refused', async () => {
-  const stub = stubProxy();
-  const forwarder = await forwarderTo(localCarrier(await listenPath(stub.server)));
-  const greeting = (password: string) =>
-    Buffer.concat([Buffer.from([5, 1, 2, 1, 9]), Buffer.from('gatehouse'), Buffer.from([password.length]), Buffer.from(password)]);
-  const host = 'api.example.com';
-  const target = Buffer.concat([Buffer.from([5, 1, 0, 3, host.length]), Buffer.from(host), Buffer.from([1, 0xbb])]);
-  const { text } = await exchange(forwarder, Buffer.concat([greeting(child), target, Buffer.from('hello')]), /hello$/);
-  expect(Buffer.from(text, 'latin1').subarray(0, 6)).toEqual(Buffer.from([5, 2, 1, 0, 5, 0]));
-  expect(stub.heads[0]).toMatchObject({ url: 'api.example.com:443' });
-  const refused = await exchange(forwarder, Buffer.concat([greeting('wrong'), target]), /^.{4}/s);
-  expect(Buffer.from(refused.text, 'latin1')[3]).toBe(1);
-  expect(stub.heads).toHaveLength(1);
-});
-
 test('a program that leaves ends its tunnel at the server', async () => {
   let ended = false;
   const stub = stubProxy();

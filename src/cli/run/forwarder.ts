@@ -5,7 +5,6 @@ import type { Duplex } from 'node:stream';
 import { Fault, isFault, type Secret } from '#kernel';
 import { answerOf, bytesOf } from './answers.ts';
 import type { Carrier } from './carrier.ts';
-import { serveSocks } from './socks.ts';
 import { readHead, splice } from './splice.ts';
 
 /** What the program under `run` gives as its user name at the forwarder. */
@@ -52,15 +51,7 @@ export async function openForwarder(
     sockets.add(socket);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
-    routeByFirstByte(socket, {
-      socks: () =>
-        void serveSocks(
-          socket,
-          (user, password) => mayPass(basicOf(user, password)),
-          (target) => openTunnel(deps, connectHead(target)),
-        ),
-      http: () => http.emit('connection', socket),
-    });
+    http.emit('connection', socket);
   });
   await new Promise<void>((resolve, reject) => {
     listener.once('error', reject);
@@ -76,19 +67,6 @@ export async function openForwarder(
       http.close();
       await closed;
     },
-  });
-}
-
-const socksVersion = 5;
-
-/** A SOCKS 5 greeting starts with 0x05, which no HTTP request does (for runtimes that authenticate to SOCKS only). */
-function routeByFirstByte(socket: Socket, to: { socks(): void; http(): void }): void {
-  socket.once('readable', () => {
-    const first = socket.read() as Buffer | null;
-    if (first === null) return socket.destroy();
-    socket.unshift(first);
-    if (first[0] === socksVersion) to.socks();
-    else to.http();
   });
 }
 
@@ -127,7 +105,7 @@ async function tunnel(
   }
 }
 
-export interface OpenTunnel {
+interface OpenTunnel {
   readonly far: Duplex;
   /** The server's answer, up to and with the empty line. */
   readonly head: Buffer;
@@ -147,10 +125,6 @@ async function openTunnel(deps: ForwarderDeps, headWithoutCredential: string): P
     if (!again || !isRefusal(head) || !(await deps.renew())) return { far, head };
     far.destroy();
   }
-}
-
-function connectHead(target: string): string {
-  return `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n`;
 }
 
 function isRefusal(head: Buffer): boolean {

@@ -40,28 +40,19 @@ function text(value: string): Buffer {
   return Buffer.concat([length, bytes]);
 }
 
-/**
- * Options of the Java machine, one a line. Its own HTTP client cannot authenticate to an HTTP proxy by options, but its
- * sockets can to SOCKS; clients that read `proxyUser` (Maven, Gradle, Apache HttpClient) take it from here.
- */
-export function javaOptions(proxy: ChildEnvironmentInput['proxy'], store: string): string {
-  const password = proxy.credential.reveal();
-  const options = {
-    'javax.net.ssl.trustStore': store,
-    'javax.net.ssl.trustStoreType': 'JKS',
-    'javax.net.ssl.trustStorePassword': storePassword,
-    socksProxyHost: proxy.host,
-    socksProxyPort: String(proxy.port),
-    socksNonProxyHosts: 'localhost|127.*|[::1]',
-    'java.net.socks.username': proxyUser,
-    'java.net.socks.password': password,
-    'http.proxyUser': proxyUser,
-    'http.proxyPassword': password,
-    'https.proxyUser': proxyUser,
-    'https.proxyPassword': password,
-    'http.nonProxyHosts': 'localhost|127.*|[::1]',
-  };
-  return `${Object.entries(options)
-    .map(([name, value]) => `-D${name}=${value}`)
-    .join('\n')}\n`;
+/** Options of the Java machine, one a line. Its `java.net.http` client takes the proxy from here, but no password. */
+export function javaOptions(proxy: ChildEnvironmentInput['proxy'], store: string, agent: string): string {
+  const where = { proxyHost: proxy.host, proxyPort: String(proxy.port), proxyUser, proxyPassword: proxy.credential.reveal() };
+  const both = Object.entries(where).flatMap(([name, value]) => [`-Dhttp.${name}=${value}`, `-Dhttps.${name}=${value}`]);
+  const options = [
+    `-javaagent:${agent}`,
+    ...both,
+    '-Dhttp.nonProxyHosts=localhost|127.*|[::1]',
+    // Java refuses Basic for tunnels unless this list is empty; ours leads to loopback.
+    '-Djdk.http.auth.tunneling.disabledSchemes=',
+    `-Djavax.net.ssl.trustStore=${store}`,
+    '-Djavax.net.ssl.trustStoreType=JKS',
+    `-Djavax.net.ssl.trustStorePassword=${storePassword}`,
+  ];
+  return `${options.join('\n')}\n`;
 }

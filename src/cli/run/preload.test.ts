@@ -96,6 +96,8 @@ for (const runtime of runtimes) {
           authority: join(folder, 'cert.pem'),
           javaStore: '',
           javaOptions: '',
+          javaAgent: '',
+          wget: '',
           preload: join(folder, 'preload.cjs'),
         },
         java: false,
