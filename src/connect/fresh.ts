@@ -1,21 +1,11 @@
 import { Fault, isFault, type OrganizationId, type Principal, Secret } from '#kernel';
 import { cacheByGeneration } from '#store';
-import { pinnedOf, type StoredCredential, statusOf } from './connection.ts';
-import { type ConnectionRow, connectionById } from './connections.sql.ts';
+import { pinnedOf, statusOf } from './connection.ts';
+import { connectionById } from './connections.sql.ts';
 import type { Connection, Credential } from './contract.ts';
-import type { ConnectDeps } from './deps.ts';
-import { openCredential, settle } from './keeping.ts';
-import type { Providers } from './providers.ts';
+import { assertUsable, type FreshDeps, type Held, isDue, readHeld } from './held.ts';
 import { refreshUnderLease } from './refresh.ts';
-import { needAttention, stillAgreed } from './standing.ts';
-
-export type FreshDeps = ConnectDeps & { readonly providers: Providers };
-
-/** A connection's row and its opened credential, as last read. */
-export interface Held {
-  readonly row: ConnectionRow;
-  readonly credential: StoredCredential;
-}
+import { needAttention } from './standing.ts';
 
 /** Held connections are forgotten with every change of any connection. */
 const heldLimit = 5_000;
@@ -53,16 +43,6 @@ export function createFresh(deps: FreshDeps) {
   return Object.freeze({ fresh, close: cache.close });
 }
 
-/** Reads row and credential; what a crash left in the row is moved on its way. */
-export async function readHeld(deps: FreshDeps, organization: OrganizationId, id: Connection['id']): Promise<Held | undefined> {
-  const row = await deps.records.in(organization).read((tx) => connectionById(tx, organization, id));
-  if (row === undefined || row.live === null) return undefined;
-  const credential = await openCredential(deps, row);
-  if (credential === undefined) throw new Fault('sealed_value_unreadable');
-  if (row.pending_envelope !== null) await settle(deps, row);
-  return { row, credential };
-}
-
 /** @throws {Fault} `connection_unknown`; `needs_attention` when its sealed value cannot be opened */
 async function opened(deps: FreshDeps, by: Principal, connection: Connection, read: () => Promise<Held | undefined>): Promise<Held> {
   try {
@@ -75,36 +55,6 @@ async function opened(deps: FreshDeps, by: Principal, connection: Connection, re
     if (row !== undefined && statusOf(row).kind !== 'needs_attention') await needAttention(deps, by, row, 'unreadable');
     throw new Fault('needs_attention', { detail: 'The sealed credential does not open', cause: error });
   }
-}
-
-/** @throws {Fault} `needs_attention`, `connection_unknown` */
-export async function assertUsable(deps: FreshDeps, { row }: Held): Promise<void> {
-  const status = statusOf(row);
-  if (status.kind === 'disconnected') throw new Fault('connection_unknown');
-  if (status.kind === 'needs_attention') throw new Fault('needs_attention', { detail: sentences[status.reason] });
-  const provider = (await deps.providers.of(row.organization_id)).byId.get(row.provider_id);
-  if (!stillAgreed(row, provider)) throw new Fault('needs_attention', { detail: sentences.provider_changed });
-}
-
-const sentences = {
-  invalid_grant: 'The provider ended this authorization',
-  rejected: 'The provider keeps refusing the credential',
-  expired: 'The credential has expired and cannot be refreshed',
-  interrupted: 'A refresh was interrupted and its outcome is unknown',
-  provider_changed: 'The provider definition changed after the owner agreed to it',
-  unreadable: 'The sealed credential does not open',
-} as const;
-
-/** A refresh is due a little before the end: a minute, or a fifth of a short life. */
-export function isDue({ row, credential }: Held, now: number): boolean {
-  if (row.expires_at === null) return false;
-  const life = row.expires_at - credential.obtained_at;
-  return now >= row.expires_at - Math.min(60_000, Math.max(0, life / 5));
-}
-
-/** Whether the access credential has ended. */
-export function hasEnded({ row }: Held, now: number): boolean {
-  return row.expires_at !== null && now >= row.expires_at;
 }
 
 function credentialOf({ row, credential }: Held, refreshed: boolean): Credential {

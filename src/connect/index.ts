@@ -1,9 +1,10 @@
 /**
- * accounts at providers: the catalogue, upstream flows, refresh, matching a call to an operation.
+ * Accounts at providers: the catalogue, upstream flows, refresh, matching a call to an operation.
  *
- * Owns: that.
- * Leans on: identity, audit, vault, jobs, store, oauth, net, api.
- * Lives elsewhere: whether a call may be made (policy), putting it on the wire (proxy).
+ * Owns: what a provider definition is and which hosts it claims; connections, flows, clients and definitions of
+ * organizations; the exchange at a token endpoint; one refresh at a time across processes.
+ * Leans on: identity (whose vaults), vault (sealing), audit, store, oauth (PKCE), net (every byte that goes out), api (patterns).
+ * Lives elsewhere: whether a call may be made (policy), putting a credential on the wire (proxy), the pages (http).
  */
 export { isAmbiguous } from './ambiguous-path.ts';
 export { type Catalogue, catalogueFolder, catalogueOf, loadCatalogue } from './catalogue.ts';

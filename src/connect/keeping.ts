@@ -1,4 +1,4 @@
-import { Fault, isFault, type Secret } from '#kernel';
+import { isFault, type Secret } from '#kernel';
 import { parseCredential, placeOf, type StoredCredential } from './connection.ts';
 import { type ConnectionRow, connectionById, updateConnection } from './connections.sql.ts';
 import type { ConnectDeps } from './deps.ts';
@@ -57,9 +57,4 @@ async function move(deps: Deps, row: ConnectionRow, value: Secret<string>) {
   if (there !== undefined && there.value.reveal() === value.reveal()) return { pending_envelope: null, sealed_version: there.version };
   const version = (there?.version ?? 0) + 1;
   return { sealed_version: version, pending_envelope: await deps.vault.enclose(pendingLabel(row, version), value) };
-}
-
-/** @throws {Fault} `sealed_value_unreadable` when there is no credential */
-export function assertThere(credential: StoredCredential | undefined): asserts credential is StoredCredential {
-  if (credential === undefined) throw new Fault('sealed_value_unreadable');
 }

@@ -5,16 +5,14 @@ import { ephemeraKey } from '#store';
 import { connectedJson, sealable, statusJson, statusOf } from './connection.ts';
 import { type ConnectionRow, connectionById } from './connections.sql.ts';
 import type { Tokens } from './exchange.ts';
-import { assertUsable, type FreshDeps, type Held, hasEnded, isDue, readHeld } from './fresh.ts';
+import { assertUsable, type FreshDeps, type Held, hasEnded, isDue, readHeld } from './held.ts';
 import { settle } from './keeping.ts';
 import { pendingLabel } from './labels.ts';
 import { renewed } from './oauth-credential.ts';
+import { leaseLife, upstreamDeadline } from './refresh-lease.ts';
 import { changeConnection, needAttention } from './standing.ts';
 import { askUpstream, type Outcome } from './upstream-refresh.ts';
 
-/** How long one refresher holds its lease, and within which its upstream must have answered (RULES 13). */
-export const leaseLife = 15_000;
-export const upstreamDeadline = 10_000;
 /** How long somebody waits for another's refresh, a lease that a crash left included. */
 const longestWait = leaseLife + 5_000;
 

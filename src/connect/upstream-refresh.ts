@@ -3,10 +3,10 @@ import { grantParameters } from './client-credentials-flow.ts';
 import { identityOf, knownClient } from './clients.ts';
 import { pinnedOf } from './connection.ts';
 import { buildRefresh, buildTokenRequest, type ClientIdentity, judgeRefresh, type TokenRequest, type Tokens } from './exchange.ts';
-import type { FreshDeps, Held } from './fresh.ts';
+import type { FreshDeps, Held } from './held.ts';
 import { oauthOf } from './oauth-credential.ts';
 import type { OauthAuth } from './provider.ts';
-import { upstreamDeadline } from './refresh.ts';
+import { upstreamDeadline } from './refresh-lease.ts';
 import { sendTokenRequest } from './token-endpoint.ts';
 
 /**
