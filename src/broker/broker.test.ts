@@ -364,7 +364,13 @@ describe('a decision', () => {
     { path: '/v1/../admin' },
     { headers: [['X-HTTP-Method-Override', 'DELETE']] },
     { headers: [['x-original-url', '/admin']] },
+    { headers: [['X_HTTP_Method_Override', 'DELETE']] },
+    { headers: [['X-Forwarded-Uri', '/admin']] },
+    { headers: [['X-Forwarded-Host', 'other.example']] },
     { query: '_method=DELETE' },
+    { query: 'a=1&_m%65thod=DELETE' },
+    { query: '_method[]=DELETE' },
+    { query: 'X-HTTP-Method-Override=DELETE' },
   ] as readonly Partial<Call>[])('RULES 9: %j passes only a permission for the whole host', async (more) => {
     const { decide, connectKey, permit } = await openBrokering();
     const connection = await connectKey('openai', { api_key: canary });

@@ -4,8 +4,8 @@ import { type Coding, codingOf, decoderFor } from './decode.ts';
 import { connectionTokens, endsHere, passingTrailers } from './fields.ts';
 import { chunkParts, type Framing, lastChunkWith } from './framing.ts';
 import type { Fields, ResponseHead } from './head.ts';
-import { holdsAny, maskText, Scrubber, type Sieve } from './scrub.ts';
-import { fieldValue } from './target.ts';
+import { holdsAny, maskFields, maskText, Scrubber, type Sieve } from './scrub.ts';
+import { fieldValues } from './target.ts';
 import type { Wire } from './wire.ts';
 
 /** Who waits for an answer that must be decoded. */
@@ -43,7 +43,7 @@ export class Answer {
     this.#user = user;
     this.#sieve = sieve;
     const bare = framing.kind === 'none';
-    const coding = sieve === undefined || bare ? 'identity' : codingOf(fieldValue(head, 'content-encoding'));
+    const coding = sieve === undefined || bare ? 'identity' : codingOf(fieldValues(head, 'content-encoding'));
     if (coding === undefined) throw new Fault('encoding_refused');
     this.#coding = coding;
     this.#scrubber = sieve === undefined || bare ? undefined : new Scrubber(sieve);
@@ -144,8 +144,7 @@ export class Answer {
 
   #cleanTrailers(trailers: Fields | undefined): Fields {
     if (trailers === undefined || trailers.pairs.length === 0) return { pairs: [], names: [] };
-    const passing = passingTrailers(trailers);
-    return { names: passing.names, pairs: passing.pairs.map(([name, value]) => [name, maskText(value, this.#sieve)] as const) };
+    return maskFields(passingTrailers(trailers), this.#sieve);
   }
 
   destroy(): void {

@@ -190,7 +190,7 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
 
   requestEnded(trailers: Fields | undefined): void {
     this.#requestDone = true;
-    this.#trailers = trailers === undefined ? undefined : passingTrailers(trailers);
+    this.#trailers = trailers === undefined ? undefined : passingTrailers(trailers, this.#verdict.alteration.clear.headers);
     this.#putEnd();
     this.#touch();
   }
@@ -221,7 +221,7 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     const tokens = connectionTokens(head);
     let text = `HTTP/1.1 ${head.status} ${maskText(head.reason, this.#sieve)}\r\n`;
     head.pairs.forEach(([name, value], i) => {
-      if (!endsHere(head.names[i] as string, tokens)) text += `${name}: ${maskText(value, this.#sieve)}\r\n`;
+      if (!endsHere(head.names[i] as string, tokens)) text += `${maskText(name, this.#sieve)}: ${maskText(value, this.#sieve)}\r\n`;
     });
     this.#client.wire.put(`${text}\r\n`);
   }

@@ -72,6 +72,11 @@ export function endsHere(name: string, tokens: ConnectionTokens): boolean {
   return tokens.named.length > 0 && tokens.named.includes(name);
 }
 
+/** Whether a lower-case name is one of these, as gateways read it that give an underscore and a hyphen the same name (RFC 3875 §4.1.18). */
+export function isAmong(names: readonly string[], name: string): boolean {
+  return names.includes(name) || (name.includes('_') && names.includes(name.replaceAll('_', '-')));
+}
+
 /** Trailer fields that would have changed how the message is read or who it is from (RFC 9110 §6.5.1). */
 const notInTrailers: ReadonlySet<string> = new Set([
   'content-length',
@@ -86,13 +91,13 @@ const notInTrailers: ReadonlySet<string> = new Set([
   'www-authenticate',
 ]);
 
-/** Trailer fields that may pass. */
-export function passingTrailers(trailers: Fields): Fields {
+/** Trailer fields that may pass: no credential slot either, since some servers add trailers to their headers. */
+export function passingTrailers(trailers: Fields, cleared: readonly string[] = []): Fields {
   const pairs: (readonly [string, string])[] = [];
   const names: string[] = [];
   for (let i = 0; i < trailers.names.length; i++) {
     const name = trailers.names[i] as string;
-    if (notInTrailers.has(name) || endsHere(name, nothing)) continue;
+    if (notInTrailers.has(name) || endsHere(name, nothing) || isAmong(cleared, name)) continue;
     pairs.push(trailers.pairs[i] as readonly [string, string]);
     names.push(name);
   }

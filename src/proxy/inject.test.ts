@@ -43,8 +43,8 @@ type Slots = Alteration['replace'][number]['slots'];
 const replacing = (slots: Slots) => ({ replace: [{ placeholder: 'ghp_PLACE', value: new Secret('real/+value'), slots }] });
 
 describe('an injected header', () => {
-  test('stands once, in place of every client value, whatever its case', () => {
-    const { fields } = altered('GET /', 'AUTHORIZATION: a\r\nAuthorization: b\r\nX-Api-Key: c\r\nAccept: d\r\n', {
+  test('stands once, in place of every client value, whatever its case and its hyphens', () => {
+    const { fields } = altered('GET /', 'AUTHORIZATION: a\r\nAuthorization: b\r\nX-Api-Key: c\r\nX_Api_Key: c\r\nAccept: d\r\n', {
       clear: { headers: ['authorization', 'x-api-key'] },
       set: [header('authorization', 'Basic xyz'), header('x-one', '1'), header('x-two', '2')],
     });

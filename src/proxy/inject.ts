@@ -1,7 +1,7 @@
 import type { Alteration } from '#broker';
 import { Fault } from '#kernel';
 import type { ConnectionTokens } from './fields.ts';
-import { endsHere } from './fields.ts';
+import { endsHere, isAmong } from './fields.ts';
 import type { RequestHead } from './head.ts';
 import type { Target } from './target.ts';
 
@@ -35,7 +35,7 @@ function copyFields(head: RequestHead, tokens: ConnectionTokens, alteration: Alt
   const { names, pairs } = head;
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
-    if (endsHere(name, tokens) || cleared.includes(name)) continue;
+    if (endsHere(name, tokens) || isAmong(cleared, name)) continue;
     const pair = pairs[i] as readonly [string, string];
     if (keep(name, pair[1])) fields.push(pair[0], pair[1]);
   }

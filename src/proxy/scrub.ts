@@ -1,4 +1,5 @@
 import type { Secret } from '#kernel';
+import type { Fields } from './head.ts';
 import { type Needles, needlesOf } from './needles.ts';
 
 const filler = 42;
@@ -90,6 +91,13 @@ export function maskText(text: string, sieve: Sieve | undefined): string {
   if (sieve === undefined) return text;
   const bytes = Buffer.from(text, 'latin1');
   return maskAll(bytes, sieve) === 0 ? text : bytes.toString('latin1');
+}
+
+/** Fields with every needle masked, in names as in values. */
+export function maskFields(fields: Fields, sieve: Sieve | undefined): Fields {
+  if (sieve === undefined) return fields;
+  const pairs = fields.pairs.map(([name, value]) => [maskText(name, sieve), maskText(value, sieve)] as const);
+  return { pairs, names: pairs.map(([name]) => name.toLowerCase()) };
 }
 
 const sieves = new WeakMap<readonly Secret[], Sieve>();

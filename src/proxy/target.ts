@@ -57,6 +57,13 @@ export function fieldValue(fields: Fields, name: string): string | undefined {
   return at < 0 ? undefined : valueAt(fields, at);
 }
 
+/** All values of a field that may come in several lines, as one list (RFC 9110 §5.3); undefined when absent. */
+export function fieldValues(fields: Fields, name: string): string | undefined {
+  const at = fields.names.indexOf(name);
+  if (at < 0 || fields.names.indexOf(name, at + 1) < 0) return at < 0 ? undefined : valueAt(fields, at);
+  return fields.pairs.flatMap(([, value], i) => (fields.names[i] === name ? [value] : [])).join(',');
+}
+
 /** The authority of a CONNECT (RFC 9110 §9.3.6): host and port, both. @throws {Fault} `bad_framing` */
 export function connectTarget(head: RequestHead): Authority {
   const authority = parseAuthority(head.target, undefined);

@@ -33,9 +33,9 @@ export class Upgraded {
 
   start(head: ResponseHead): void {
     const tokens = connectionTokens(head);
-    let text = `HTTP/1.1 101 ${head.reason}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
+    let text = `HTTP/1.1 101 ${maskText(head.reason, this.#sieve)}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
     head.pairs.forEach(([name, value], i) => {
-      if (!endsHere(head.names[i] as string, tokens)) text += `${name}: ${maskText(value, this.#sieve)}\r\n`;
+      if (!endsHere(head.names[i] as string, tokens)) text += `${maskText(name, this.#sieve)}: ${maskText(value, this.#sieve)}\r\n`;
     });
     this.#client.put(`${text}\r\n`);
     this.#client.flush();
