@@ -8,6 +8,7 @@ import { createJobs, type JobKind, type Jobs } from '#jobs';
 import { type Clock, Fault, type Log } from '#kernel';
 import { muxServer } from '#net';
 import { createProxy, type Proxy as DataPlane } from '#proxy';
+import { stalest } from '#store';
 import { keyChanges, keyJobs } from './key-jobs.ts';
 import { buildParts, type Parts } from './parts.ts';
 
@@ -80,7 +81,7 @@ function createServer(parts: Parts, jobs: Jobs, proxy: DataPlane, version: strin
 
 /** Not ready before the first load of what has ended, nor while it cannot be learnt (RULES 16). */
 async function readiness({ store }: Parts) {
-  const fresh = store.changes.age() <= 3000;
+  const fresh = store.changes.age() <= stalest;
   const connected = await store.ping().then(
     () => true,
     () => false,

@@ -1,5 +1,5 @@
 import { type AgentId, type Clock, Fault, type OrganizationId, type UserId } from '#kernel';
-import { type Changes, cacheByGeneration, type Reading, type Records } from '#store';
+import { type Changes, cacheByGeneration, type Reading, type Records, stalest } from '#store';
 import { isExpired, type KnownAgent, knownAgentOf } from './agent-view.ts';
 import { agentBy } from './agents.sql.ts';
 import type { Organization, User } from './contract.ts';
@@ -9,8 +9,6 @@ import { userById, userOf } from './users.sql.ts';
 
 /** Agents and users kept in memory; the rest is read when asked for. */
 const most = 20_000;
-/** A replica that has not learnt for this long what ended refuses everything. */
-const stalest = 3_000;
 
 /** Who exists, as last known: from caches that forget at every change of the topic `identity`. */
 export type Directory = ReturnType<typeof createDirectory>;

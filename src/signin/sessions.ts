@@ -2,7 +2,7 @@ import type { Audit } from '#audit';
 import type { Identity, User } from '#identity';
 import { type Clock, Fault, type Log, newId, type OrganizationId, type SessionId } from '#kernel';
 import { bearerValue } from '#oauth';
-import { type Changes, cacheByGeneration, type Records, sha256, type Writing } from '#store';
+import { type Changes, cacheByGeneration, type Records, sha256, stalest, type Writing } from '#store';
 import type { Session, SessionView, Started } from './contract.ts';
 import {
   deleteSessionsBefore,
@@ -40,9 +40,6 @@ export const freshFor = 5 * minute;
 export function isFresh(session: Session, now: number): boolean {
   return session.kind === 'browser' && now - session.authenticatedAt < freshFor && session.authenticatedAt <= now;
 }
-
-/** A process that has not learnt for this long what ended refuses everything. */
-const stalest = 3_000;
 
 /** @throws {Fault} `stale_revocations` */
 export function refuseWhenStale(changes: Changes): void {

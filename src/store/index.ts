@@ -21,6 +21,7 @@ export {
   type SealedEntry,
   type SealedStore,
   type Store,
+  stalest,
   type Topic,
   topics,
   type Writing,

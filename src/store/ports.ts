@@ -77,13 +77,16 @@ export interface SealedEntry {
   readonly version: number;
 }
 
+/** Milliseconds after which a process that has not learnt what ended refuses everything (compare with `Changes.age`). */
+export const stalest = 3_000;
+
 /** Tells what changed, to this process at once and to every other by polling (and push, where the backend has one). */
 export interface Changes {
   /** Calls `listener` after every change of the topic, with its generation. Returns how to stop. */
   watch(topic: Topic, listener: (generation: number) => void): () => void;
   /** The latest generation this process knows. */
   generation(topic: Topic): number;
-  /** Milliseconds (monotonic) since the last completed poll began; Infinity before the first. Over 3000: refuse everything. */
+  /** Milliseconds (monotonic) since the last completed poll began; Infinity before the first. Over `stalest`: refuse everything. */
   age(): number;
 }
 
