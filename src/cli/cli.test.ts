@@ -1,104 +1,27 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PassThrough, Writable } from 'node:stream';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { createCli } from '#cli';
-import { foldersOf, readSettings } from '#config';
-import { openServing, post, type Serving, type SignedIn, signedIn } from '../../test/support/serving.ts';
+import { openServing, type Serving, type SignedIn, signedIn } from '../../test/support/serving.ts';
 import { temporaryFolder } from '../../test/support/store.ts';
+import { claims, confirms, type Given, type Machine, openMachine } from '../../test/support/typing.ts';
 
 let serving: Serving;
 let owner: SignedIn;
-const home = temporaryFolder();
-const env = { HOME: home, GATEHOUSE_HOME: join(home, 'data'), XDG_CONFIG_HOME: join(home, 'config'), PATH: process.env.PATH };
-const folders = foldersOf(env.GATEHOUSE_HOME, env);
+let machine: Machine;
 
 beforeAll(async () => {
-  mkdirSync(folders.state, { recursive: true, mode: 0o700 });
   serving = await openServing();
-  await serving.http.listen({ path: folders.serverSocket });
+  machine = openMachine({ clock: serving.people.clock });
+  await serving.http.listen({ path: machine.folders.serverSocket });
 }, 60_000);
 
-interface Typed {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-  json<T = Record<string, unknown>>(): T;
-}
+const typed = (parameters: readonly string[], given?: Given) => machine.type(parameters, given);
+const person = (answer: 'yes' | 'no' = 'yes'): Given => ({ watch: confirms(serving, () => owner, answer) });
+const types = (): Given => ({ watch: claims(serving, () => owner) });
 
 interface Page {
   readonly items: readonly unknown[];
   readonly next?: string;
-}
-
-interface Given {
-  readonly input?: string;
-  readonly env?: Readonly<Record<string, string>>;
-  readonly cwd?: string;
-  /** Told of standard error as it comes. */
-  readonly watch?: (err: string) => void;
-}
-
-async function typed(parameters: readonly string[], given: Given = {}): Promise<Typed> {
-  let [out, err] = ['', ''];
-  const sink = (keep: (text: string) => void) =>
-    new Writable({
-      write(part, _encoding, done) {
-        keep(String(part));
-        done();
-      },
-    });
-  const stdin = new PassThrough();
-  stdin.end(given.input ?? '');
-  const all = { ...env, ...given.env };
-  const cli = createCli({
-    io: {
-      stdin,
-      stdout: sink((text) => (out += text)),
-      stderr: sink((text) => {
-        err += text;
-        given.watch?.(err);
-      }),
-      env: all,
-      cwd: given.cwd ?? home,
-    },
-    clock: serving.people.clock,
-    version: '1.2.3',
-    bin: {
-      self: [process.execPath, '-e', 'process.exit(3)'],
-      serve: async () => 0,
-      readSettings: (options) => readSettings({ env: all, aliases: options.for === 'server' }),
-    },
-  });
-  const code = await cli.run(parameters);
-  return { code, out, err, json: <T>() => JSON.parse(out) as T };
-}
-
-/** Does in the browser what the command asks for, once. */
-function person(answer: 'yes' | 'no' = 'yes'): Pick<Given, 'watch'> {
-  let done = false;
-  return {
-    watch(err) {
-      const [, id] = /\/confirm\/(cnf_[0-9a-z]{26})/.exec(err) ?? [];
-      if (id === undefined || done) return;
-      done = true;
-      void post(serving, owner, `/confirm/${id}`, { answer });
-    },
-  };
-}
-
-function types(email?: string): Given {
-  const confirm = person();
-  let done = false;
-  return {
-    watch(err) {
-      confirm.watch?.(err);
-      const [, code] = /type this code[^\n]*\n\n\s+(\S+)\n/.exec(err) ?? [];
-      if (code === undefined || done) return;
-      done = true;
-      void post(serving, owner, '/claim', { code, ...(email === undefined ? {} : { email }) });
-    },
-  };
 }
 
 describe('before the first administrator', () => {
@@ -125,9 +48,9 @@ describe('agents', () => {
   });
 
   test('its key lies in a file of the owner alone', () => {
-    const path = join(folders.config, 'agents', 'default.json');
+    const path = join(machine.folders.config, 'agents', 'default.json');
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(statSync(join(folders.config, 'agents')).mode & 0o777).toBe(0o700);
+    expect(statSync(join(machine.folders.config, 'agents')).mode & 0o777).toBe(0o700);
   });
 
   test('a claim by somebody else than named is refused', async () => {
@@ -278,10 +201,10 @@ describe('providers, keys, log, settings', () => {
   test('providers are listed, inspected, registered from a file and removed', async () => {
     expect((await typed(['provider', 'list', '--search', 'github'])).out).toContain('github');
     expect((await typed(['provider', 'inspect', 'github'])).out).toContain('api.github.com');
-    const file = join(home, 'own.jsonc');
+    const file = join(machine.home, 'own.jsonc');
     writeFileSync(file, '// ours\n{ "broken": ');
     expect((await typed(['provider', 'register', file])).code).toBe(4);
-    expect((await typed(['provider', 'register', join(home, 'absent.json')])).code).toBe(4);
+    expect((await typed(['provider', 'register', join(machine.home, 'absent.json')])).code).toBe(4);
     writeFileSync(
       file,
       `// ours
@@ -362,7 +285,7 @@ describe('run', () => {
   });
 
   test('a program gets placeholders, no secret and a proxy with a credential of its own', async () => {
-    const file = join(home, 'seen.json');
+    const file = join(machine.home, 'seen.json');
     const script = `require('fs').writeFileSync(${JSON.stringify(file)}, JSON.stringify({ env: process.env, args: process.argv.slice(1) }))`;
     const { code, err } = await typed(['run', '--pass', 'KEPT_TOKEN', '--', process.execPath, '-e', script, '--', '--agent'], {
       env: { KEPT_TOKEN: 'kept', STRAY_TOKEN: 'canary', OPENAI_API_KEY: 'canary', PLAIN: 'plain' },
@@ -382,7 +305,7 @@ describe('run', () => {
     expect((await typed(['run', 'sh', '-c', 'exit 7'])).code).toBe(7);
     expect((await typed(['run', '--', 'sh', '-c', 'kill -9 $$'])).code).toBe(137);
     expect((await typed(['run', '--', '/no/such/program'])).code).toBe(127);
-    expect((await typed(['run', '--', home])).code).toBe(126);
+    expect((await typed(['run', '--', machine.home])).code).toBe(126);
     expect((await typed(['run', '--agent', 'nobody', '--', 'true'])).code).toBe(2);
     expect((await typed(['run', '--connection', 'x', '--', 'true'])).code).toBe(1);
   });
