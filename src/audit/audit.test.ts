@@ -143,6 +143,22 @@ describe('the event of an exchange', () => {
     for (const one of organizations) expect(await audit.verify(one)).toMatchObject({ holds: true, events: 400 });
   });
 
+  it('that nobody waits for comes with the next one, in order, or within 50 ms, or by flush', async () => {
+    const store = await openTestStore();
+    const audit = await openTestAudit(store);
+    const soon = audit.exchange(allowed('x1'), 'soon');
+    expect(await all(audit)).toEqual([]);
+    await audit.exchange(allowed('x2'));
+    expect((await all(audit)).map((event) => event.fields.exchange)).toEqual(['x1', 'x2']);
+    await soon;
+    await audit.exchange(allowed('x3'), 'soon');
+    expect(await all(audit)).toHaveLength(3);
+    void audit.exchange(allowed('x4'), 'soon');
+    await audit.flush();
+    expect(await all(audit)).toHaveLength(4);
+    expect(await audit.verify(organization)).toMatchObject({ holds: true, events: 4 });
+  });
+
   it('makes its caller fail when it cannot be recorded', async () => {
     const store = await openTestStore();
     const audit = await openTestAudit(store);

@@ -38,9 +38,9 @@ export function createAudit({ records, vault, clock, log, mode, writer = 'main' 
       const events = drafts.map(prepared);
       for (const [organization, group] of Map.groupBy(events, (event) => event.organization)) await append(tx, organization, writer, group);
     },
-    async exchange(draft: Draft) {
+    async exchange(draft: Draft, when: 'now' | 'soon' = 'now') {
       if (closed) throw new Fault('audit_unavailable');
-      await groups.add(prepared(draft));
+      await groups.add(prepared(draft), when);
     },
     search: queries.search,
     verify: (organization) => verifyOrganization({ queries, checkpoints }, organization),

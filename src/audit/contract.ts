@@ -77,8 +77,11 @@ export interface Verification {
 export interface Audit {
   /** Records with the state change it tells of, in one transaction. */
   record(tx: Writing, ...events: readonly Draft[]): Promise<void>;
-  /** Records an exchange's event with its neighbours; resolves when it is durable. @throws {Fault} `audit_unavailable` */
-  exchange(event: Draft): Promise<void>;
+  /**
+   * Records an exchange's event with its neighbours; resolves when it is durable. `soon`: nobody waits for it, so it is
+   * written with the next event that somebody waits for, and within 50 ms. @throws {Fault} `audit_unavailable`
+   */
+  exchange(event: Draft, when?: 'now' | 'soon'): Promise<void>;
   search(organization: OrganizationId, query: EventQuery): Promise<EventPage>;
   verify(organization: OrganizationId): Promise<Verification>;
   /** Signs a checkpoint for every chain that grew; the caller runs it every minute. */

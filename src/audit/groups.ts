@@ -7,7 +7,7 @@ import type { AuditQueries } from './events.sql.ts';
 
 export interface Groups {
   /** Resolves when the event is durable; in mode `after` at once. @throws {Fault} `audit_unavailable` */
-  add(event: Prepared): Promise<void>;
+  add(event: Prepared, when: 'now' | 'soon'): Promise<void>;
   /** Resolves when everything that was added is durable, or was refused. */
   flush(): Promise<void>;
 }
@@ -21,6 +21,8 @@ interface Deps {
 
 interface Waiting {
   readonly event: Prepared;
+  /** Somebody waits for it; the others come along with the next group. */
+  readonly urgent: boolean;
   resolve(): void;
   reject(fault: Fault): void;
 }
@@ -29,10 +31,15 @@ const largestGroup = 512;
 /** More than this many waiting events is a database that does not answer. */
 const longestQueue = 16_384;
 const delay = 50;
+/** A group that this many callers waited for has neighbours worth waiting for. */
+const shared = 3;
+/** Milliseconds of one look for neighbours, and how many looks. */
+const look = 1;
+const looks = 4;
 
 /**
  * Writes events of all callers in groups: at once when nothing is under way, else all that came meanwhile together, so
- * that one transaction and one sync serve many.
+ * that one transaction and one sync serve many. While calls come thick, a group is held open for a few milliseconds more.
  */
 export function createGroups(deps: Deps): Groups {
   // A caller may be inside a read or write of its own, which is none of ours.
@@ -48,39 +55,74 @@ function unavailable(cause?: unknown): Fault {
 
 function createDurable({ queries, writer }: Deps, outside: Outside): Groups {
   const queue: Waiting[] = [];
+  let urgent = 0;
+  let waitedFor = 0;
   let flying: Promise<void> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  const launch = (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    flying ??= outside(fly);
+    return flying;
+  };
+  const launchLater = () => {
+    if (flying === undefined) timer ??= setTimeout(launch, delay);
+  };
 
   async function fly(): Promise<void> {
-    while (queue.length > 0) await writeGroup();
+    do {
+      await gather();
+      await writeGroup();
+    } while (urgent > 0 || queue.length >= largestGroup);
     flying = undefined;
+    if (queue.length > 0) launchLater();
+  }
+
+  async function gather(): Promise<void> {
+    if (waitedFor < shared) return;
+    for (let i = 0, before = 0; i < looks && urgent < largestGroup; i++) {
+      before = urgent;
+      await wait(look);
+      if (urgent - before < shared) return;
+    }
+  }
+
+  function take(): Waiting[] {
+    const group = queue.splice(0, largestGroup);
+    waitedFor = group.reduce((count, waiting) => count + (waiting.urgent ? 1 : 0), 0);
+    urgent -= waitedFor;
+    return group;
   }
 
   /** The group is taken when its transaction begins, and stays the same if the transaction is tried again. */
   async function writeGroup(): Promise<void> {
     let group: Waiting[] | undefined;
-    const take = () => {
-      group ??= queue.splice(0, largestGroup);
+    const events = () => {
+      group ??= take();
       return group.map((waiting) => waiting.event);
     };
     try {
-      await queries.appendMany(writer, take);
+      await queries.appendMany(writer, events);
       for (const waiting of group ?? []) waiting.resolve();
     } catch (cause) {
       const fault = unavailable(cause);
-      for (const waiting of group ?? queue.splice(0)) waiting.reject(fault);
+      for (const waiting of group ?? take()) waiting.reject(fault);
     }
   }
 
   return Object.freeze({
-    add(event: Prepared) {
+    add(event: Prepared, when: 'now' | 'soon') {
       if (queue.length >= longestQueue) return Promise.reject(unavailable());
       return new Promise<void>((resolve, reject) => {
-        queue.push({ event, resolve, reject });
-        flying ??= outside(fly);
+        queue.push({ event, urgent: when === 'now', resolve, reject });
+        if (when === 'now') urgent++;
+        if (when === 'now' || queue.length >= largestGroup) launch();
+        else launchLater();
       });
     },
     async flush() {
-      await flying;
+      while (flying !== undefined || queue.length > 0) await launch();
     },
   });
 }

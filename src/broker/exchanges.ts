@@ -69,7 +69,7 @@ export function createExchanges(deps: Deps): Exchanges {
       const found = open.get(exchange.verdict.exchange);
       if (!found) return;
       open.delete(exchange.verdict.exchange);
-      deps.audit.exchange(finished(exchange, found)).catch((cause: unknown) => {
+      deps.audit.exchange(finished(exchange, found), 'soon').catch((cause: unknown) => {
         deps.log.error('the end of a call could not be recorded', { exchange: exchange.verdict.exchange, cause });
       });
     },
