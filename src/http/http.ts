@@ -8,6 +8,7 @@ import type { Http, HttpDeps, Where } from './contract.ts';
 import { createCookies } from './cookies.ts';
 import { everyAnswer, pagePolicy, strictTransport } from './headers.ts';
 import { createHosts } from './hosts.ts';
+import { calledAs } from './incoming.ts';
 import type { Kit } from './kit.ts';
 import { closeListener, openListener } from './listeners.ts';
 import { createLookups } from './lookups.ts';
@@ -91,7 +92,7 @@ function guard(app: FastifyInstance, deps: HttpDeps, { hosts }: CallerDeps, gate
     reply.headers({ ...everyAnswer, 'request-id': request.id, ...(secure ? { 'strict-transport-security': strictTransport } : {}) });
     const given = incoming(request);
     if (!given.url.startsWith('/')) throw new Fault('invalid_request', { detail: 'This is not a proxy' });
-    if (!given.local) hosts.check(given.headers.host);
+    if (!given.local) hosts.check(calledAs(request.raw));
     hosts.checkOrigin(given.headers);
     await gate.pass(given);
   });

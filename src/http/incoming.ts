@@ -30,6 +30,12 @@ export function markLocal(socket: Socket): void {
   localSockets.add(socket);
 }
 
+/** The one `Host`; undefined when there is none, or several, of which whoever is before us may have read another. */
+export function calledAs({ headersDistinct }: IncomingMessage): string | undefined {
+  const hosts = headersDistinct.host ?? [];
+  return hosts.length === 1 ? hosts[0] : undefined;
+}
+
 const passedOn = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
 const safe = new Set(['GET', 'HEAD', 'OPTIONS']);
 

@@ -5,7 +5,7 @@ import { Fault, newId } from '#kernel';
 import { emptyBody } from './body.ts';
 import { type CallerDeps, callerOf } from './callers.ts';
 import type { HttpDeps } from './contract.ts';
-import { incomingOf } from './incoming.ts';
+import { calledAs, incomingOf } from './incoming.ts';
 import { faultFrom, problemOf } from './problem.ts';
 import type { SetupGate } from './setup-gate.ts';
 
@@ -35,7 +35,7 @@ export function createRelay(deps: RelayDeps): Relay {
     const { relay } = rooms;
     const given = incomingOf(request, newId('req', rooms.clock.now()), request.socket.remoteAddress ?? '', emptyBody);
     if (relay === undefined || given.url !== '/v1/relay' || given.method !== 'GET') throw new Fault('not_found');
-    if (!given.local) deps.callers.hosts.check(request.headers.host);
+    if (!given.local) deps.callers.hosts.check(calledAs(request));
     // A page can open a WebSocket to anywhere; an agent has no origin.
     if (request.headers.origin !== undefined) throw new Fault('origin_refused');
     await deps.gate.pass(given);

@@ -20,10 +20,20 @@ describe('html', () => {
     (address) => expect(linkTo(address)).toBe('#'),
   );
 
-  it.each(['//evil.com', '/\\evil.com', 'https://evil.com', '\\\\evil.com', '/\t/evil.com', '/a b', '', 'evil', undefined])(
-    'does not go on to %j',
-    (next) => expect(safeNext(next)).toBe('/'),
-  );
+  it.each([
+    '//evil.com',
+    '/\\evil.com',
+    'https://evil.com',
+    '\\\\evil.com',
+    '/\t/evil.com',
+    '/.//evil.com',
+    '/a/..//evil.com',
+    '/%2e//evil.com',
+    '/a b',
+    '',
+    'evil',
+    undefined,
+  ])('does not go on to %j', (next) => expect(safeNext(next)).toBe('/'));
 
   it.each(['/', '/connect/flw_1/allow?x=1', '/confirm/cnf_1'])('goes on to %s', (next) => expect(safeNext(next)).toBe(next));
 });

@@ -65,7 +65,8 @@ export function safeNext(next: string | undefined): string {
   if (next === undefined || !/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(next)) return '/';
   const origin = 'http://own.invalid';
   const url = URL.canParse(next, origin) ? new URL(next, origin) : undefined;
-  return url?.origin === origin ? `${url.pathname}${url.search}` : '/';
+  // What dot segments leave behind can begin with two slashes, and then names another host.
+  return url?.origin === origin && !url.pathname.startsWith('//') ? `${url.pathname}${url.search}` : '/';
 }
 
 export type Proved = { readonly kind: 'proved'; readonly session: Session } | { readonly kind: 'not_proved'; readonly error: string };
