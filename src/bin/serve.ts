@@ -1,6 +1,7 @@
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { url as inspectorUrl } from 'node:inspector';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import type { ServeOptions } from '#cli';
 import type { Environment, Settings } from '#config';
 import { createHttp, type Http } from '#http';
@@ -29,7 +30,8 @@ export async function serve(options: ServeOptions, { settings, env, clock, log, 
   if (process.report !== undefined) process.report.excludeEnv = true;
   const proxy = createProxy({ broker: parts.broker, net: parts.net, clock, log, limits: { streamIdle: settings.idleSeconds * 1000 } });
   const jobs = createJobs({ records: parts.store.records, clock, log, kinds: [...upkeep(parts), ...keyJobs(parts)] });
-  const http = createServer(parts, jobs, proxy, version);
+  const relays = createRelays(proxy);
+  const http = createServer(parts, jobs, relays, version);
   const stopping = untilStopped(log);
   try {
     const tls = tlsOf(settings);
@@ -41,13 +43,34 @@ export async function serve(options: ServeOptions, { settings, env, clock, log, 
     return 0;
   } finally {
     const deadline = settings.shutdownSeconds * 1000;
-    await Promise.all([http.close(deadline), proxy.close(deadline), jobs.close()]);
+    // A relay stays open as long as its run: it is cut once what it carries has ended.
+    await Promise.all([http.close(deadline), proxy.close(deadline).then(relays.close), jobs.close()]);
     await parts.close();
     log.info('stopped');
   }
 }
 
-function createServer(parts: Parts, jobs: Jobs, proxy: DataPlane, version: string): Http {
+interface Relays {
+  accept(connection: Duplex, remoteAddress: string): void;
+  close(): void;
+}
+
+/** Lines of remote runs, each with many tunnels to the proxy. */
+function createRelays(proxy: DataPlane): Relays {
+  const lines = new Set<{ close(): void }>();
+  return {
+    accept(connection, remoteAddress) {
+      const line = muxServer(connection, (stream) => proxy.accept(stream, remoteAddress));
+      lines.add(line);
+      connection.once('close', () => lines.delete(line));
+    },
+    close() {
+      for (const line of lines) line.close();
+    },
+  };
+}
+
+function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string): Http {
   const { broker, signin, connect, policy, identity, audit, vault, store, organization, publicUrl, settings, folders, clock, log } = parts;
   return createHttp({
     broker,
@@ -71,7 +94,7 @@ function createServer(parts: Parts, jobs: Jobs, proxy: DataPlane, version: strin
     hosts: settings.hosts,
     trustedProxies: settings.trustedProxies,
     readiness: () => readiness(parts),
-    relay: (connection, address) => muxServer(connection, (stream) => proxy.accept(stream, address)),
+    relay: relays.accept,
     proxySocketPath: folders.proxySocket,
     clock,
     log,

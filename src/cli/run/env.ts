@@ -70,13 +70,14 @@ export async function serveEnvironment(context: Context, options: EnvOptions): P
       ...(options.host === undefined ? {} : { reachedBy: options.host }),
       parent: {},
     });
+    const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
     const text = render(moved(environment.env, folder.path, options.mount));
     if (options.output === undefined) context.io.stdout.write(text);
     else await writeFile(options.output, text, { mode: 0o600 });
     context.speech.note(
       `gatehouse: forwarding for run ${session.started.run}; the authorities are in ${folder.path}; interrupt to end the run`,
     );
-    await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+    await interrupted;
     return 0;
   } finally {
     await ending.all();
