@@ -144,7 +144,10 @@ export class Answer {
 
   #cleanTrailers(trailers: Fields | undefined): Fields {
     if (trailers === undefined || trailers.pairs.length === 0) return { pairs: [], names: [] };
-    return maskFields(passingTrailers(trailers), this.#sieve);
+    const passing = passingTrailers(trailers);
+    const clean = maskFields(passing, this.#sieve);
+    this.#masked += clean.pairs.filter(([name, value], i) => name !== passing.pairs[i]?.[0] || value !== passing.pairs[i]?.[1]).length;
+    return clean;
   }
 
   destroy(): void {
