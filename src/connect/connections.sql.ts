@@ -1,6 +1,6 @@
 import { type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { ConnectionId, OrganizationId, VaultId } from '#kernel';
-import type { Reading, Records, Schema, Writing } from '#store';
+import { containing, type Reading, type Records, type Schema, type Writing } from '#store';
 
 export type ConnectionRow = Selectable<Schema['connections']>;
 export type NewConnectionRow = Insertable<Schema['connections']>;
@@ -83,7 +83,7 @@ export function searchConnections(tx: Reading, organization: OrganizationId, sea
   if (search.status !== undefined) query = query.where('status_json', 'like', `{"kind":"${search.status}"%`);
   if (search.after !== undefined) query = query.where('row', '>', search.after);
   if (search.text !== undefined) {
-    const like = `%${search.text.toLowerCase().replace(/[!%_]/g, '!$&')}%`;
+    const like = containing(search.text.toLowerCase());
     query = query.where(
       sql<boolean>`(provider_id like ${like} escape '!' or name like ${like} escape '!' or lower(account_json) like ${like} escape '!')`,
     );

@@ -1,5 +1,5 @@
-import { Fault, type OrganizationId, type VaultId } from '#kernel';
-import { cacheByGeneration } from '#store';
+import type { OrganizationId, VaultId } from '#kernel';
+import { cacheByGeneration, pageLimit, pageOf, rowOfCursor } from '#store';
 import { type ConnectionRow, searchConnections, visibleConnections } from './connections.sql.ts';
 import type { Connection, ConnectionQuery } from './contract.ts';
 import type { ConnectDeps } from './deps.ts';
@@ -29,22 +29,19 @@ export function createListing(deps: Deps) {
     },
 
     async search(organization: OrganizationId, vaults: readonly VaultId[], query: ConnectionQuery) {
-      const limit = Math.min(Math.max(Math.trunc(query.limit), 1), 200);
+      const limit = pageLimit(query.limit);
       const rows = await deps.records.in(organization).read((tx) =>
         searchConnections(tx, organization, {
           vaults,
           provider: query.provider,
           status: query.status,
           text: query.text?.trim() || undefined,
-          after: query.cursor === undefined ? undefined : rowOf(query.cursor),
+          after: query.cursor === undefined ? undefined : rowOfCursor(query.cursor),
           limit: limit + 1,
         }),
       );
       const { byId } = await deps.providers.of(organization);
-      const shown = rows.slice(0, limit);
-      const items = shown.map((row) => seen(row, byId.get(row.provider_id)));
-      const last = shown.at(-1);
-      return rows.length > limit && last !== undefined ? { items, next: Buffer.from(`c${last.row}`).toString('base64url') } : { items };
+      return pageOf(rows, limit, (row) => seen(row, byId.get(row.provider_id)));
     },
 
     close: cache.close,
@@ -69,10 +66,4 @@ function preference(vaults: readonly VaultId[]): (a: ConnectionRow, b: Connectio
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function rowOf(cursor: string): number {
-  const match = /^c([0-9]{1,15})$/.exec(Buffer.from(cursor, 'base64url').toString('latin1'));
-  if (match === null) throw new Fault('invalid_request', { fields: { '/cursor': 'use the value of next from the page before' } });
-  return Number(match[1]);
 }

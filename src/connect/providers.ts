@@ -1,5 +1,5 @@
 import { Fault, type OrganizationId, type Principal } from '#kernel';
-import { cacheByGeneration, type GenerationCache, isUniqueViolation, type Writing } from '#store';
+import { cacheByGeneration, type GenerationCache, isUniqueViolation, pageLimit, type Writing } from '#store';
 import type { Catalogue } from './catalogue.ts';
 import { hostKey } from './checks.ts';
 import { parseDefinition, providerOf } from './definition.ts';
@@ -151,7 +151,7 @@ export function searchProviders(
 ): { readonly items: readonly Provider[]; readonly next?: string } {
   const text = query.text?.trim().toLowerCase() ?? '';
   const after = query.cursor ?? '';
-  const limit = Math.min(Math.max(Math.trunc(query.limit), 1), 200);
+  const limit = pageLimit(query.limit);
   const found = [...set.byId.values()]
     .filter((provider) => provider.id > after && (text === '' || mentions(provider, text)))
     .sort((a, b) => (a.id < b.id ? -1 : 1));

@@ -1,6 +1,6 @@
 import type { Audit } from '#audit';
 import type { Actor, Clock, Log, OrganizationId, Principal } from '#kernel';
-import { type Changes, cacheByGeneration, type Ephemera, type Records } from '#store';
+import { type Changes, cacheByGeneration, type Ephemera, pageOf, type Records } from '#store';
 import type { Vault } from '#vault';
 import { agentOf, isExpired, principalOf } from './agent-view.ts';
 import { agentBy, agentsPage } from './agents.sql.ts';
@@ -10,11 +10,12 @@ import { createDirectory } from './directory.ts';
 import { emailKeyOf } from './email.ts';
 import { endExpired, enrol } from './enrol.ts';
 import { defaultOrganization, ensureDefaultOrganization } from './organizations.ts';
-import { listingOf, pageStart } from './page.ts';
+import { pageStart } from './page.ts';
 import { prove } from './prove.ts';
 import { confirmAgent, reactivate, revoke, suspend } from './standing.ts';
 import { activeOwners, passwordHashOf, userByKey, userOf, usersPage } from './users.sql.ts';
 import { createUser, suspendUser } from './users.ts';
+import type { boundVaults } from './vaults.sql.ts';
 import { createVaultAccess } from './vaults.ts';
 
 export interface IdentityDeps {
@@ -32,7 +33,7 @@ export function createIdentity(given: IdentityDeps): Identity {
   const { records, changes, clock } = given;
   const directory = createDirectory(records, changes, clock);
   const deps = { ...given, directory };
-  const bindings = cacheByGeneration<Awaited<ReturnType<typeof import('./vaults.sql.ts').boundVaults>>>(changes, 'identity', 20_000);
+  const bindings = cacheByGeneration<Awaited<ReturnType<typeof boundVaults>>>(changes, 'identity', 20_000);
   const access = createVaultAccess(records, bindings);
 
   async function living(organization: OrganizationId, column: 'id' | 'handle', value: string): Promise<Agent | undefined> {
@@ -44,13 +45,13 @@ export function createIdentity(given: IdentityDeps): Identity {
   async function agents(organization: OrganizationId, query: ListQuery) {
     const start = pageStart(query);
     const rows = await records.in(organization).read((tx) => agentsPage(tx, organization, start));
-    const listing = listingOf(rows, start, agentOf);
+    const listing = pageOf(rows, start.limit, agentOf);
     return { ...listing, items: listing.items.filter((agent) => !isExpired(agent, clock.now())) };
   }
 
   async function users(organization: OrganizationId, query: ListQuery) {
     const start = pageStart(query);
-    return listingOf(await records.in(organization).read((tx) => usersPage(tx, organization, start)), start, userOf);
+    return pageOf(await records.in(organization).read((tx) => usersPage(tx, organization, start)), start.limit, userOf);
   }
 
   async function defaultVault(organization: OrganizationId, who: Actor) {

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { type Reach, reachSchema } from '#api';
 import type { OrganizationId, PermissionId, Principal } from '#kernel';
-import type { Records, Schema, Writing } from '#store';
+import { containing, type Records, type Schema, type Writing } from '#store';
 import type { Facts, Permission, PermissionQuery, Question } from './contract.ts';
 
 type Row = Omit<Schema['permissions'], 'row'> & { readonly row: number };
@@ -101,7 +101,7 @@ function rowOf(cursor: string): number {
 }
 
 function holdsText(text: string) {
-  const pattern = `%${text.toLowerCase().replace(/[!%_]/g, (character) => `!${character}`)}%`;
+  const pattern = containing(text.toLowerCase());
   return sql<boolean>`(lower(reach_json) like ${pattern} escape '!' or provider_id like ${pattern} escape '!' or id like ${pattern} escape '!')`;
 }
 

@@ -12,6 +12,7 @@ export { cacheByGeneration, type GenerationCache } from './generation-cache.ts';
 export { type Build, hotQuery } from './hot-query.ts';
 export { bearerKey, type EphemeraKind, ephemeraKey, ephemeraKinds, sha256 } from './keys.ts';
 export { openStore, type StoreOptions } from './open.ts';
+export { containing, type Page, pageLimit, pageOf, rowOfCursor } from './paging.ts';
 export {
   type Changes,
   type Ephemera,
