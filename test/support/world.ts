@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,7 +41,8 @@ export interface WorldOptions {
   readonly fields?: Readonly<Record<string, string>>;
 }
 
-export const canary = 'canary-4f1d2c7b9e8a6053-sealed';
+/** Made anew in every process, so that no source or cache holds it. */
+export const canary = `canary-${randomBytes(12).toString('hex')}-sealed`;
 
 export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'gatehouse-world-'));

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -37,10 +37,24 @@ function makeBase(owner: number): string {
   return base;
 }
 
+const root = join(import.meta.dirname, '../../..');
+
+/** Sources and a runtime that another user may read, wherever this clone and this Node are. */
+function readable(base: string): { readonly node: string; readonly module: string } {
+  const copy = join(base, 'copy');
+  for (const room of ['kernel', 'cli']) cpSync(join(root, 'src', room), join(copy, 'src', room), { recursive: true });
+  copyFileSync(join(root, 'package.json'), join(copy, 'package.json'));
+  const node = join(base, 'node');
+  copyFileSync(process.execPath, node);
+  chmodSync(node, 0o755);
+  spawnSync('chmod', ['-R', 'a+rX', copy]);
+  return { node, module: join(copy, 'src/cli/run/isolate.ts') };
+}
+
 /** Opens an enclosure as another user, in a process of its own, and runs a script in it. */
 function enclosed(base: string, uid: number, script: string) {
   const entry = join(base, 'enclose.ts');
-  const module = join(import.meta.dirname, 'isolate.ts');
+  const { node, module } = readable(base);
   writeFileSync(
     entry,
     `import { openEnclosure } from ${JSON.stringify(module)};
@@ -51,7 +65,7 @@ function enclosed(base: string, uid: number, script: string) {
     enclosure.close();`,
   );
   const become = asRoot && uid !== 0 ? ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups'] : [];
-  const [program, ...parameters] = [...become, process.execPath, '--conditions=gatehouse-source', entry];
+  const [program, ...parameters] = [...become, node, '--conditions=gatehouse-source', entry];
   return spawnSync(program as string, parameters, {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, HOME: join(base, 'home') },
