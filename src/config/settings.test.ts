@@ -2,7 +2,18 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { envExample, isLoopback, productionRules, readSettings, settingLines } from '#config';
+import {
+  envExample,
+  foldersOf,
+  isLoopback,
+  productionProblems,
+  productionRules,
+  readSettings,
+  settingLines,
+  settingsFor,
+  settingsReference,
+  settingsTable,
+} from '#config';
 import { isFault } from '#kernel';
 
 const home = () => mkdtempSync(join(tmpdir(), 'gatehouse-config-'));
@@ -72,4 +83,71 @@ test('the production rules turn on with anything that faces outward, and --dev c
 test('loopback is told from look-alikes', () => {
   expect(['localhost', '127.0.0.1', '127.9.9.9', '[::1]', '::1', 'a.localhost'].map(isLoopback)).toEqual(Array(6).fill(true));
   expect(['localhost.example.com', '128.0.0.1', '0.0.0.0', '::', '127.0.0.1.example.com'].map(isLoopback)).toEqual(Array(5).fill(false));
+});
+
+test('lists are parsed part by part, and a malformed part names the form', () => {
+  const { settings } = read({
+    GATEHOUSE_ALLOW_PRIVATE: 'api.internal:443=10.0.0.0/8, db.internal:5432=fd00::/8',
+    GATEHOUSE_UPSTREAM_CA: 'api.internal=/etc/ca.pem',
+    GATEHOUSE_RESOLVE: 'api.internal=10.1.2.3',
+    GATEHOUSE_HOSTS: 'a.example, b.example',
+  });
+  expect(settings.allowPrivate).toEqual([
+    { host: 'api.internal', port: 443, cidr: '10.0.0.0/8' },
+    { host: 'db.internal', port: 5432, cidr: 'fd00::/8' },
+  ]);
+  expect(settings.upstreamCa).toEqual([{ host: 'api.internal', file: '/etc/ca.pem' }]);
+  expect(settings.resolve).toEqual([{ host: 'api.internal', address: '10.1.2.3' }]);
+  expect(settings.hosts).toEqual(['a.example', 'b.example']);
+  const fields = fieldsOf(() => read({ GATEHOUSE_UPSTREAM_CA: 'none', GATEHOUSE_RESOLVE: 'none' }));
+  expect(fields.GATEHOUSE_UPSTREAM_CA).toContain('host=/path');
+  expect(fields.GATEHOUSE_RESOLVE).toContain('host=address');
+});
+
+test('a secret may come from a file named by NAME_FILE, and a file that cannot be read is an error', () => {
+  const file = join(home(), 'key');
+  writeFileSync(file, 'from-the-file\n');
+  const given = read({ AUTHSOME_MASTER_KEY_FILE: file });
+  expect(given.settings.masterKey).toBe('from-the-file');
+  expect(given.sources.masterKey.from).toBe('file');
+  expect(fieldsOf(() => read({ AUTHSOME_MASTER_KEY_FILE: join(file, 'none') })).AUTHSOME_MASTER_KEY_FILE).toContain('cannot be read');
+});
+
+test('a backend that is not part of this version is refused, not ignored', () => {
+  const fields = fieldsOf(() =>
+    read({ GATEHOUSE_REDIS_URL: 'redis://x', GATEHOUSE_DATABASE_URL: 'postgres://x', GATEHOUSE_VAULT_BACKEND: 'redis' }),
+  );
+  expect(Object.keys(fields).sort()).toEqual(['GATEHOUSE_DATABASE_URL', 'GATEHOUSE_REDIS_URL', 'GATEHOUSE_VAULT_BACKEND']);
+});
+
+test('production asks for an https public URL and for what survives a restart', () => {
+  expect(Object.keys(productionProblems(read({ GATEHOUSE_EPHEMERA: 'memory' }).settings))).toEqual([
+    'GATEHOUSE_EPHEMERA',
+    'GATEHOUSE_PUBLIC_URL',
+  ]);
+  expect(Object.keys(productionProblems(read({ GATEHOUSE_PUBLIC_URL: 'http://gatehouse.example.com' }).settings))).toEqual([
+    'GATEHOUSE_PUBLIC_URL',
+  ]);
+  expect(productionProblems(read({ GATEHOUSE_PUBLIC_URL: 'https://gatehouse.example.com/' }).settings)).toEqual({});
+});
+
+test('keys and sessions are never kept in the data folder', () => {
+  const folders = foldersOf('/data', { HOME: '/home/me' });
+  expect(folders).toMatchObject({
+    home: '/data',
+    config: '/home/me/.config/gatehouse',
+    state: '/data/run',
+    masterKey: '/home/me/.config/gatehouse/master.key',
+  });
+  expect(foldersOf('/data', { XDG_CONFIG_HOME: '/c', XDG_RUNTIME_DIR: '/r' })).toMatchObject({
+    config: '/c/gatehouse',
+    serverSocket: '/r/gatehouse/gatehouse.sock',
+  });
+});
+
+test('the reference names every setting, who reads it, and what is unsafe', () => {
+  const page = settingsReference();
+  for (const key of [...settingsFor('server'), ...settingsFor('command'), ...settingsFor('test')])
+    expect(page).toContain(settingsTable[key].env);
+  expect(page).toMatch(/GATEHOUSE_AUDIT.*unsafe/);
 });
