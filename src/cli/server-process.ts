@@ -30,23 +30,24 @@ export interface SpawnInput {
   readonly folders: Folders;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Lives on after this command. */
-  readonly detached: boolean;
+  readonly outlives: boolean;
   readonly parameters?: readonly string[];
 }
 
 /** Starts the server as a process of its own; what it says goes to its log. */
-export function spawnServer({ bin, folders, env, detached, parameters = [] }: SpawnInput): ServerProcess {
+export function spawnServer({ bin, folders, env, outlives, parameters = [] }: SpawnInput): ServerProcess {
   ensurePrivateFolder(folders.home);
   setAsideLongLog(logFile(folders));
   const log = openSync(logFile(folders), 'a', 0o600);
   const [program, ...first] = bin.self;
-  const child = spawn(program, [...first, 'serve', ...parameters], { detached, env, cwd: folders.home, stdio: ['ignore', log, log] });
+  // A group of its own: an interrupt typed for the program must not end the server that carries its calls.
+  const child = spawn(program, [...first, 'serve', ...parameters], { detached: true, env, cwd: folders.home, stdio: ['ignore', log, log] });
   closeSync(log);
   const exited = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => resolve(code));
     child.once('error', () => resolve(null));
   });
-  if (detached) child.unref();
+  if (outlives) child.unref();
   const stop = async () => {
     child.kill('SIGTERM');
     await exited;

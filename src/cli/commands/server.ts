@@ -67,7 +67,7 @@ export async function startServer(context: Context): Promise<{ readonly started:
   const folders = context.folders();
   const progress = context.speech.progress('starting the server');
   try {
-    const child = spawnServer({ bin: context.bin, folders, env: context.io.env, detached: true });
+    const child = spawnServer({ bin: context.bin, folders, env: context.io.env, outlives: true });
     const server = await awaitServer({ find: () => local(context), folders, exited: child.exited });
     await rememberProcess(folders, child.pid);
     return { started: true, server };

@@ -75,7 +75,7 @@ export async function serverForRun(context: Context, ending: Pick<Ending, 'add'>
   const progress = context.speech.progress('starting a server for this run');
   try {
     const folders = context.folders();
-    const child: ServerProcess = spawnServer({ bin: context.bin, folders, env: context.io.env, detached: false });
+    const child: ServerProcess = spawnServer({ bin: context.bin, folders, env: context.io.env, outlives: false });
     ending.add(() => child.stop());
     const find = () => findLocal({ settings: context.settings(), folders, clock: context.clock });
     return await awaitServer({ find, folders, exited: child.exited });
