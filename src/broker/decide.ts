@@ -2,7 +2,7 @@ import type { Audit, Draft, Step } from '#audit';
 import { type Connect, type Connection, type Credential, isAmbiguous, type ProviderMatch } from '#connect';
 import { type Clock, Fault, type FaultCode, isFault, type Log } from '#kernel';
 import type { Decision, Policy, Question } from '#policy';
-import type { Changes } from '#store';
+import { type Changes, stalest } from '#store';
 import type { Providers } from './catalogue.ts';
 import { type Chosen, choose } from './choose.ts';
 import type { Allowed, Broker, Call, Verdict } from './contract.ts';
@@ -14,7 +14,7 @@ import type { Own } from './own.ts';
 import { findPlaceholders, type Meaning, maskPlaceholders, meaningsFor } from './placeholders.ts';
 import { type Place, type Places, stampOf } from './places.ts';
 import { bringsOwnCredential, type Fitted, fitCall, type Placed, type Prepared, prepare, untouched } from './prepare.ts';
-import { type RunState, type Runs, stalest } from './runs.ts';
+import type { RunState, Runs } from './runs.ts';
 
 export interface DecideDeps {
   readonly runs: Runs;

@@ -2,10 +2,10 @@ import type { Audit, Draft, Step } from '#audit';
 import type { Connection, ProviderMatch } from '#connect';
 import { type Clock, type FaultCode, isFault, type Log, type RequestId, type RunId } from '#kernel';
 import type { Policy, Question } from '#policy';
-import type { Changes, Topic } from '#store';
+import { type Changes, stalest, type Topic } from '#store';
 import type { Allowed, Broker, Call, Exchange, LiveRun } from './contract.ts';
 import type { Place, Places } from './places.ts';
-import { type RunState, type Runs, stalest } from './runs.ts';
+import type { RunState, Runs } from './runs.ts';
 
 /** An exchange that was allowed and is not reported yet. */
 export interface Open {

@@ -3,7 +3,7 @@ import type { Audit } from '#audit';
 import type { Agent, Identity } from '#identity';
 import { type AgentId, type Clock, Fault, type Level, newId, type OrganizationId, parseId, type RunId, Secret } from '#kernel';
 import type { Question } from '#policy';
-import { bearerKey, type Changes, type Ephemera, type Records } from '#store';
+import { bearerKey, type Changes, type Ephemera, pageLimit, pageOf, type Records, rowOfCursor, stalest } from '#store';
 import type { Vault } from '#vault';
 import { runLife } from './authority.ts';
 import type { Broker, LiveRun, RunView, StartRun } from './contract.ts';
@@ -14,8 +14,6 @@ import { placeholdersLabel } from './sealed.ts';
 
 /** RULES 3. */
 const credentialLife = 5 * 60_000;
-/** RULES 16: a replica that has not learnt for this long what ended refuses everything. */
-export const stalest = 3_000;
 
 /** A run as this process knows it. What may change is checked on every request. */
 export interface RunState {
@@ -235,19 +233,10 @@ async function end(deps: RunDeps, agent: Agent, run: RunId, reason: string): Pro
 type ListQuery = { readonly agent?: AgentId; readonly cursor?: string; readonly limit: number };
 
 async function list({ queries, clock }: RunDeps, organization: OrganizationId, query: ListQuery) {
-  const limit = Math.min(Math.max(Math.trunc(query.limit), 1), 200);
-  const before = query.cursor === undefined ? undefined : cursorOf(query.cursor);
+  const limit = pageLimit(query.limit);
+  const before = query.cursor === undefined ? undefined : rowOfCursor(query.cursor);
   const rows = await queries.page(organization, { agent: query.agent, before, limit: limit + 1 });
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  const items = shown.map((row) => viewOf(row, clock.now()));
-  return rows.length > limit && last ? { items, next: Buffer.from(`r${last.row}`).toString('base64url') } : { items };
-}
-
-function cursorOf(text: string): number {
-  const match = /^r(\d{1,15})$/.exec(Buffer.from(text, 'base64url').toString('latin1'));
-  if (!match) throw new Fault('invalid_request', { fields: { '/cursor': 'use the value of next from the page before' } });
-  return Number(match[1]);
+  return pageOf(rows, limit, (row) => viewOf(row, clock.now()));
 }
 
 /** A run whose forwarder died is never told to have ended: it counts as ended when its last credential did. */
