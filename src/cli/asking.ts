@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { confirm, isCancel, multiselect, password } from '@clack/prompts';
+import { confirm, isCancel, multiselect } from '@clack/prompts';
 import type { z } from 'zod';
 import type { schemas } from '#api';
-import { Fault, Secret } from '#kernel';
+import { Fault } from '#kernel';
 import type { Context } from './context.ts';
 import type { Server } from './server.ts';
 
@@ -16,11 +16,7 @@ export async function askYes(context: Context, question: string): Promise<boolea
   return answered(await confirm({ message: question, initialValue: false }));
 }
 
-export async function askSecret(context: Context, question: string): Promise<Secret<string>> {
-  mustBeTerminal(context, 'give it on standard input with --key-stdin');
-  return new Secret(answered(await password({ message: question })));
-}
-
+/** Asks which of several, none included. Only on a terminal. @throws {Fault} `cancelled` */
 export async function askSeveral(context: Context, question: string, choices: readonly string[]): Promise<readonly string[]> {
   mustBeTerminal(context, 'name what you want');
   return answered(await multiselect({ message: question, options: choices.map((value) => ({ value, label: value })), required: false }));
