@@ -39,7 +39,7 @@ export function confirmationQueries(records: Records) {
       organization: OrganizationId,
       query: { readonly status?: Confirmation['status']; readonly cursor?: string; readonly limit: number },
       now: number,
-    ): Promise<{ items: readonly Confirmation[]; next?: string }> => {
+    ): Promise<{ items: readonly StoredConfirmation[]; next?: string }> => {
       const limit = Math.min(Math.max(Math.trunc(query.limit), 1), 1000);
       const rows = await records.in(organization).read(({ db }) => {
         let chosen = db.selectFrom('confirmations').selectAll().where('organization_id', '=', organization);

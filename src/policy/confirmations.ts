@@ -22,10 +22,13 @@ export function createConfirmations(deps: Deps): Confirmations {
   const queries = confirmationQueries(records);
   return {
     ask: (by, kind, change) => ask(deps, queries, by, kind, change),
-    confirmation: async (organization, id) => shown(await queries.byId(organization, id, clock.now())),
+    confirmation: async (organization, id) => {
+      const found = await queries.byId(organization, id, clock.now());
+      return found === undefined ? undefined : shown(found);
+    },
     confirmations: async (organization, query) => {
       const page = await queries.list(organization, query, clock.now());
-      return { ...page, items: page.items.map((confirmation) => shown(confirmation)) };
+      return { ...page, items: page.items.map(shown) };
     },
     async answer(by, session, id, answer, apply) {
       const person = personOf(by);
@@ -102,11 +105,7 @@ function digestOf(organization: OrganizationId, kind: ChangeKind, changeJson: st
   return sha256(canonical({ organization, kind, change: changeJson }));
 }
 
-function shown(confirmation: StoredConfirmation): Confirmation;
-function shown(confirmation: Confirmation | undefined): Confirmation;
-function shown(confirmation: StoredConfirmation | undefined): Confirmation | undefined;
-function shown(confirmation: (Confirmation & { readonly version?: number }) | undefined): Confirmation | undefined {
-  if (confirmation === undefined) return undefined;
-  const { version: _, ...visible } = confirmation;
+/** What callers see of it: all but the version that `answer` compares by. */
+function shown({ version: _, ...visible }: StoredConfirmation): Confirmation {
   return visible;
 }

@@ -1,5 +1,5 @@
 /**
- * permissions, decisions (pure), confirmations of changes.
+ * Permissions, decisions (pure), confirmations of changes.
  *
  * Owns: the rules by which a call is allowed, the tables of permissions and confirmations.
  * Leans on: audit, store, api (the vocabulary of reach, path patterns).
