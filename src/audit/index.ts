@@ -1,5 +1,5 @@
 /**
- * append-only chained events, checkpoints, search, verification.
+ * Append-only chained events, checkpoints, search, verification.
  *
  * Owns: the table of event names, the chains and their hashes, signed checkpoints.
  * Leans on: vault (the signing key), store.

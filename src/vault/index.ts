@@ -1,5 +1,5 @@
 /**
- * sealed secrets: envelopes, data keys, the master keyring, rotation.
+ * Sealed secrets: envelopes, data keys, the master keyring, rotation.
  *
  * Owns: the form of an envelope, the tables of data keys and master-key marks, the key file.
  * Leans on: store (Records, SealedStore).
