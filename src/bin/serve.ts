@@ -3,10 +3,10 @@ import { url as inspectorUrl } from 'node:inspector';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { ServeOptions } from '#cli';
-import type { Environment, Settings } from '#config';
+import type { Environment, Folders, Settings } from '#config';
 import { createHttp, type Http } from '#http';
 import { createJobs, type JobKind, type Jobs } from '#jobs';
-import { type Clock, Fault, type Log } from '#kernel';
+import { type Clock, Fault, isFault, type Log } from '#kernel';
 import { muxServer } from '#net';
 import { createProxy, type Proxy as DataPlane } from '#proxy';
 import { stalest } from '#store';
@@ -138,11 +138,10 @@ function tlsOf({ tlsCert, tlsKey }: Settings): Tls | undefined {
   });
 }
 
-/** The sockets first, then the addresses. On a non-loopback address the proxy opens only with TLS (RULES 3). */
+/** The addresses, then the local sockets. On a non-loopback address the proxy opens only with TLS (RULES 3). */
 async function open(parts: Parts, http: Http, proxy: DataPlane, tls: Tls | undefined): Promise<void> {
   const { settings, folders, production, net, log } = parts;
   const { host } = settings;
-  for (const path of [folders.serverSocket, folders.proxySocket]) rmSync(path, { force: true });
   const encrypted = tls === undefined ? {} : { tls };
   const server = await listening('GATEHOUSE_PORT', () => http.listen({ host, port: settings.port, ...encrypted }));
   net.own(server.address, server.port);
@@ -152,10 +151,22 @@ async function open(parts: Parts, http: Http, proxy: DataPlane, tls: Tls | undef
     const relayed = await listening('GATEHOUSE_PROXY_PORT', () => proxy.listen({ host, port: settings.proxyPort, ...encrypted }));
     net.own(relayed.address, relayed.port);
   }
-  await http.listen({ path: folders.serverSocket });
-  await proxy.listen({ path: folders.proxySocket });
-  for (const path of [folders.serverSocket, folders.proxySocket]) chmodSync(path, 0o600);
+  await openLocal(folders, http, proxy, log);
   log.info('listening', { host: server.address, port: server.port });
+}
+
+/** A second server on the same data folder leaves the local sockets to the first. */
+async function openLocal(folders: Folders, http: Http, proxy: DataPlane, log: Log): Promise<void> {
+  try {
+    await http.listen({ path: folders.serverSocket });
+  } catch (error) {
+    if (!isFault(error, 'conflict')) throw error;
+    log.warn('another server has the local socket; this one is reached by its addresses only');
+    return;
+  }
+  rmSync(folders.proxySocket, { force: true });
+  await proxy.listen({ path: folders.proxySocket });
+  chmodSync(folders.proxySocket, 0o600);
 }
 
 async function listening<T>(setting: string, listen: () => Promise<T>): Promise<T> {

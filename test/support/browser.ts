@@ -33,7 +33,9 @@ export interface BrowserOptions {
 
 export function createBrowser({ ca, local }: BrowserOptions = {}): Browser {
   const lookup = (name: string) => (local !== undefined && name.endsWith(local) ? '127.0.0.1' : name);
+  // No connection is kept: one that the server closes meanwhile would fail the next page.
   const dispatcher = new Agent({
+    pipelining: 0,
     connect: {
       ...(ca === undefined ? {} : { ca }),
       lookup: (name, options, callback) => systemLookup(lookup(name), options, callback),
