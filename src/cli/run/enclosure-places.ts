@@ -15,6 +15,10 @@ export interface PlacesInput {
   readonly folder: string;
   /** Where the program itself lies. */
   readonly program: string | undefined;
+  /** Our own code and runtime: a program that could change them would be us the next time. */
+  readonly own: readonly string[];
+  /** Sockets that somebody listens on: whoever does could act for the program outside. */
+  readonly sockets: readonly string[];
 }
 
 export interface Places extends Pick<EnclosurePlan, 'hidden' | 'shown' | 'secret'> {
@@ -28,26 +32,36 @@ export interface Places extends Pick<EnclosurePlan, 'hidden' | 'shown' | 'secret
  * to are replaced by empty ones. @throws {Fault} `isolation_unavailable` when the working folder is one of ours
  */
 export function placesOf(input: PlacesInput): Places {
-  const secret = existing(input.secret);
+  const ours = existing(input.secret);
   const cwd = realpathSync(input.cwd);
-  const inside = secret.find((path) => within(cwd, path));
+  const inside = ours.find((path) => within(cwd, path));
   if (inside !== undefined)
     throw new Fault('isolation_unavailable', { hint: 'start it in a folder of your project, not in one of Gatehouse' });
   const home = realpathSync(input.home);
   const hidden = hiddenPlaces(home);
   const cwdHidden = hidden.some(({ path }) => within(path, cwd));
-  const writable = [...(cwdHidden ? [] : [cwd]), ...existing(input.write)];
+  const own = existing(input.own);
+  const mayChange = (path: string) => !own.some((one) => within(path, one));
+  const asked = [...(cwdHidden ? [] : [cwd]), ...existing(input.write)];
+  const writable = asked.filter(mayChange);
   const readable = existing([
     input.folder,
     ...toolPlaces(input.env.PATH, hidden),
     ...programPlace(input.program, hidden),
     ...resolverPlaces(),
     ...input.show,
+    ...asked,
+    ...own.filter((path) => writable.some((above) => within(path, above))),
   ]);
   const shown = [
     ...readable.filter((path) => !writable.includes(path)).map((path) => ({ path, writable: false })),
     ...writable.map((path) => ({ path, writable: true })),
   ].sort((a, b) => a.path.length - b.path.length);
+  const given = [...writable, ...existing(input.show)];
+  const doors = existing(input.sockets).filter(
+    (path) => ![...hidden.map((place) => place.path), ...given].some((above) => within(path, above)),
+  );
+  const secret = [...ours, ...doors];
   return { hidden, shown, cwdHidden, secret: secret.map((path) => ({ path, identity: identityOf(path) })) };
 }
 

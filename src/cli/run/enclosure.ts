@@ -6,7 +6,7 @@
  * A process entry, never imported; it is loaded whole before anything is covered.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import type { EnclosurePlan, FromEnclosure, StartMessage, ToEnclosure } from './enclosure-plan.ts';
@@ -16,6 +16,20 @@ const namesOnly = 0o10000000;
 
 /** Standard error of the program; ours is read by whoever started us. */
 const programErrors = 4;
+
+/** O_CLOEXEC, as fdinfo shows it (proc(5)). */
+const closesItself = 0o2000000;
+
+/** What the caller's shell left open would still lead outside: a folder, a file, a socket. */
+function closeInherited(): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    const number = Number(name);
+    const path = `/proc/self/fdinfo/${name}`;
+    if (number <= programErrors || statSync(path, { throwIfNoEntry: false }) === undefined) continue;
+    const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(readFileSync(path, 'utf8'))?.[1] ?? '0', 8);
+    if ((flags & closesItself) === 0) closeSync(number);
+  }
+}
 
 const say = (message: FromEnclosure) => process.send?.(message);
 
@@ -50,11 +64,10 @@ function makePlace(path: string, folder: boolean): void {
 /** Everything but what is writable by plan and our own empty file systems. A flag of a mount may not be dropped on the way. */
 function makeReadOnly(plan: EnclosurePlan): void {
   const within = (path: string, above: string) => path === above || path.startsWith(above === '/' ? '/' : `${above}/`);
+  // Of several that were brought back, one in the other, the innermost says.
+  const writable = (path: string) => plan.shown.findLast((item) => within(path, item.path))?.writable === true;
   const stays = (path: string) =>
-    plan.shown.some((item) => item.writable && within(path, item.path)) ||
-    plan.hidden.some((item) => item.path === path) ||
-    within(path, '/proc') ||
-    within(path, '/dev');
+    writable(path) || plan.hidden.some((item) => item.path === path) || within(path, '/proc') || within(path, '/dev');
   for (const { path, options } of mounts()) {
     if (stays(path)) continue;
     mount('-o', ['remount', 'bind', ...options.map((option) => (option === 'rw' ? 'ro' : option))].join(','), path);
@@ -160,4 +173,5 @@ process.on('message', (message: ToEnclosure) => {
 });
 process.on('disconnect', () => process.exit(1));
 for (const signal of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP', 'SIGTSTP'] as const) process.on(signal, () => undefined);
+closeInherited();
 say({ kind: 'up' });

@@ -47,12 +47,12 @@ function readable(base: string): { readonly node: string; readonly module: strin
   const node = join(base, 'node');
   copyFileSync(process.execPath, node);
   chmodSync(node, 0o755);
-  spawnSync('chmod', ['-R', 'a+rX', copy]);
+  spawnSync('chmod', ['-R', 'a+rwX', copy]);
   return { node, module: join(copy, 'src/cli/run/isolate.ts') };
 }
 
 /** Opens an enclosure as another user, in a process of its own, and runs a script in it. */
-function enclosed(base: string, uid: number, script: string) {
+function enclosed(base: string, uid: number, script: string, cwd = 'project') {
   const entry = join(base, 'enclose.ts');
   const { node, module } = readable(base);
   writeFileSync(
@@ -60,8 +60,8 @@ function enclosed(base: string, uid: number, script: string) {
     `import { openEnclosure } from ${JSON.stringify(module)};
     const base = ${JSON.stringify(base)};
     const env = { HOME: base + '/home', PATH: process.env.PATH };
-    const enclosure = await openEnclosure({ secret: [base + '/home/.gatehouse', base + '/home/.config/gatehouse'], cwd: base + '/project', env, show: [], write: [], folder: base + '/run', command: 'sh' });
-    process.exitCode = await enclosure.start({ command: 'sh', parameters: ['-c', ${JSON.stringify(script)}], env, cwd: base + '/project', terminal: false });
+    const enclosure = await openEnclosure({ secret: [base + '/home/.gatehouse', base + '/home/.config/gatehouse'], cwd: base + '/${cwd}', env, show: [], write: [], folder: base + '/run', command: 'sh' });
+    process.exitCode = await enclosure.start({ command: 'sh', parameters: ['-c', ${JSON.stringify(script)}], env, cwd: base + '/${cwd}', terminal: false });
     enclosure.close();`,
   );
   const become = asRoot && uid !== 0 ? ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups'] : [];
@@ -83,6 +83,15 @@ testWith('unshare', 'setpriv')('as an ordinary user the program sees its project
   expect([status, stdout, stderr]).toEqual([5, 'sourcebundle wrote\n', '']);
 });
 
+testWith('unshare', 'setpriv')('a program that works in the folder of our own code can write there, but not change that code', () => {
+  const base = makeBase(asRoot ? 1234 : (process.getuid?.() ?? 0));
+  const tried =
+    'touch beside && echo beside; touch src/x package.json src/cli/run/run.ts 2>/dev/null && echo changed; mv src old 2>/dev/null && echo moved';
+  const { stdout, stderr } = enclosed(base, 1234, `${tried}; exit 0`, 'copy');
+  rmSync(base, { recursive: true });
+  expect([stdout, stderr]).toEqual(['beside\n', '']);
+});
+
 testWith('unshare', 'setpriv')('as root the program becomes nobody', () => {
   if (!asRoot) return;
   const base = makeBase(65_534);
@@ -98,6 +107,8 @@ const places = (base: string, more: Partial<Parameters<typeof placesOf>[0]> = {}
     home: join(base, 'home'),
     env: {},
     show: [],
+    own: [],
+    sockets: [],
     write: [],
     folder: join(base, 'run'),
     program: undefined,

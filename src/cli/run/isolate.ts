@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '#kernel';
 import { handSignals, type ProgramInput } from './child.ts';
@@ -43,7 +44,7 @@ export async function openEnclosure(input: EnclosureInput): Promise<Enclosure> {
   const fromRoot = process.getuid?.() === 0;
   const user = fromRoot ? userNamed(input.as ?? 'nobody') : ownUser(input.as);
   const program = findProgram(input.command, input.env.PATH);
-  const places = placesOf({ ...input, home: input.env.HOME || homedir(), program });
+  const places = placesOf({ ...input, home: input.env.HOME || homedir(), program, own: ownCode(), sockets: listening() });
   const plan: EnclosurePlan = { ...places, user, fromRoot, ownSession: terminalTakesInput() };
   const child = spawnInit(fromRoot);
   try {
@@ -79,6 +80,20 @@ function refuseUnsupported(): void {
       `a desktop socket would let the program out (${names.join(', ')}); run it in a session without X11, in a container, or against a remote server`,
     );
   }
+}
+
+/** What is loaded the next time somebody types our command. */
+function ownCode(): readonly string[] {
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const beside = dirname(root);
+  if (basename(beside) === 'node_modules') return [beside, process.execPath];
+  return [...['src', 'dist', 'tools', 'providers', 'node_modules', 'package.json'].map((name) => join(root, name)), process.execPath];
+}
+
+/** Paths of sockets that accept connections (proc(5), /proc/net/unix: flag 0x10000). */
+function listening(): readonly string[] {
+  const rows = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  return rows.flatMap((row) => /^\S+ \S+ \S+ 00010000 .*? (\/.*)$/.exec(row)?.[1] ?? []);
 }
 
 /** Sockets without a path cannot be covered; through these a program could have others act for it. */
