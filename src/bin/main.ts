@@ -15,6 +15,10 @@ for (const stream of [process.stdout, process.stderr]) {
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8')) as { readonly version: string };
 
+function read(envFile: string | undefined, aliases: boolean) {
+  return readSettings({ env: process.env, aliases, ...(envFile === undefined ? {} : { envFile }) });
+}
+
 /** The server's rooms load only when a server is asked for: most commands need none of them. */
 const cli = createCli({
   io: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env: process.env, cwd: process.cwd() },
@@ -27,18 +31,9 @@ const cli = createCli({
       '--disable-sigusr1',
       join(import.meta.dirname, import.meta.filename.endsWith('.ts') ? 'gatehouse.ts' : 'gatehouse.js'),
     ],
-    readSettings: (options) =>
-      readSettings({
-        env: process.env,
-        aliases: options.for === 'server',
-        ...(options.envFile === undefined ? {} : { envFile: options.envFile }),
-      }),
+    readSettings: (options) => read(options.envFile, options.for === 'server'),
     async serve(options) {
-      const { settings } = readSettings({
-        env: process.env,
-        aliases: true,
-        ...(options.envFile === undefined ? {} : { envFile: options.envFile }),
-      });
+      const { settings } = read(options.envFile, true);
       const { serve } = await import('./serve.ts');
       return serve(options, {
         settings,

@@ -1,5 +1,4 @@
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { type Audit, auditSealedColumns, createAudit } from '#audit';
 import { type Broker, brokerSealedColumns, createBroker } from '#broker';
 import { type Environment, type Folders, foldersOf, productionProblems, productionRules, type Settings } from '#config';
@@ -43,108 +42,60 @@ export interface PartsOptions {
   readonly log: Log;
 }
 
-/** Builds the rooms in the order of the import table, and what ends them in the reverse. */
+/** What the rooms stand on. */
+type Ground = Pick<Parts, 'settings' | 'folders' | 'production' | 'publicUrl' | 'store' | 'clock' | 'log'>;
+
+/** Opens the installation and builds its rooms; what was opened is closed again if they cannot be built. */
 export async function buildParts({ settings, env, dev, clock, log }: PartsOptions): Promise<Parts> {
   const production = productionRules(settings, dev);
   if (production) refuseInProduction(settings);
   const folders = foldersOf(homeOf(settings), env);
   for (const folder of [folders.home, folders.config, folders.state]) privateFolder(folder);
   const publicUrl = settings.publicUrl ?? `http://localhost:${settings.port}`;
-
   const store = await openStore({ home: folders.home, ephemera: dev ? 'memory' : settings.ephemera, clock, log });
   try {
-    const { records, ephemera, sealed, changes } = store;
-    const storeIsEmpty = await store.isEmpty();
-    for (const name of await store.migrate()) log.info('migrated', { migration: name });
-    const keyring = await loadKeyring({
-      ...masterKey(settings),
-      production,
-      storeIsEmpty,
-      defaultFile: folders.masterKey,
-      dataFolder: folders.home,
-      clock,
-    });
-    const vault = await createVault({
-      records,
-      sealed,
-      changes,
-      keyring,
-      clock,
-      log,
-      sealedColumns: () => [...auditSealedColumns({ records }), ...connectSealedColumns({ records }), ...brokerSealedColumns({ records })],
-    });
-    const audit = createAudit({ records, vault, clock, log, mode: settings.audit });
-    const identity = createIdentity({ records, ephemera, changes, vault, audit, clock, log });
-    const policy = createPolicy({ records, changes, audit, clock, log });
-    const net = createNet({ ...outbound(settings), clock, log });
-    const organization = await identity.ensureDefaultOrganization(publicUrl);
-    const connect = createConnect({
-      records,
-      ephemera,
-      changes,
-      identity,
-      vault,
-      audit,
-      net,
-      clock,
-      log,
-      publicUrl,
-      catalogue: loadCatalogue(),
-    });
-    const signin = createSignin({
-      records,
-      ephemera,
-      changes,
-      identity,
-      vault,
-      audit,
-      clock,
-      log,
-      ...(settings.ownerEmail === undefined ? {} : { ownerEmail: settings.ownerEmail }),
-    });
-    const ownHosts = ownHostsOf(settings, publicUrl);
-    const broker = createBroker({
-      records,
-      ephemera,
-      changes,
-      identity,
-      vault,
-      policy,
-      connect,
-      audit,
-      clock,
-      log,
-      publicUrl,
-      ownHosts,
-      otherHosts: settings.otherHosts,
-    });
-    const close = async () => {
-      for (const part of [broker, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
-    };
-    return Object.freeze({
-      settings,
-      folders,
-      production,
-      publicUrl,
-      organization,
-      store,
-      keyring,
-      vault,
-      audit,
-      identity,
-      policy,
-      net,
-      connect,
-      signin,
-      broker,
-      clock,
-      log,
-      close,
-    });
+    return await buildRooms({ settings, folders, production, publicUrl, store, clock, log });
   } catch (error) {
     await store.close();
     throw error;
   }
+}
+
+/** The rooms in the order of the import table, and what ends them in the reverse. */
+async function buildRooms(ground: Ground): Promise<Parts> {
+  const { settings, publicUrl, store, clock, log } = ground;
+  const { records, ephemera, sealed, changes } = store;
+  const keyring = await migrateUnderKey(ground);
+  const sealedColumns = () => [auditSealedColumns, connectSealedColumns, brokerSealedColumns].flatMap((columns) => columns({ records }));
+  const vault = await createVault({ records, sealed, changes, keyring, clock, log, sealedColumns });
+  const audit = createAudit({ records, vault, clock, log, mode: settings.audit });
+  const identity = createIdentity({ records, ephemera, changes, vault, audit, clock, log });
+  const policy = createPolicy({ records, changes, audit, clock, log });
+  const net = createNet({ ...outbound(settings), clock, log });
+  const organization = await identity.ensureDefaultOrganization(publicUrl);
+  const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
+  const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
+  const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail });
+  const ownHosts = ownHostsOf(settings, publicUrl);
+  const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });
+  const close = async () => {
+    for (const part of [broker, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
+  };
+  return Object.freeze({ ...ground, organization, keyring, vault, audit, identity, policy, net, connect, signin, broker, close });
+}
+
+/** The schema brought up to date, and the master key: one is made only where nothing was ever stored. */
+async function migrateUnderKey({ settings, folders, production, store, clock, log }: Ground): Promise<Keyring> {
+  const storeIsEmpty = await store.isEmpty();
+  for (const name of await store.migrate()) log.info('migrated', { migration: name });
+  return await loadKeyring({
+    ...masterKey(settings),
+    production,
+    storeIsEmpty,
+    defaultFile: folders.masterKey,
+    dataFolder: folders.home,
+    clock,
+  });
 }
 
 /** `sqlite:/folder` moves the data folder; on this version nothing else is a database. */
@@ -187,5 +138,3 @@ function ownHostsOf(settings: Settings, publicUrl: string): readonly string[] {
   const { hostname } = new URL(publicUrl);
   return [...new Set([hostname, ...settings.hosts])];
 }
-
-export const packageRoot: string = fileURLToPath(new URL('../..', import.meta.url));
