@@ -85,7 +85,8 @@ export function callInTurn(secure: TLSSocket, target: ProxyTarget, calls: number
     const next = (): void => {
       if (times.length === calls) {
         leave();
-        return resolve(times);
+        resolve(times);
+        return;
       }
       started = performance.now();
       left = -1;
@@ -98,7 +99,10 @@ export function callInTurn(secure: TLSSocket, target: ProxyTarget, calls: number
         head += part.toString('latin1');
         const end = head.indexOf('\r\n\r\n');
         if (end < 0) return;
-        if (!head.startsWith('HTTP/1.1 200')) return reject(new Error(head.slice(0, 400)));
+        if (!head.startsWith('HTTP/1.1 200')) {
+          reject(new Error(head.slice(0, 400)));
+          return;
+        }
         left = bodyLength(head.slice(0, end));
         body = Buffer.from(head.slice(end + 4), 'latin1');
       }
