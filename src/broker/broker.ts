@@ -55,6 +55,7 @@ export function createBroker(deps: BrokerDeps): Broker {
     endRun: runs.end,
     runs: runs.list,
     authenticateRun: async (credential) => (await runs.authenticate(credential)).live,
+    carriedRun: async ({ organization, id }) => (await runs.carried(organization, id)).live,
     admit: (run, target) => admit({ ...deps, runs, places, own }, run, target),
     decide: decider.decide,
     renew: decider.renew,

@@ -136,6 +136,12 @@ export interface Broker {
   ): Promise<{ readonly items: readonly RunView[]; readonly next?: string }>;
   /** The run behind a forwarder's credential, from a cache kept fresh; checked on every request. @throws {Fault} `proxy_unauthenticated`, `run_ended`, `agent_not_active`, `stale_revocations` */
   authenticateRun(credential: string): Promise<LiveRun>;
+  /**
+   * The run of a tunnel that its credential opened, as it stands now; checked on every request of the tunnel. It needs no
+   * credential that still lives, but a run that was renewed within the life of one.
+   * @throws {Fault} `proxy_unauthenticated` when it was not, `run_ended`, `agent_not_active`, `stale_revocations`
+   */
+  carriedRun(run: LiveRun): Promise<LiveRun>;
   /** What to do with a CONNECT. Touches no DNS. */
   admit(run: LiveRun, target: { readonly host: string; readonly port: number }): Promise<Admission>;
   decide(call: Call): Promise<Verdict>;

@@ -54,6 +54,8 @@ export interface Runs {
   list: Broker['runs'];
   /** @throws {Fault} as `Broker.authenticateRun` */
   authenticate(credential: string): Promise<RunState>;
+  /** The run of a tunnel that stands open. @throws {Fault} as `Broker.carriedRun` */
+  carried(organization: OrganizationId, run: RunId): Promise<RunState>;
   /** The run as it stands now. @throws {Fault} `run_ended`, `agent_not_active`, `stale_revocations` */
   standing(organization: OrganizationId, run: RunId): Promise<RunState>;
 }
@@ -70,7 +72,7 @@ interface Held {
 }
 
 interface Known {
-  readonly row: Pick<RunRow, 'agent_id' | 'level' | 'expires_at' | 'ended_at'>;
+  readonly row: Pick<RunRow, 'agent_id' | 'level' | 'expires_at' | 'ended_at' | 'renewed_at'>;
   readonly about: About;
   readonly seed: Secret<string>;
   /** Generation of what ended, when the row was read. */
@@ -88,7 +90,10 @@ export function createRuns(deps: RunDeps): Runs {
   async function current(organization: OrganizationId, id: RunId): Promise<Known> {
     const found = known.get(id);
     const generation = deps.changes.generation('revocations');
-    if (found?.generation === generation) return found;
+    return found?.generation === generation ? found : read(organization, id, generation, found);
+  }
+
+  async function read(organization: OrganizationId, id: RunId, generation: number, found: Known | undefined): Promise<Known> {
     const row = await deps.queries.byId(organization, id);
     if (!row) throw new Fault('run_ended');
     const seed = found?.seed ?? (await deps.vault.disclose(placeholdersLabel(organization, id), row.placeholders_envelope));
@@ -113,6 +118,16 @@ export function createRuns(deps: RunDeps): Runs {
     return run.state;
   }
 
+  /** A tunnel outlives the credential that opened it for as long as whoever carries it renews the run. */
+  async function carried(organization: OrganizationId, id: RunId): Promise<RunState> {
+    const state = await standing(organization, id);
+    const silent = ({ row }: Known) => row.renewed_at + credentialLife <= deps.clock.now();
+    const found = known.get(id);
+    if (found && !silent(found)) return state;
+    if (silent(await read(organization, id, deps.changes.generation('revocations'), found))) throw new Fault('proxy_unauthenticated');
+    return standing(organization, id);
+  }
+
   async function look(key: string): Promise<Held> {
     const value = await deps.ephemera.get(key);
     const found = value === undefined ? undefined : heldOf(value);
@@ -127,6 +142,7 @@ export function createRuns(deps: RunDeps): Runs {
     end: (agent, run, reason) => end(deps, agent, run, reason),
     list: (organization, query) => list(deps, organization, query),
     standing,
+    carried,
     async authenticate(credential) {
       if (deps.changes.age() > stalest) throw new Fault('stale_revocations', { retryAfter: 1 });
       if (!credentialShape.test(credential)) throw new Fault('proxy_unauthenticated');

@@ -1,5 +1,5 @@
 import type { LiveRun, Verdict } from '#broker';
-import { Fault, isFault, newId, type RequestId } from '#kernel';
+import { Fault, type FaultCode, isFault, newId, type RequestId } from '#kernel';
 import type { ClientConnection } from './client.ts';
 import { type Ask, Exchange } from './exchange.ts';
 import { connectionTokens } from './fields.ts';
@@ -11,9 +11,15 @@ import { refusalOf } from './refusal.ts';
 import { holdsAny, type Sieve, sieveOfNeedles } from './scrub.ts';
 import { fieldValue, type Target } from './target.ts';
 
-/** Serves a request inside a tunnel whose CONNECT carried `credential`. */
-export function serveTunnelled(client: ClientConnection, head: RequestHead, bytes: Buffer, target: Target, credential: string): void {
-  tunnelledRequest(client, head, bytes, target, credential).catch((error: unknown) => refuseError(client, error, undefined));
+/** Who opened a tunnel, and with what. */
+export interface Opener {
+  readonly run: LiveRun;
+  readonly credential: string;
+}
+
+/** Serves a request inside a tunnel. */
+export function serveTunnelled(client: ClientConnection, head: RequestHead, bytes: Buffer, target: Target, opener: Opener): void {
+  tunnelledRequest(client, head, bytes, target, opener).catch((error: unknown) => refuseError(client, error, undefined));
 }
 
 async function tunnelledRequest(
@@ -21,11 +27,11 @@ async function tunnelledRequest(
   head: RequestHead,
   bytes: Buffer,
   target: Target,
-  credential: string,
+  { run: opened, credential }: Opener,
 ): Promise<void> {
   const ask = judge(client.plane, head, target, bytes, credential);
   // Expiry, suspension and permission hold for every request of an open tunnel (RULES 3).
-  const run = await client.plane.broker.authenticateRun(credential);
+  const run = await client.plane.broker.carriedRun(opened);
   await decideAndMake(client, ask, run);
 }
 
@@ -110,10 +116,13 @@ function refuseVerdict(client: ClientConnection, verdict: Exclude<Verdict, { kin
   client.refuse({ ...refusalOf(new Fault(verdict.code)), detail, hint, url }, { request });
 }
 
+/** After these nothing more can come of the connection. A tunnel whose run is no longer carried must be opened anew. */
+const closing: ReadonlySet<FaultCode> = new Set(['bad_framing', 'host_mismatch']);
+
 /** Answers what went wrong before there was a verdict. */
 export function refuseError(client: ClientConnection, error: unknown, request: RequestId | undefined): void {
   const refusal = refusalOf(error);
   if (refusal.code === 'internal') client.plane.log.error('a request failed', { cause: error });
-  const close = refusal.code === 'bad_framing' || refusal.code === 'host_mismatch';
+  const close = closing.has(refusal.code) || (client.tunnelled && refusal.code === 'proxy_unauthenticated');
   client.refuse(refusal, request === undefined ? { close } : { close, request });
 }

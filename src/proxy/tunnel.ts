@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { LiveRun } from '#broker';
 import { Fault } from '#kernel';
-import { authenticated, refuseError, serveTunnelled } from './calls.ts';
+import { authenticated, type Opener, refuseError, serveTunnelled } from './calls.ts';
 import { ClientConnection } from './client.ts';
 import { credentialOf } from './credential.ts';
 import { requestFraming } from './framing.ts';
@@ -27,18 +27,19 @@ export async function openTunnel(client: ClientConnection, head: RequestHead): P
   if (admission.kind === 'blind') return tunnelBlind(client, run, target);
   // No authority of ours ever vouches for an address (RULES 12).
   if (isAddress(target.host)) throw new Fault('host_refused');
-  await intercept(client, run, target, credential as string);
+  await intercept(client, target, { run, credential: credential as string });
 }
 
-async function intercept(client: ClientConnection, run: LiveRun, tunnel: Authority, credential: string): Promise<void> {
+async function intercept(client: ClientConnection, tunnel: Authority, opener: Opener): Promise<void> {
   const { plane, remote } = client;
+  const { run } = opener;
   const secureContext = await plane.leaves.contextFor(run.organization, tunnel.host);
   if (client.over) return;
   client.wire.put(established);
   client.wire.flush();
   const socket = client.release();
   const secured = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: alpn });
-  const inner = new ClientConnection(plane, secured, remote, guarded(secured, tunnel, credential), true);
+  const inner = new ClientConnection(plane, secured, remote, guarded(secured, tunnel, opener), true);
   inner.onGone = () => plane.work.remove(run, work);
   const work = { cut: () => inner.idle && inner.abort() };
   plane.work.add(run, work);
@@ -48,14 +49,14 @@ async function intercept(client: ClientConnection, run: LiveRun, tunnel: Authori
 }
 
 /** The name of the handshake, the target of the CONNECT and every Host agree, or the request is refused (RULES 6). */
-function guarded(secured: TLSSocket & { servername?: string | false | null }, tunnel: Authority, credential: string) {
+function guarded(secured: TLSSocket & { servername?: string | false | null }, tunnel: Authority, opener: Opener) {
   const agrees = () => !secured.servername || secured.servername.toLowerCase().replace(/\.$/, '') === tunnel.host;
   let known = false;
   return (client: ClientConnection, head: RequestHead, bytes: Buffer) => {
     try {
       known ||= agrees();
       if (!known) throw new Fault('host_mismatch');
-      serveTunnelled(client, head, bytes, tunnelledTarget(head, tunnel), credential);
+      serveTunnelled(client, head, bytes, tunnelledTarget(head, tunnel), opener);
     } catch (error) {
       refuseError(client, error, undefined);
     }

@@ -91,6 +91,7 @@ export function toldBroker(authority: TestAuthority): ToldBroker {
     endRun: notHere,
     runs: notHere,
     authenticateRun: async (given) => broker.authenticateWith(given),
+    carriedRun: async () => broker.authenticateWith(credential),
     admit: async (_, target) => broker.admitWith(target.host),
     decide: async (call) => {
       broker.calls.push(call);
