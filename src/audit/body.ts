@@ -50,7 +50,7 @@ export function parseBody(body: string): RecordedEvent {
 }
 
 /** `user:usr_…`, `agent:agt_…`, `operator` or `system`. */
-export function partyName(actor: Actor): string {
+function partyName(actor: Actor): string {
   return 'id' in actor ? `${actor.kind}:${actor.id}` : actor.kind;
 }
 

@@ -34,7 +34,7 @@ export interface AgentKeys {
   use(handle: string): Promise<void>;
 }
 
-export const defaultHandle = 'default';
+const defaultHandle = 'default';
 
 /** Agent keys in `agents/` of the configuration folder, one 0600 file each. */
 export function agentKeys(configFolder: string): AgentKeys {

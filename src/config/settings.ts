@@ -7,7 +7,7 @@ import { z } from 'zod';
 export type Reader = 'server' | 'command' | 'run' | 'launcher' | 'test';
 
 /** Systems people come from whose unprefixed names count only when `GATEHOUSE_COMPAT` says so. */
-export const compatibilities = ['authsome', 'authos', 'quint'] as const;
+const compatibilities = ['authsome', 'authos', 'quint'] as const;
 export type Compatibility = (typeof compatibilities)[number];
 
 export interface Alias {

@@ -286,7 +286,7 @@ function hexadecimal(code: number): number {
 
 const lineEnd = Buffer.from('\r\n');
 /** The end of a chunked body without trailers. */
-export const lastChunk = Buffer.from('0\r\n\r\n');
+const lastChunk = Buffer.from('0\r\n\r\n');
 
 /** One chunk as parts to be written one after the other. `slice` is not empty. */
 export function chunkParts(slice: Buffer): readonly [Buffer, Buffer, Buffer] {

@@ -72,7 +72,7 @@ function begins(bytes: Buffer, start: number, needle: Buffer, length: number): b
 }
 
 /** Overwrites every needle in `bytes` with filler of equal length; returns how many there were. */
-export function maskAll(bytes: Buffer, sieve: Sieve): number {
+function maskAll(bytes: Buffer, sieve: Sieve): number {
   let count = 0;
   for (let at = search(bytes, 0, sieve); at >= 0; at = search(bytes, at, sieve)) {
     const length = lengthAt(bytes, at, sieve.needles);

@@ -23,7 +23,7 @@ const nameShape = /^(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*$
 const numericShape = /(^|\.)(0x[0-9a-f]*|[0-9]+)$/;
 
 /** Parses `host`, `host:port` or `[v6]:port`; undefined when it is none of them. */
-export function parseAuthority(text: string, defaultPort: number | undefined): Authority | undefined {
+function parseAuthority(text: string, defaultPort: number | undefined): Authority | undefined {
   const match = shape.exec(text);
   if (match === null) return undefined;
   const [, v6, name, digits] = match;

@@ -180,7 +180,7 @@ function ended(row: SessionRow, seen: number, now: number): boolean {
   return now >= row.expires_at || now - seen >= idleLife;
 }
 
-export function sessionOf(row: SessionRow, user: User): Session {
+function sessionOf(row: SessionRow, user: User): Session {
   return Object.freeze({
     id: row.id,
     organization: row.organization_id,

@@ -3,7 +3,7 @@ import type { Schema } from './schema.ts';
 type TenantTable = { [T in keyof Schema]: 'organization_id' extends keyof Schema[T] ? T : never }[keyof Schema];
 
 /** Which column of a table says whose row it is. The compiler lists what is missing; a table that is not here belongs to no one. */
-export const tenantColumns = {
+const tenantColumns = {
   organizations: 'id',
   organization_issuers: 'organization_id',
   users: 'organization_id',

@@ -53,7 +53,7 @@ export function connectionCommands(program: Command, host: CommandHost): void {
 }
 
 /** `github` alone means its default. */
-export function referenceOf(text: string): string {
+function referenceOf(text: string): string {
   return text.includes('/') || text.startsWith('con_') ? text : `${text}/default`;
 }
 

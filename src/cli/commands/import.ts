@@ -34,7 +34,7 @@ export function importCommands(program: Command, host: CommandHost): void {
 }
 
 /** Every provider, with the names of its variables. */
-export async function allProviders(server: Server): Promise<readonly Provider[]> {
+async function allProviders(server: Server): Promise<readonly Provider[]> {
   const providers: Provider[] = [];
   let cursor: string | undefined;
   do {

@@ -51,7 +51,7 @@ export function serverCommands(program: Command, host: CommandHost): void {
 }
 
 /** The local server, if it answers. */
-export async function answeringLocal(context: Context): Promise<Server | undefined> {
+async function answeringLocal(context: Context): Promise<Server | undefined> {
   const server = local(context);
   return server !== undefined && (await healthOf(server)) !== undefined ? server : undefined;
 }

@@ -45,7 +45,7 @@ export function handSignals(terminal: boolean, pass: (signal: NodeJS.Signals) =>
   };
 }
 
-export function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number {
+function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number {
   return signal === null ? (code ?? 1) : 128 + constants.signals[signal];
 }
 

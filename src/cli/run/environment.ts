@@ -79,7 +79,7 @@ export function childEnvironment(input: ChildEnvironmentInput): ChildEnvironment
 }
 
 /** The proxy's URL with the child's credential. */
-export function proxyUrl(proxy: ChildEnvironmentInput['proxy']): string {
+function proxyUrl(proxy: ChildEnvironmentInput['proxy']): string {
   const host = proxy.host === '0.0.0.0' ? '127.0.0.1' : proxy.host;
   return `http://${proxyUser}:${proxy.credential.reveal()}@${host}:${proxy.port}`;
 }
