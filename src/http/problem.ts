@@ -48,11 +48,17 @@ const frameworkFaults: Readonly<Record<string, () => Fault>> = {
 
 /** Any error as a fault. What is not ours becomes `internal`, and only the log learns why. */
 export function faultFrom(error: unknown, log: Log, requestId: string): Fault {
+  if (isAbort(error)) return new Fault('cancelled');
   const fault = isFault(error) ? error : (frameworkFaults[codeOf(error) ?? '']?.() ?? new Fault('internal', { cause: error }));
   if (fault.details.cause !== undefined && fault.row.status >= 500) {
     log.error('request failed', { request: requestId, code: fault.code, cause: causeOf(fault) });
   }
   return fault;
+}
+
+/** The client went away in the middle of its request: nothing of ours, so anybody could fill the log with it. */
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && codeOf(error) === 'ECONNRESET' && error.message === 'aborted';
 }
 
 /** Parsers quote what they read in their message, and what they read may be secret. */

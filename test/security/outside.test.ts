@@ -250,6 +250,18 @@ describe('a person signed in', () => {
   });
 });
 
+test('clients that go away in the middle leave nothing behind, in the log neither', async () => {
+  const before = site.output().length;
+  const lines = await many(100, () => dialPort(site.port));
+  lines.forEach(({ send }, nth) => {
+    send(nth % 2 === 0 ? 'POST /signin HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\na' : 'GET /');
+  });
+  expect((await say(site.port, { path: '/health' })).status).toBe(200);
+  for (const { socket } of lines) socket.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(site.output().slice(before)).not.toMatch(/"level":"(error|warn)"/);
+});
+
 test('a server killed among answers has each change whole, or not at all', async () => {
   const questions = await many(30, parked);
   const answering = questions.map(({ id }) => post(`/confirm/${id}`, { answer: 'yes' }).catch(() => undefined));
