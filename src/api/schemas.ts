@@ -35,6 +35,7 @@ export const connectionView = z.object({
   status: z.object({ kind: z.string(), reason: z.string().optional(), since: time.optional() }),
   account: z.record(z.string(), z.string()),
   scopes: z.array(z.string()),
+  hosts: z.array(z.string()).optional().describe("the account's own names, where each customer of the provider has one"),
   expires_at: time.optional(),
   created_at: time,
   refreshed_at: time.optional(),

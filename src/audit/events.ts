@@ -30,7 +30,7 @@ export const events = {
   'provider.removed': { tells: 'a provider definition was removed', fields: ['provider'] },
   'provider.client_stored': { tells: 'an OAuth client at a provider was stored', fields: ['provider', 'client', 'source'] },
   'connection.started': { tells: 'a connection was begun', fields: ['provider', 'name', 'flow'] },
-  'connection.made': { tells: 'an account was connected', fields: ['provider', 'name', 'account', 'scopes'] },
+  'connection.made': { tells: 'an account was connected', fields: ['provider', 'name', 'account', 'scopes', 'hosts'] },
   'connection.failed': { tells: 'a connection was not completed', fields: ['provider', 'name', 'reason'] },
   'connection.refreshed': { tells: 'a credential was refreshed', fields: ['provider', 'name', 'forced'] },
   'connection.refresh_failed': { tells: 'a credential was not refreshed', fields: ['provider', 'name', 'class'] },

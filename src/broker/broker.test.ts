@@ -454,7 +454,7 @@ describe('which connection', () => {
       auth: [{ kind: 'api_key', fields: [{ name: 'api_key', label: 'Key' }], inject: [{ kind: 'bearer', part: 'api_key' }] }],
       variables: [],
     });
-    await register(definition('wide', [{ host: '*.shared.example' }]));
+    await register(definition('wide', [{ host: '*.shared.example', tenant: false }]));
     await register(definition('rest', [{ host: 'api.shared.example' }]));
     await register(definition('mcp', [{ host: 'api.shared.example', path: '/mcp' }]));
     for (const id of ['wide', 'rest', 'mcp']) await permit(await connectKey(id, { api_key: `key-of-${id}` }));

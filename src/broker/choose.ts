@@ -1,5 +1,5 @@
 import { nameShape } from '#api';
-import type { Connection, ProviderMatch } from '#connect';
+import { type Connection, isPinned, isTenant, type ProviderMatch } from '#connect';
 import type { VaultId } from '#kernel';
 import type { Call, Verdict } from './contract.ts';
 import type { Meaning } from './placeholders.ts';
@@ -37,7 +37,7 @@ export function choose(asked: Asked): Chosen | Refused {
   if (wish === 'malformed') return unknown(asked);
   const match = matchFor(asked, wish);
   if (!match) return wish?.provider === undefined ? missing(asked) : unknown(asked);
-  const connections = asked.place.connections.get(match.provider.id) ?? [];
+  const connections = usableAt(asked, match);
   if (connections.length === 0) return missing(asked, match);
   const name = wish?.name ?? (Object.hasOwn(asked.chosen, match.provider.id) ? asked.chosen[match.provider.id] : undefined);
   if (name !== undefined) {
@@ -55,6 +55,12 @@ export function choose(asked: Asked): Chosen | Refused {
   return connection ? { match, connection } : ambiguous(asked);
 }
 
+/** Those of the provider that may be used where this entry claims the call: below a tenant suffix only the host's own. */
+function usableAt({ call, place }: Pick<Asked, 'call' | 'place'>, { provider, entry }: ProviderMatch): readonly Connection[] {
+  const all = place.connections.get(provider.id) ?? [];
+  return isTenant(entry) ? all.filter((one) => isPinned(one, entry, call.host)) : all;
+}
+
 /** `Gatehouse-Connection: work`, or `github/work`. */
 function wishOf(call: Call): Wish | 'malformed' | undefined {
   const values = call.headers.filter(([name]) => name.length === 20 && name.toLowerCase() === 'gatehouse-connection');
@@ -66,11 +72,12 @@ function wishOf(call: Call): Wish | 'malformed' | undefined {
 }
 
 /** The provider: as wished, else the most specific that the placeholder means, else the most specific with a connection. */
-function matchFor({ matches, place, meanings }: Asked, wish: Wish | undefined): ProviderMatch | undefined {
+function matchFor(asked: Asked, wish: Wish | undefined): ProviderMatch | undefined {
+  const { matches, meanings } = asked;
   if (wish?.provider !== undefined) return matches.find(({ provider }) => provider.id === wish.provider);
-  const connected = matches.filter(({ provider }) => place.connections.has(provider.id));
+  const connected = matches.filter((match) => usableAt(asked, match).length > 0);
   if (wish) {
-    const named = connected.find(({ provider }) => place.connections.get(provider.id)?.some((one) => one.name === wish.name));
+    const named = connected.find((match) => usableAt(asked, match).some((one) => one.name === wish.name));
     if (named) return named;
   }
   const meant = new Set(meanings.flatMap(({ uses }) => uses.map((use) => use.provider)));
@@ -87,8 +94,8 @@ function inOrderOfVaults(connections: readonly Connection[], vaults: readonly Va
   return connections[0];
 }
 
-function choicesOf({ matches, place }: Asked): string {
-  const names = matches.flatMap(({ provider }) => (place.connections.get(provider.id) ?? []).map((one) => `${provider.id}/${one.name}`));
+function choicesOf(asked: Asked): string {
+  const names = asked.matches.flatMap((match) => usableAt(asked, match).map((one) => `${one.provider}/${one.name}`));
   return [...new Set(names)].join(', ');
 }
 

@@ -149,6 +149,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     }
     try {
       const value = await ready(asked.run, chosen, at, steps, asked.started);
+      if (!value.isFor(call.host)) throw new Fault('connection_unknown');
       const fitted = fitCall(value, call, placed, chosen.match.provider.id, at);
       if (fitted === 'misplaced') return refusal('placeholder_misplaced');
       return { ...fitted, expiresAt: value.expiresAt, refreshable: value.refreshable };
@@ -171,7 +172,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     const decision = deps.policy.decide(await deps.policy.facts(run.live.organization, run.asker), question);
     const value = prepare(chosen, credential, at);
     const fitted = fitCall(value, open.call, placed, chosen.match.provider.id, at);
-    if (decision.effect === 'deny' || fitted === 'misplaced') return undefined;
+    if (decision.effect === 'deny' || fitted === 'misplaced' || !value.isFor(open.host)) return undefined;
     open.steps.push({ step: 'refreshed', ms: deps.clock.monotonic() - open.started });
     const until = untilOf(deps, run, decision.expiresAt, value.expiresAt);
     const scrub = [...new Set([...fitted.scrub, ...verdict.scrub])];

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import type { Connect, Connection, Injection, Provider } from '#connect';
+import { type Connect, type Connection, type Injection, isPinned, type Provider } from '#connect';
 import type { Identity } from '#identity';
 import type { OrganizationId, VaultId } from '#kernel';
 import type { Changes } from '#store';
@@ -13,7 +13,10 @@ import type { RunState } from './runs.ts';
 export interface Place {
   /** Providers that claim it. */
   readonly providers: readonly Provider[];
-  /** Connections the agent may see, by provider: the default first. Disconnected ones are not among them. */
+  /**
+   * Connections the agent may see and that may be used here, by provider: the default first. Disconnected ones are not among
+   * them, nor those of another customer's host.
+   */
   readonly connections: ReadonlyMap<string, readonly Connection[]>;
   /** Some connection is there: the host is intercepted (RULES 12). */
   readonly connected: boolean;
@@ -49,9 +52,13 @@ export function createPlaces(deps: PlaceDeps): Places {
     const all = isIP(host) === 0 ? await deps.providers.all(organization) : [];
     const named = all.filter((provider) => provider.hosts.some((entry) => covers(entry.host, host)));
     const claiming = named.length === 0 ? [] : await deps.connect.claims(organization, host, port);
-    const ids = new Set(claiming.map((provider) => provider.id));
-    const byName = await visible(deps.connect, organization, vaults, named);
-    const connections = new Map([...byName].filter(([id]) => ids.has(id)));
+    const byName = await visible(deps.connect, organization, vaults, host, named);
+    const connections = new Map(
+      claiming.flatMap(({ id, hosts }) => {
+        const usable = (byName.get(id) ?? []).filter((one) => isUsable(one, hosts, host, port));
+        return usable.length === 0 ? [] : [[id, usable] as const];
+      }),
+    );
     return Object.freeze({
       providers: claiming,
       connections,
@@ -86,15 +93,24 @@ function covers(pattern: string, host: string): boolean {
   return pattern.startsWith('*.') ? host.endsWith(pattern.slice(1)) : host === pattern;
 }
 
+/** Some entry lets it be used at this name, at any port unless one is given. */
+function isUsable(connection: Connection, hosts: Provider['hosts'], host: string, port?: number): boolean {
+  return hosts.some(
+    (entry) => (port === undefined || entry.port === port) && covers(entry.host, host) && isPinned(connection, entry, host),
+  );
+}
+
 async function visible(
   connect: Connect,
   organization: OrganizationId,
   vaults: readonly VaultId[],
+  host: string,
   providers: readonly Provider[],
 ): Promise<ReadonlyMap<string, readonly Connection[]>> {
   const found = new Map<string, readonly Connection[]>();
-  for (const { id } of providers) {
-    const live = (await connect.candidates(organization, vaults, id)).filter((one) => one.status.kind !== 'disconnected');
+  for (const { id, hosts } of providers) {
+    const candidates = await connect.candidates(organization, vaults, id);
+    const live = candidates.filter((one) => one.status.kind !== 'disconnected' && isUsable(one, hosts, host));
     if (live.length > 0) found.set(id, live);
   }
   return found;

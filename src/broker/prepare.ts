@@ -1,4 +1,4 @@
-import { type Credential, injectionsFor } from '#connect';
+import { type Credential, injectionsFor, isPinned } from '#connect';
 import type { Secret } from '#kernel';
 import type { Chosen } from './choose.ts';
 import type { Allowed, Alteration, Call, SlotValue } from './contract.ts';
@@ -8,6 +8,8 @@ import { brokerHeaders, type Place } from './places.ts';
 
 /** A credential made ready for one entry of a provider: what can be said before a call is there. */
 export interface Prepared {
+  /** Whether the owner of this very credential agreed to its being sent to the host (RULES 7). */
+  isFor(host: string): boolean;
   readonly set: readonly SlotValue[];
   readonly paths: readonly PathSlot[];
   readonly replaces: readonly NonNullable<Effect['replace']>[];
@@ -36,6 +38,7 @@ export function prepare({ match, connection }: Chosen, credential: Credential, p
   const open = openParts(match.provider, connection.kind, credential);
   const set = effects.flatMap((effect) => effect.set ?? []);
   return Object.freeze({
+    isFor: (host: string) => isPinned(credential, match.entry, host),
     set,
     paths: effects.flatMap((effect) => effect.path ?? []),
     replaces: effects.flatMap((effect) => effect.replace ?? []),

@@ -1,4 +1,4 @@
-import type { Connect, Connection } from '#connect';
+import { type Connect, type Connection, hostsAt, type Provider } from '#connect';
 import type { Agent, Identity } from '#identity';
 import { Fault } from '#kernel';
 import type { Interception } from './authority.ts';
@@ -25,7 +25,7 @@ export async function startRun(deps: Deps, agent: Agent, request: StartRun): Pro
   assertChosen(request.connections, connections);
   const interception = await deps.authorities.of(organization);
   const { run, seed, credential, expiresAt } = await deps.runs.start(agent, request);
-  const hostsOf = new Map(providers.map((one) => [one.id, one.hosts.map(({ host, port }) => (port === 443 ? host : `${host}:${port}`))]));
+  const byId = new Map(providers.map((one) => [one.id, one]));
   return Object.freeze({
     run,
     organization,
@@ -34,12 +34,24 @@ export async function startRun(deps: Deps, agent: Agent, request: StartRun): Pro
     authorityPem: interception.runCertificate(
       permittedNames(
         deps.own,
-        providers.flatMap((one) => one.hosts.map(({ host }) => host)),
+        providers.flatMap((one) => hostsOf(one, connections)),
       ),
     ),
     variables: variablesFor(seed, providers),
-    connections: connections.map(({ provider, name }) => ({ provider, name, hosts: hostsOf.get(provider) ?? [] })),
+    connections: connections.map((one) => ({ provider: one.provider, name: one.name, hosts: addressesOf(one, byId.get(one.provider)) })),
   });
+}
+
+/** What a provider's hosts come to with these connections: below a tenant suffix only the names that their owners gave. */
+function hostsOf(provider: Provider, connections: readonly Connection[]): readonly string[] {
+  const own = connections.filter((one) => one.provider === provider.id).flatMap((one) => one.hosts);
+  return provider.hosts.flatMap((entry) => hostsAt(entry, own));
+}
+
+function addressesOf({ hosts }: Connection, provider: Provider | undefined): readonly string[] {
+  const entries = provider?.hosts ?? [];
+  const all = entries.flatMap((entry) => hostsAt(entry, hosts).map((host) => (entry.port === 443 ? host : `${host}:${entry.port}`)));
+  return [...new Set(all)];
 }
 
 /** RULES 12: hosts of connections and catalogue, never our own. A name of X.509 covers what is below it. */

@@ -4,9 +4,17 @@ import type { ApiKeyAuth, Field, Injection } from './provider.ts';
 
 export type Fields = Readonly<Record<string, Secret<string>>>;
 
-/** Checks what a person typed against the fields of the provider. @throws {Fault} `invalid_request`, one sentence per field */
-export function credentialOfFields(auth: ApiKeyAuth, given: Fields, now: number): StoredCredential {
-  const problems: Record<string, string> = {};
+/**
+ * Checks what a person typed against the fields of the provider; `found` is what is wrong with the fields that are no part
+ * of the credential. @throws {Fault} `invalid_request`, one sentence per field
+ */
+export function credentialOfFields(
+  auth: ApiKeyAuth,
+  given: Fields,
+  now: number,
+  found: Readonly<Record<string, string>> = {},
+): StoredCredential {
+  const problems: Record<string, string> = { ...found };
   const parts: Record<string, string> = {};
   for (const field of auth.fields) {
     const value = given[field.name]?.reveal().trim() ?? '';

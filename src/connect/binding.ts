@@ -1,6 +1,7 @@
 import { endpointsOf } from './checks.ts';
 import { digestOf } from './digest.ts';
 import type { Auth, Provider } from './provider.ts';
+import { hostsAt } from './tenants.ts';
 
 const digests = new WeakMap<Provider, Map<string, string>>();
 
@@ -28,7 +29,10 @@ function wayOf(auth: Auth): unknown {
   return { ...injections, endpoints: endpointsOf(auth), client_authentication: auth.client_authentication };
 }
 
-/** Scheme, host and port of every place the credential may be sent to by a call. */
-export function originsOf(provider: Provider): readonly string[] {
-  return [...new Set(provider.hosts.map((entry) => `https://${entry.host}:${entry.port}${entry.path ?? ''}`))];
+/** Scheme, host and port of every place the credential may be sent to by a call; below a tenant suffix only these hosts. */
+export function originsOf(provider: Provider, hosts: readonly string[]): readonly string[] {
+  const origins = provider.hosts.flatMap((entry) =>
+    hostsAt(entry, hosts).map((host) => `https://${host}:${entry.port}${entry.path ?? ''}`),
+  );
+  return [...new Set(origins)];
 }

@@ -1,6 +1,7 @@
 import { compilePattern } from '#api';
 import { isFault } from '#kernel';
-import type { ApiKeyAuth, Auth, Field, Injection, OauthAuth, Operation, ProviderDefinition } from './provider.ts';
+import type { ApiKeyAuth, Auth, Field, HostEntry, Injection, OauthAuth, Operation, ProviderDefinition } from './provider.ts';
+import { isTenant } from './tenants.ts';
 
 /** A flaw of a definition: where (a JSON pointer) and what to do about it. */
 export type Flaw = readonly [pointer: string, sentence: string];
@@ -41,11 +42,21 @@ function checkHosts(definition: ProviderDefinition, options: CheckOptions): Flaw
     seen.add(key);
     if (entry.host.startsWith('*.') && openSuffixes.has(entry.host.slice(2)))
       flaws.push([`${pointer}/host`, 'anybody can have a name under this suffix: name the exact host']);
+    flaws.push(...checkTenant(definition, entry, pointer, options));
     if (options.shipped && !entry.host.includes('.')) flaws.push([`${pointer}/host`, 'a shipped provider has public host names']);
     if (entry.inject !== undefined && definition.auth.some((auth) => auth.inject_on[entry.inject ?? ''] === undefined))
       flaws.push([`${pointer}/inject`, 'every way to authenticate needs a list of this name in inject_on']);
   });
   return flaws;
+}
+
+/** A suffix that ships says whose the names below it are; the field that asks for them has a name of its own. */
+function checkTenant(definition: ProviderDefinition, entry: HostEntry, pointer: string, options: CheckOptions): Flaw[] {
+  if (!entry.host.startsWith('*.')) return entry.tenant === undefined ? [] : [[`${pointer}/tenant`, 'only a suffix has tenants']];
+  if (options.shipped && entry.tenant === undefined)
+    return [[`${pointer}/tenant`, "say true when each name below it is another customer's, false when all are the provider's"]];
+  const taken = isTenant(entry) && definition.auth.some((auth) => auth.kind === 'api_key' && partsOf(auth).includes('host'));
+  return taken ? [[pointer, 'a field called host is asked for already: give the field of yours another name']] : [];
 }
 
 /** One text per (host, port, path): what two providers may not share. */

@@ -15,8 +15,8 @@ export const clientFields = [
 ] as const;
 
 /** The client a person typed. @throws {Fault} `invalid_request` */
-export function typedClient(auth: OauthAuth, given: Fields): ClientIdentity {
-  const fields: Record<string, string> = {};
+export function typedClient(auth: OauthAuth, given: Fields, found: Readonly<Record<string, string>> = {}): ClientIdentity {
+  const fields: Record<string, string> = { ...found };
   for (const { name } of clientFields) {
     const value = given[name]?.reveal().trim() ?? '';
     if (!/^[\x21-\x7e]{1,4096}$/.test(value)) fields[`/fields/${name}`] = 'this is needed, in printable characters';
@@ -30,14 +30,18 @@ export function grantParameters(auth: Pick<OauthAuth, 'scope_separator'>, scopes
   return { grant_type: 'client_credentials', ...(scopes.length === 0 ? {} : { scope: scopes.join(auth.scope_separator) }) };
 }
 
+interface AsClient {
+  readonly provider: Provider;
+  readonly auth: OauthAuth;
+  readonly client: ClientIdentity;
+  /** It is this connection's alone. */
+  readonly own: boolean;
+  readonly hosts: readonly string[];
+}
+
 /** Asks for a token as the client itself (RFC 6749 §4.4) and ends the flow with it. @throws {Fault} `upstream_sign_in_failed` */
-export async function completeAsClient(
-  deps: ConnectDeps,
-  by: Principal,
-  flow: FlowRecord,
-  given: { readonly provider: Provider; readonly auth: OauthAuth; readonly client: ClientIdentity; readonly own: boolean },
-): Promise<Connection> {
-  const { provider, auth, client, own } = given;
+export async function completeAsClient(deps: ConnectDeps, by: Principal, flow: FlowRecord, given: AsClient): Promise<Connection> {
+  const { provider, auth, client, own, hosts } = given;
   const now = deps.clock.now();
   const parameters = grantParameters(auth, flow.doc.scopes);
   const tokens = tokensOf(await exchange(deps.net, { auth, endpoint: flow.doc.endpoints.token, client, parameters, now }));
@@ -54,5 +58,6 @@ export async function completeAsClient(
     scopes: tokens.scopes ?? flow.doc.scopes,
     expiresAt: tokens.expiresAt,
     client: client.id,
+    hosts,
   });
 }

@@ -4,6 +4,7 @@ import { Fault, type FlowId, isFault, type OrganizationId, type Principal, parse
 import { bearerValue, createPkce } from '#oauth';
 import { bearerKey, sha256 } from '#store';
 import { accountOf } from './account.ts';
+import type { Fields } from './api-key-flow.ts';
 import type { Connection, Flow } from './contract.ts';
 import { type ConnectDeps, callbackUrl } from './deps.ts';
 import type { Endpoints } from './endpoints.ts';
@@ -14,6 +15,7 @@ import { credentialOfTokens, oauthOf } from './oauth-credential.ts';
 import type { OauthAuth, Provider } from './provider.ts';
 import type { Providers } from './providers.ts';
 import { personOf, sameParty } from './rights.ts';
+import { typedHosts } from './tenants.ts';
 import { exchange, tokensOf } from './token-endpoint.ts';
 
 type Deps = ConnectDeps & { readonly providers: Providers };
@@ -22,15 +24,18 @@ const stateLife = 10 * 60_000;
 
 /**
  * The address at the provider where the browser goes next. Binds a new `state` to this session; one handed out earlier
- * for the same flow is good no more. @throws {Fault} `not_found`, `forbidden`, `link_ended`, `provider_unknown`
+ * for the same flow is good no more. Where the provider has tenant hosts, the person names theirs before leaving.
+ * @throws {Fault} `not_found`, `forbidden`, `link_ended`, `provider_unknown`, `invalid_request`
  */
-export async function authorizationUrl(deps: Deps, by: Principal, session: SessionId, id: FlowId): Promise<string> {
+export async function authorizationUrl(deps: Deps, by: Principal, session: SessionId, id: FlowId, fields: Fields = {}): Promise<string> {
   const flow = await openFlow(deps, by.organization, id, (starter) => sameParty(starter, personOf(by)));
   const { provider, auth } = await flowProvider(deps, flow);
+  const { hosts, problems } = typedHosts(provider, 'oauth2', fields.host);
+  if (Object.keys(problems).length > 0) throw new Fault('invalid_request', { fields: problems });
   const state = bearerValue();
   const pkce = createPkce();
   const attempt = { session, state_hash: sha256(state.reveal()), verifier: pkce.verifier.reveal() };
-  if (!(await saveDoc(deps, flow, { ...flow.doc, attempt }))) throw new Fault('conflict');
+  if (!(await saveDoc(deps, flow, { ...flow.doc, attempt, hosts: [...hosts] }))) throw new Fault('conflict');
   const pointer = JSON.stringify({ organization: by.organization, flow: id });
   await deps.ephemera.put(bearerKey('oauth_state', state.reveal()), pointer, stateLife);
   return addressOf(deps, flow.doc, auth, provider, state, pkce.challenge);
@@ -174,6 +179,7 @@ async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, s
     scopes: tokens.scopes ?? flow.doc.scopes,
     expiresAt: tokens.expiresAt,
     client: client.id,
+    hosts: flow.doc.hosts,
     madeFrom: state,
   });
 }

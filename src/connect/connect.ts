@@ -46,7 +46,7 @@ export function createConnect(given: ConnectDeps): Connect {
       const record = await loadFlow(deps, organization, id);
       return record === undefined ? undefined : flowOf(deps, record);
     },
-    authorizationUrl: (by, session, id) => authorizationUrl(deps, by, session, id),
+    authorizationUrl: (by, session, id, fields) => authorizationUrl(deps, by, session, id, fields),
     complete: (by, session, callback) => completeCode(deps, by, session, callback),
     completeWithKey: (by, id, fields) => completeWithKey(deps, by, id, fields),
 

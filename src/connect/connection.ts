@@ -33,6 +33,8 @@ const pinnedSchema = z.object({
   digest: z.string(),
   origins: z.array(z.string()),
   endpoints: z.record(z.string(), z.string()),
+  /** The account's own names below the tenant suffixes of the provider. */
+  hosts: z.array(z.string()).default([]),
   /** Client id at the provider; null: there is none. */
   client: z.string().nullable(),
 });
@@ -88,6 +90,7 @@ export function connectionOf(row: ConnectionRow): Connection {
     status: statusOf(row),
     account: z.record(z.string(), z.string()).parse(JSON.parse(row.account_json)),
     scopes: z.array(z.string()).parse(JSON.parse(row.scopes_json)),
+    hosts: pinnedOf(row).hosts,
     expiresAt: row.expires_at ?? undefined,
     createdAt: row.created_at,
     refreshedAt: row.refreshed_at ?? undefined,

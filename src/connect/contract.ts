@@ -30,6 +30,8 @@ export interface Connection {
   readonly account: Readonly<Record<string, string>>;
   /** What was granted, not what was asked for. */
   readonly scopes: readonly string[];
+  /** The account's own names below the provider's tenant suffixes: it is used at no other of them (`isPinned`). */
+  readonly hosts: readonly string[];
   readonly expiresAt: number | undefined;
   readonly createdAt: number;
   readonly refreshedAt: number | undefined;
@@ -40,6 +42,8 @@ export interface Connection {
 export interface Credential {
   /** `api_key`, `username`, `password`, `access_token`, … as the provider's `inject` names them. */
   readonly parts: Readonly<Record<string, Secret<string>>>;
+  /** As pinned when this very credential was read. */
+  readonly hosts: readonly string[];
   /** When it ends; undefined: does not. */
   readonly expiresAt: number | undefined;
   readonly refreshable: boolean;
@@ -131,8 +135,11 @@ export interface Connect {
   /** Starts a flow. Bound to `by`: only a browser session of the same person may complete it. */
   begin(by: Principal, request: BeginConnection): Promise<Flow>;
   flow(organization: OrganizationId, id: FlowId): Promise<Flow | undefined>;
-  /** Where the browser goes next for an OAuth code flow; binds `state` to this session. */
-  authorizationUrl(by: Principal, session: SessionId, id: FlowId): Promise<string>;
+  /**
+   * Where the browser goes next for an OAuth code flow; binds `state` to this session. `fields` holds the account's own
+   * `host` where the provider has tenant hosts. @throws {Fault} `invalid_request`
+   */
+  authorizationUrl(by: Principal, session: SessionId, id: FlowId, fields?: Readonly<Record<string, Secret<string>>>): Promise<string>;
   /** Ends a code flow. @throws {Fault} `upstream_sign_in_failed`, `link_ended`, `forbidden` */
   complete(by: Principal, session: SessionId, callback: URL): Promise<{ readonly flow: Flow; readonly connection: Connection }>;
   /** Ends an API-key or basic flow with what the person typed (or the command line was given). */

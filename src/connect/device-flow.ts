@@ -122,6 +122,7 @@ async function finish(
       scopes: tokens.scopes ?? flow.doc.scopes,
       expiresAt: tokens.expiresAt,
       client,
+      hosts: [],
     });
   } catch (error) {
     if (!isFault(error)) throw error;

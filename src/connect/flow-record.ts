@@ -28,6 +28,8 @@ const docSchema = z.object({
     .optional(),
   /** Of a code flow, once a browser opened it. */
   attempt: z.object({ session: z.string(), state_hash: z.string(), verifier: z.string() }).optional(),
+  /** The account's own hosts, where the provider has tenant hosts and the person named them before leaving. */
+  hosts: z.array(z.string()).default([]),
   device: z.object({ code: z.string(), interval: z.number() }).optional(),
 });
 export type FlowDoc = z.infer<typeof docSchema>;

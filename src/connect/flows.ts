@@ -16,6 +16,7 @@ import type { ApiKeyAuth, Provider } from './provider.ts';
 import type { Providers } from './providers.ts';
 import { ownClient, registeredClient } from './registration.ts';
 import { assertMayManage, personOf, sameParty } from './rights.ts';
+import { hostFieldOf, typedHosts } from './tenants.ts';
 
 export type FlowDeps = ConnectDeps & { readonly providers: Providers };
 
@@ -102,6 +103,7 @@ export async function begin(deps: FlowDeps, by: Principal, request: BeginConnect
   if (!nameShape.test(request.name))
     throw new Fault('invalid_request', { fields: { '/name': 'use 1 to 64 of a-z, 0-9, dot, dash and underscore' } });
   const kind = await chooseKind(deps, by, provider, request.flow);
+  assertHostsCanBeAsked(provider, kind);
   const vault = await deps.identity.defaultVault(by.organization, person);
   await assertNameIsFree(deps, by, request, vault);
   const scopes = scopesOf(provider, kind, request.scopes);
@@ -114,6 +116,7 @@ export async function begin(deps: FlowDeps, by: Principal, request: BeginConnect
     allow: [...request.allow],
     digest: provider.digest,
     endpoints: {},
+    hosts: [],
     names_itself: false,
     ...opening.doc,
   };
@@ -142,9 +145,12 @@ export async function begin(deps: FlowDeps, by: Principal, request: BeginConnect
 
 async function started(deps: FlowDeps, by: Principal, provider: Provider, id: FlowId): Promise<Flow> {
   const flow = await openFlow(deps, by.organization, id, () => true);
-  if (flow.row.kind !== 'client_credentials' || flow.doc.client === undefined) return flowOf(deps, flow);
+  const waits = flow.row.kind !== 'client_credentials' || flow.doc.client === undefined;
+  if (waits || hostFieldOf(provider, 'oauth2') !== undefined) return flowOf(deps, flow);
   const client = clientOfDoc(flow.doc);
-  await ending(deps, by, flow, () => completeAsClient(deps, by, flow, { provider, auth: oauthOf(provider), client, own: false }));
+  await ending(deps, by, flow, () =>
+    completeAsClient(deps, by, flow, { provider, auth: oauthOf(provider), client, own: false, hosts: [] }),
+  );
   return flowOf(deps, (await loadFlow(deps, by.organization, id)) ?? flow);
 }
 
@@ -161,6 +167,15 @@ async function chooseKind(deps: FlowDeps, by: Principal, provider: Provider, ask
   const hasClient = (await knownClient(deps, by.organization, provider.id)) !== undefined;
   const usable = offered.find((kind) => kind === 'api_key' || kind === 'dcr_pkce' || kind === 'client_credentials' || hasClient);
   return usable ?? offered[0] ?? 'api_key';
+}
+
+/** A device flow ends at the provider, without a page of ours that could ask. @throws {Fault} `invalid_request` */
+function assertHostsCanBeAsked(provider: Provider, kind: Flow['kind']): void {
+  if (kind !== 'device_code' || hostFieldOf(provider, 'oauth2') === undefined) return;
+  throw new Fault('invalid_request', {
+    detail: 'This provider has a host for each customer, and a device flow cannot ask for yours',
+    hint: 'choose another flow',
+  });
 }
 
 async function assertNameIsFree(
@@ -211,11 +226,17 @@ export async function completeWithKey(
 async function typed(deps: FlowDeps, by: Principal, flow: FlowRecord, provider: Provider, fields: Fields): Promise<Connection> {
   if (flow.row.kind === 'client_credentials') {
     const auth = oauthOf(provider);
-    const client = typedClient(auth, fields);
-    return completeAsClient(deps, by, flow, { provider, auth, client, own: true });
+    const { hosts, problems } = typedHosts(provider, 'oauth2', fields.host);
+    const known = flow.doc.client === undefined ? undefined : clientOfDoc(flow.doc);
+    const client = known ?? typedClient(auth, fields, problems);
+    if (Object.keys(problems).length > 0) throw new Fault('invalid_request', { fields: problems });
+    return completeAsClient(deps, by, flow, { provider, auth, client, own: known === undefined, hosts });
   }
   if (flow.row.kind !== 'api_key') throw new Fault('invalid_request', { detail: 'This flow is completed at the provider' });
-  const credential = credentialOfFields(keyAuthOf(provider), fields, deps.clock.now());
+  const { host, ...parts } = fields;
+  const { hosts, problems } = typedHosts(provider, 'api_key', host);
+  const own = hostFieldOf(provider, 'api_key') === undefined ? fields : parts;
+  const credential = credentialOfFields(keyAuthOf(provider), own, deps.clock.now(), problems);
   return ending(deps, by, flow, () =>
     makeConnection(deps, by, flow, provider, {
       kind: 'api_key',
@@ -224,6 +245,7 @@ async function typed(deps: FlowDeps, by: Principal, flow: FlowRecord, provider: 
       scopes: [],
       expiresAt: undefined,
       client: undefined,
+      hosts,
     }),
   );
 }

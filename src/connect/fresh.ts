@@ -59,9 +59,10 @@ async function opened(deps: FreshDeps, by: Principal, connection: Connection, re
 
 function credentialOf({ row, credential }: Held, refreshed: boolean): Credential {
   const parts = Object.fromEntries(Object.entries(credential.parts).map(([name, value]) => [name, new Secret(value)]));
-  const { client } = pinnedOf(row);
+  const { client, hosts } = pinnedOf(row);
   return Object.freeze({
     parts: client === null ? parts : { client_id: new Secret(client), ...parts },
+    hosts,
     expiresAt: row.expires_at ?? undefined,
     refreshable: credential.renewal !== 'none',
     refreshed,

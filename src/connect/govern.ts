@@ -79,7 +79,8 @@ export async function accept(deps: Deps, tx: Writing, by: Principal, id: Connect
   const provider = await deps.providers.within(tx, by.organization, row.provider_id);
   if (digest !== undefined && provider.digest !== digest)
     throw new Fault('conflict', { detail: 'The definition changed again after it was shown' });
-  const pinned = { ...pinnedOf(row), digest: bindingDigest(provider, row.kind), origins: originsOf(provider) };
+  const before = pinnedOf(row);
+  const pinned = { ...before, digest: bindingDigest(provider, row.kind), origins: originsOf(provider, before.hosts) };
   if (!(await updateConnection(tx, by.organization, row, { pinned_json: JSON.stringify(pinned) }))) throw new Fault('conflict');
   await tx.bump('connections');
   const fields = { provider: row.provider_id, name: row.name, digest: provider.digest };

@@ -28,6 +28,7 @@ export { injectionsFor } from './match.ts';
 export {
   type Auth,
   authSchema,
+  type Field,
   type HostEntry,
   type Injection,
   injectionSchema,
@@ -38,3 +39,4 @@ export {
   providerSchema,
 } from './provider.ts';
 export { connectSealedColumns } from './sealed-columns.ts';
+export { hostFieldOf, hostsAt, isPinned, isTenant } from './tenants.ts';

@@ -27,6 +27,8 @@ export interface Obtained {
   readonly scopes: readonly string[];
   readonly expiresAt: number | undefined;
   readonly client: string | undefined;
+  /** What the person named of the provider's tenant hosts. */
+  readonly hosts: readonly string[];
   /** The single-use value it was made from, whose hash goes into the same transaction (RULES 14). */
   readonly madeFrom?: string;
 }
@@ -79,8 +81,9 @@ function nameOf(where: {
 function changeOf(deps: Deps, provider: Provider, flow: FlowRecord, obtained: Obtained): ConnectionChange {
   const pinned: Pinned = {
     digest: bindingDigest(provider, obtained.kind),
-    origins: [...originsOf(provider)],
+    origins: [...originsOf(provider, obtained.hosts)],
     endpoints: flow.doc.endpoints,
+    hosts: [...obtained.hosts],
     client: obtained.client ?? null,
   };
   return {
@@ -150,6 +153,7 @@ function recordMade(deps: Deps, tx: Writing, by: Principal, id: ConnectionId, fl
     name: flow.row.connection_name,
     account: accountLabel(obtained.account),
     scopes: obtained.scopes,
+    hosts: obtained.hosts,
   };
   return deps.audit.record(tx, { name: 'connection.made', principal: by, connection: id, fields });
 }

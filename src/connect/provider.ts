@@ -22,6 +22,11 @@ const hostSchema = z.strictObject({
     .regex(/^(\/[A-Za-z0-9._~-]+)+$/, 'use plain segments without a slash at the end: /drive/v3')
     .max(256)
     .optional(),
+  /**
+   * Of a suffix: true when each name below it belongs to another customer, false when all of them are the provider's own.
+   * A connection is good only for the tenant names that its owner gave. Absent counts as true.
+   */
+  tenant: z.boolean().optional(),
   /** Which of the `inject_on` lists of every way to authenticate applies here; absent: its `inject`. */
   inject: nameSchema.optional(),
 });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { nameSchema, printReach, type Reach, reachSchema } from '#api';
-import type { Provider } from '#connect';
+import { isTenant, type Provider } from '#connect';
 import { type AgentId, type ConnectionId, Fault, type PermissionId, type Principal, type UserId } from '#kernel';
 import type { ChangeKind, PermissionDraft } from '#policy';
 import type { HttpDeps, Writing } from './contract.ts';
@@ -293,10 +293,15 @@ export function reachSentence(reach: Reach): string {
 
 function providerFacts(provider: Provider): Told['facts'] {
   return [
-    ['Hosts', provider.hosts.map(({ host, port, path = '' }) => `${host}${port === 443 ? '' : `:${port}`}${path}`).join(', ')],
+    ['Hosts', provider.hosts.map(hostText).join(', ')],
     ['Signs in at', endpointsOf(provider.auth).join(', ') || 'nowhere: it takes a key'],
     ['Operations', String(provider.operations.length)],
   ];
+}
+
+function hostText(entry: Provider['hosts'][number]): string {
+  const { host, port, path = '' } = entry;
+  return `${host}${port === 443 ? '' : `:${port}`}${path}${isTenant(entry) ? ' (each connection: its own names only)' : ''}`;
 }
 
 function agentFacts(agent: Awaited<ReturnType<Lookups['agent']>>): Told['facts'] {

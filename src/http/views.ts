@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { schemas } from '#api';
 import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
-import type { Connection, Flow, Provider } from '#connect';
+import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
 import type { Agent } from '#identity';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
@@ -50,16 +50,25 @@ export function connectionView(connection: Connection): View<'connectionView'> {
     },
     account: { ...connection.account },
     scopes: [...connection.scopes],
+    ...(connection.hosts.length === 0 ? {} : { hosts: [...connection.hosts] }),
     ...optional('expires_at', connection.expiresAt),
     created_at: connection.createdAt,
     ...optional('refreshed_at', connection.refreshedAt),
   };
 }
 
-/** What a person fills in to connect with a key. */
-export function fieldsOf(provider: Provider) {
+/** What a person fills in to connect: the fields of a key, and the account's own host where each customer has one. */
+export function fieldsOf(provider: Provider, flow: Flow['kind']): readonly Field[] {
+  const kind = flow === 'api_key' ? 'api_key' : 'oauth2';
   const key = provider.auth.find((auth) => auth.kind === 'api_key');
-  return key === undefined ? [] : key.fields;
+  const host = hostFieldOf(provider, kind);
+  return [...(flow === 'api_key' && key !== undefined ? key.fields : []), ...(host === undefined ? [] : [host])];
+}
+
+/** Those that can be given without a browser. */
+function givenFields(provider: Provider, flow: Flow['kind']) {
+  const here = flow === 'api_key' || flow === 'client_credentials';
+  return here ? fieldsOf(provider, flow).map(({ name, label, secret }) => ({ name, label, secret })) : [];
 }
 
 export function providerView(provider: Provider, hasClient: boolean): View<'providerView'> {
@@ -71,7 +80,7 @@ export function providerView(provider: Provider, hasClient: boolean): View<'prov
     source: provider.source,
     hosts: provider.hosts.map(({ host, port, path }) => ({ host, port, ...optional('path', path) })),
     flows: [...new Set(flows)],
-    fields: fieldsOf(provider).map(({ name, label, secret }) => ({ name, label, secret })),
+    fields: givenFields(provider, 'api_key'),
     scopes: [...new Set(provider.auth.flatMap((auth) => (auth.kind === 'oauth2' ? auth.scopes : [])))],
     variables: provider.variables.map((variable) => variable.name),
     operations: provider.operations.map(({ id, title, classes }) => ({ id, title, classes: [...classes] })),
@@ -94,7 +103,7 @@ export function flowView(flow: Flow, provider: Provider, publicUrl: string): Vie
       ...(state.kind === 'connected' ? { connection: state.connection } : {}),
       ...(state.kind === 'failed' ? { code: state.code, detail: state.detail } : {}),
     },
-    fields: flow.kind === 'api_key' ? fieldsOf(provider).map(({ name, label, secret }) => ({ name, label, secret })) : [],
+    fields: givenFields(provider, flow.kind),
     url: `${publicUrl}/connect/${flow.id}`,
     expires_at: flow.expiresAt,
   };

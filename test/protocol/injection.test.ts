@@ -111,7 +111,7 @@ describe('services on one host', () => {
     await add(
       service(
         'wide',
-        ports.map((port) => ({ host: '*.wild.test', port })),
+        ports.map((port) => ({ host: '*.wild.test', port, tenant: false })),
       ),
       { api_key: 'key-of-wide' },
     );

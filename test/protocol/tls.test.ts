@@ -15,7 +15,7 @@ beforeAll(async () => {
   await gateway.add(
     service('custom', [
       { host: 'api.test', port: api.port },
-      { host: '*.wild.test', port: api.port },
+      { host: '*.wild.test', port: api.port, tenant: false },
     ]),
   );
 });

@@ -1,5 +1,5 @@
-import type { Connection, Flow, Provider } from '#connect';
-import { Fault, Secret } from '#kernel';
+import type { Connection, Field, Flow, Provider } from '#connect';
+import { Fault, isFault, Secret } from '#kernel';
 import { isFresh, type Session } from '#signin';
 import { flowOf } from '../routes/connections.ts';
 import { fieldsOf } from '../views.ts';
@@ -69,7 +69,7 @@ async function stand(kit: PageKit, request: PageRequest<Session>, { flow, provid
     case 'device':
       return { kind: 'page', title, refresh: { seconds: 5 }, body: device(provider, state.url, state.userCode) };
     case 'waiting': {
-      const body = flow.kind === 'api_key' ? keyForm(kit, request, flow, provider, typed) : outward(kit, request, flow, provider);
+      const body = flow.kind === 'api_key' ? keyForm(kit, request, flow, provider, typed) : outward(kit, request, flow, provider, typed);
       return { kind: 'page', status: typed.status ?? 200, title, body };
     }
   }
@@ -84,30 +84,39 @@ function keyForm(kit: PageKit, request: PageRequest, flow: Flow, provider: Provi
   return html`${heading(flow, provider)}
 ${typed.problem !== undefined && note('bad', typed.problem)}
 <form class="card" method="post" action="${kit.base}/connect/${flow.id}/key">${tokenField(request.token)}
-${fieldsOf(provider).map(({ name, label, secret, help }, index) =>
-  field({
-    name: `field_${name}`,
-    label,
-    type: secret ? 'password' : 'text',
-    help,
-    autofocus: index === 0,
-    error: typed.fields?.[`/fields/${name}`] ?? typed.fields?.[`/${name}`],
-  }),
-)}
+${inputs(flow, provider, typed)}
 <div class="actions"><button>Connect</button></div></form>
 <p class="soft small">Where to find it: <a href="${linkTo(provider.documentation)}" rel="noreferrer">the documentation of ${provider.name}</a></p>`;
 }
 
-function outward(kit: PageKit, request: PageRequest, flow: Flow, provider: Provider): Markup {
+function inputs(flow: Flow, provider: Provider, typed: Typed): readonly Markup[] {
+  return fieldsOf(provider, flow.kind).map(({ name, label, secret, help }: Field, index) =>
+    field({
+      name: `field_${name}`,
+      label,
+      type: secret ? 'password' : 'text',
+      help,
+      autofocus: index === 0,
+      error: typed.fields?.[`/fields/${name}`] ?? typed.fields?.[`/${name}`],
+    }),
+  );
+}
+
+function outward(kit: PageKit, request: PageRequest, flow: Flow, provider: Provider, typed: Typed): Markup {
+  const problem = typed.problem !== undefined && note('bad', typed.problem);
   const asks =
     flow.scopes.length === 0 ? undefined : html`<p>You will be asked for: ${flow.scopes.map((scope) => html`<code>${scope}</code> `)}</p>`;
   if (flow.kind === 'client_credentials') {
     return html`${heading(flow, provider)}
+${problem}
 <form class="card" method="post" action="${kit.base}/connect/${flow.id}/key">${tokenField(request.token)}<p>Gatehouse signs in with the client that you stored for ${provider.name}.</p>${asks}
+${inputs(flow, provider, typed)}
 <div class="actions"><button>Connect</button></div></form>`;
   }
   return html`${heading(flow, provider)}
+${problem}
 <form class="card" method="post" action="${kit.base}/connect/${flow.id}/go">${tokenField(request.token)}<p>You sign in at ${provider.name} itself, and come back here.</p>${asks}
+${inputs(flow, provider, typed)}
 <div class="actions"><button>Continue to ${provider.name}</button></div></form>`;
 }
 
@@ -125,17 +134,26 @@ ${note('bad', detail)}
 
 async function withKey(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
   const known = await begun(kit, request);
-  const typed = fieldsOf(known.provider).flatMap(({ name }) => {
-    const value = request.form[`field_${name}`];
-    return typeof value === 'string' ? [[name, new Secret(value)] as const] : [];
-  });
   try {
-    await kit.rooms.connect.completeWithKey(request.session.principal, known.flow.id, Object.fromEntries(typed));
+    await kit.rooms.connect.completeWithKey(request.session.principal, known.flow.id, typedIn(request, known));
     return { kind: 'go', to: `/connect/${known.flow.id}/allow` };
   } catch (error) {
-    const { sentence, status, fields } = sentenceOf(error);
-    return stand(kit, request, known, { problem: sentence, status, fields });
+    return again(kit, request, known, error);
   }
+}
+
+/** The page once more, with what was wrong. */
+function again(kit: PageKit, request: PageRequest<Session>, known: Begun, error: unknown): Promise<PageAnswer> {
+  const { sentence, status, fields } = sentenceOf(error);
+  return stand(kit, request, known, { problem: sentence, status, fields });
+}
+
+function typedIn({ form }: PageRequest<Session>, { flow, provider }: Begun): Readonly<Record<string, Secret<string>>> {
+  const typed = fieldsOf(provider, flow.kind).flatMap(({ name }) => {
+    const value = form[`field_${name}`];
+    return typeof value === 'string' ? [[name, new Secret(value)] as const] : [];
+  });
+  return Object.fromEntries(typed);
 }
 
 /**
@@ -143,8 +161,18 @@ async function withKey(kit: PageKit, request: PageRequest<Session>): Promise<Pag
  * them on to is not ours to list.
  */
 async function leave(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
-  const { flow, provider } = await begun(kit, request);
-  const to = linkTo(await kit.rooms.connect.authorizationUrl(request.session.principal, request.session.id, flow.id));
+  const known = await begun(kit, request);
+  const { principal, id } = request.session;
+  try {
+    return leaving(known.provider, await kit.rooms.connect.authorizationUrl(principal, id, known.flow.id, typedIn(request, known)));
+  } catch (error) {
+    if (!isFault(error, 'invalid_request')) throw error;
+    return again(kit, request, known, error);
+  }
+}
+
+function leaving(provider: Provider, address: string): PageAnswer {
+  const to = linkTo(address);
   return {
     kind: 'page',
     title: `To ${provider.name}`,

@@ -1,4 +1,5 @@
 import { checkReach, type Reach } from '#api';
+import { isPinned } from '#connect';
 import { Fault, type Principal, parseId } from '#kernel';
 import type { Permission, Question } from '#policy';
 import type { Session } from '#signin';
@@ -175,7 +176,8 @@ async function explain(kit: Kit, caller: Exclude<Caller, { kind: 'anyone' }>, as
   const principal = rooms.identity.principalOf(agent);
   const vaults = await rooms.identity.vaultsOf(principal);
   for (const match of await rooms.connect.match(rooms.organization.id, shape)) {
-    const candidates = await rooms.connect.candidates(rooms.organization.id, vaults, match.provider.id);
+    const visible = await rooms.connect.candidates(rooms.organization.id, vaults, match.provider.id);
+    const candidates = visible.filter((one) => isPinned(one, match.entry, shape.host));
     const named = asked.connection?.split('/').at(-1);
     const connection = candidates.find(({ name, isDefault }) => (named === undefined ? isDefault : name === named)) ?? only(candidates);
     if (connection === undefined) continue;
