@@ -4,7 +4,7 @@ import { nameSchema, reachSchema } from './vocabulary.ts';
 
 /**
  * Who may call a route. `command_line` covers the local socket and a signed-in command line: they look and start, and
- * never widen (RULES 4). `agent` proves its key (`Authorization: PoP …`). `browser` is a signed-in page.
+ * never widen (SECURITY 4). `agent` proves its key (`Authorization: PoP …`). `browser` is a signed-in page.
  */
 export type CallerKind = 'anyone' | 'browser' | 'command_line' | 'agent';
 

@@ -102,7 +102,7 @@ function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string)
   });
 }
 
-/** Not ready before the first load of what has ended, nor while it cannot be learnt (RULES 16). */
+/** Not ready before the first load of what has ended, nor while it cannot be learnt (SECURITY 16). */
 async function readiness({ store }: Parts) {
   const fresh = store.changes.age() <= stalest;
   const connected = await store.ping().then(
@@ -138,7 +138,7 @@ function tlsOf({ tlsCert, tlsKey }: Settings): Tls | undefined {
   });
 }
 
-/** The addresses, then the local sockets. On a non-loopback address the proxy opens only with TLS (RULES 3). */
+/** The addresses, then the local sockets. On a non-loopback address the proxy opens only with TLS (SECURITY 3). */
 async function open(parts: Parts, http: Http, proxy: DataPlane, tls: Tls | undefined): Promise<void> {
   const { settings, folders, production, net, log } = parts;
   const { host } = settings;
@@ -182,7 +182,7 @@ async function listening<T>(setting: string, listen: () => Promise<T>): Promise<
 
 /**
  * Prints the set-up link to a terminal, and to standard output when the server is bound to loopback without production
- * rules; otherwise writes it to a file for its owner only and logs the path (RULES 23).
+ * rules; otherwise writes it to a file for its owner only and logs the path (SECURITY 23).
  */
 async function sayReady({ signin, publicUrl, production, folders, log }: Parts, out: NodeJS.WriteStream): Promise<void> {
   if ((await signin.setupState()) === 'closed') {

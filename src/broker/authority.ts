@@ -11,7 +11,7 @@ import { authorityCertificate, leafCertificate, newKey, type Signer, signer } fr
 const hour = 3_600_000;
 /** Clocks differ: everything is valid from an hour ago. */
 const skew = hour;
-/** RULES 12. */
+/** SECURITY 12. */
 export const runLife = 24 * hour;
 const leafLife = 48 * hour;
 

@@ -186,7 +186,7 @@ describe('a run', () => {
 });
 
 describe('the interception key', () => {
-  test('BROKER 8: is one, however many processes make it at once, and its leaves fit every run CA', async () => {
+  test('is one, however many processes make it at once, and its leaves fit every run CA', async () => {
     const given = await openBrokering();
     const { organization } = given.agent;
     const brokers = Array.from({ length: 8 }, () => brokerOver(given, given.policy));
@@ -211,7 +211,7 @@ describe('the interception key', () => {
     expect(Buffer.from(row.key_envelope).includes(ellipticKey)).toBe(false);
   });
 
-  test('BROKER 7: never vouches for an address, and leaves live no longer than two days', async () => {
+  test('never vouches for an address, and leaves live no longer than two days', async () => {
     const { broker, agent, people } = await openBrokering();
     const authority = await broker.authority(agent.organization);
     expect(() => authority.leaf('127.0.0.1')).toThrow(fault('host_refused'));
@@ -237,7 +237,7 @@ describe('a CONNECT', () => {
     expect(await admit('api.openai.com', 8443)).toEqual({ kind: 'blind' });
   });
 
-  test('BROKER 43: never reaches Gatehouse itself', async () => {
+  test('never reaches Gatehouse itself', async () => {
     const { broker, run } = await openBrokering({ broker: { ownHosts: ['gatehouse.internal', 'db.internal:5432'] } });
     for (const [host, port] of [
       ['gatehouse.example', 443],
@@ -301,7 +301,7 @@ describe('a decision', () => {
     expect(await decide()).toMatchObject({ kind: 'deny', code: 'permission_ended' });
   });
 
-  test('BROKER 27: follows the end of a permission, of the connection and of the run at the next request', async () => {
+  test('follows the end of a permission, of the connection and of the run at the next request', async () => {
     const given = await withOpenai();
     const { policy, permit, connection, connect, by, write, decide } = given;
     await permit(connection, {
@@ -317,7 +317,7 @@ describe('a decision', () => {
     expect(after.alteration.set).toEqual([]);
   });
 
-  test('BROKER 42: is recorded with who, what and the name of the credential, and without any secret', async () => {
+  test('is recorded with who, what and the name of the credential, and without any secret', async () => {
     const { decide, people, run, connection, broker } = await withOpenai();
     const verdict = allowed(await decide({ path: '/v1/models', query: 'api_key=mine-canary' }));
     await verdict.recorded;
@@ -353,7 +353,7 @@ describe('a decision', () => {
     expect(events).toHaveLength(1);
   });
 
-  test('RULES 6: refuses clear text to a host that has a connection, at any port', async () => {
+  test('SECURITY 6: refuses clear text to a host that has a connection, at any port', async () => {
     const { decide } = await withOpenai();
     for (const port of [80, 443, 8080]) {
       expect(await decide({ scheme: 'http', port })).toMatchObject({ kind: 'deny', code: 'clear_text_refused' });
@@ -368,7 +368,7 @@ describe('a decision', () => {
     }
   });
 
-  test('BROKER 43: refuses our own host', async () => {
+  test('refuses our own host', async () => {
     const { decide } = await openBrokering();
     expect(await decide({ host: 'gatehouse.example' })).toMatchObject({ kind: 'deny', code: 'own_host_refused' });
   });
@@ -386,7 +386,7 @@ describe('a decision', () => {
     { query: 'a=1&_m%65thod=DELETE' },
     { query: '_method[]=DELETE' },
     { query: 'X-HTTP-Method-Override=DELETE' },
-  ] as readonly Partial<Call>[])('RULES 9: %j passes only a permission for the whole host', async (more) => {
+  ] as readonly Partial<Call>[])('SECURITY 9: %j passes only a permission for the whole host', async (more) => {
     const { decide, connectKey, permit } = await openBrokering();
     const connection = await connectKey('openai', { api_key: canary });
     await permit(connection, { reach: { ...everything, everything: false, patterns: [{ methods: ['GET'], path: '/**' }] } });
@@ -419,7 +419,7 @@ describe('which connection', () => {
     return { ...given, home, work };
   };
 
-  test('BROKER 38: is the default, unless the header or the run says otherwise', async () => {
+  test('is the default, unless the header or the run says otherwise', async () => {
     const { decide, startRun, call, broker } = await two();
     expect(allowed(await decide()).connection?.name).toBe('default');
     const named = (value: string) => decide({ headers: [['Gatehouse-Connection', value]] });
@@ -444,7 +444,7 @@ describe('which connection', () => {
     expect(twice).toMatchObject({ code: 'connection_unknown' });
   });
 
-  test('BROKER 13: is that of the provider whose path is the longest', async () => {
+  test('is that of the provider whose path is the longest', async () => {
     const { register, connectKey, permit, decide } = await openBrokering();
     const definition = (id: string, hosts: readonly object[]) => ({
       id,
@@ -553,7 +553,7 @@ describe('every kind of injection', () => {
   });
 });
 
-describe('BROKER 14: a placeholder', () => {
+describe('a placeholder', () => {
   test('in a slot that is cleared is no reason to refuse', async () => {
     const { decide, started } = await withOpenai();
     const placeholder = started.variables.OPENAI_API_KEY ?? '';
@@ -656,7 +656,7 @@ describe('what is under way', () => {
     await broker.tunnel(run, { host: 'example.com', port: 443 }, { sent: 1, received: 2, ms: 3 });
   });
 
-  test('BROKER 45: is cut when this process can no longer learn what ended', async () => {
+  test('is cut when this process can no longer learn what ended', async () => {
     const { decide, told, people, run } = await listening();
     allowed(await decide());
     await vi.waitFor(() => {

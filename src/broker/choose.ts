@@ -30,7 +30,7 @@ interface Asked {
 
 /**
  * Which connection the call goes through: the one the header names, then by the placeholder that is used, then as the
- * run chose at its start, then the default, then the only one. Anything else is answered with the choices (BROKER 38).
+ * run chose at its start, then the default, then the only one. Anything else is answered with the choices.
  */
 export function choose(asked: Asked): Chosen | Refused {
   const wish = wishOf(asked.call);

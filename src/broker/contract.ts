@@ -16,7 +16,7 @@ export interface StartRun {
 export interface StartedRun {
   readonly run: RunId;
   readonly organization: OrganizationId;
-  /** Forwarder → server credential: 5 minutes, renewed (RULES 3). */
+  /** Forwarder → server credential: 5 minutes, renewed (SECURITY 3). */
   readonly credential: Secret<string>;
   readonly credentialExpiresAt: number;
   /** The run CA (PEM, ≤ 24 h, permitted names). */
@@ -80,7 +80,7 @@ export interface Allowed {
   readonly connection: { readonly id: ConnectionId; readonly provider: string; readonly name: string } | undefined;
   readonly permission: PermissionId | undefined;
   readonly alteration: Alteration;
-  /** Values that must not come back, with every plain form of them (RULES 10). Empty: nothing to scrub. */
+  /** Values that must not come back, with every plain form of them (SECURITY 10). Empty: nothing to scrub. */
   readonly scrub: readonly Secret<string>[];
   /** Monotonic milliseconds until which the proxy may act on it. */
   readonly until: number;
@@ -145,7 +145,7 @@ export interface Broker {
   /** What to do with a CONNECT. Touches no DNS. */
   admit(run: LiveRun, target: { readonly host: string; readonly port: number }): Promise<Admission>;
   decide(call: Call): Promise<Verdict>;
-  /** After 401 on a refreshable connection: one forced refresh; undefined when not possible (RULES 13). */
+  /** After 401 on a refreshable connection: one forced refresh; undefined when not possible (SECURITY 13). */
   renew(verdict: Allowed): Promise<Allowed | undefined>;
   report(exchange: Exchange): void;
   /** A tunnel without interception opened or closed. */

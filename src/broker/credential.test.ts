@@ -47,7 +47,7 @@ describe('an upstream credential', () => {
     expect(JSON.stringify(events[0]?.fields.steps)).toContain('refreshed');
   });
 
-  test('BROKER 35: rejected early is renewed once, and the call goes on with the new one', async () => {
+  test('rejected early is renewed once, and the call goes on with the new one', async () => {
     const { decide, broker, people, refreshes } = await standing();
     await people.pass(61_000);
     const verdict = allowed(await decide());
@@ -61,7 +61,7 @@ describe('an upstream credential', () => {
     expect(sent(allowed(await decide()))).toEqual(['Bearer canary-1']);
   });
 
-  test('RULES 13: younger than a minute is not renewed', async () => {
+  test('SECURITY 13: younger than a minute is not renewed', async () => {
     const { decide, broker, refreshes } = await standing();
     expect(await broker.renew(allowed(await decide()))).toBeUndefined();
     expect(refreshes()).toHaveLength(0);
@@ -92,7 +92,7 @@ describe('an upstream credential', () => {
     expect(given.refreshes()).toHaveLength(1);
   });
 
-  test('BROKER 19: that cannot be had is a clear refusal that names the service, on the record, and no upstream call', async () => {
+  test('that cannot be had is a clear refusal that names the service, on the record, and no upstream call', async () => {
     const given = await standing((request, count) =>
       request.parameters.grant_type === 'refresh_token' ? { status: 503, body: { error: 'server_error' } } : rotating(request, count),
     );
@@ -105,7 +105,7 @@ describe('an upstream credential', () => {
     expect(events).toHaveLength(1);
   });
 
-  test('RULES 11: is not used when the permission ended while it was refreshed', async () => {
+  test('SECURITY 11: is not used when the permission ended while it was refreshed', async () => {
     let release = () => {};
     const waiting = new Promise<void>((go) => {
       release = go;
@@ -123,7 +123,7 @@ describe('an upstream credential', () => {
     expect(await deciding).toMatchObject({ kind: 'deny', code: 'policy_denied' });
   });
 
-  test('BROKER 37: of a connection that was ended is not injected any more, whatever is in memory', async () => {
+  test('of a connection that was ended is not injected any more, whatever is in memory', async () => {
     const { decide, connect, by, connection, broker, run, call } = await standing();
     const open = allowed(await decide());
     await connect.disconnect(by, connection.id);
@@ -133,7 +133,7 @@ describe('an upstream credential', () => {
   });
 });
 
-test('BROKER 41: a verdict, an event and a log line hold no secret', async () => {
+test('a verdict, an event and a log line hold no secret', async () => {
   const { decide, people, run, connection } = await standing();
   const verdict = await decide();
   expect(JSON.stringify(verdict)).not.toMatch(/canary|refresh-/);

@@ -116,7 +116,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
       if (round === 0) steps.push({ step: 'decided', ms: deps.clock.monotonic() - started });
       const fitted = await fitTo(asked, outcome, steps);
       if ('kind' in fitted) return refuse(deps, asked, fitted);
-      // Opening may have taken long: what was permitted then must still be permitted (RULES 11).
+      // Opening may have taken long: what was permitted then must still be permitted (SECURITY 11).
       if (everything(deps.changes) === stamp) return allow(deps, asked, outcome, fitted, steps);
     }
     throw new Fault('busy', { retryAfter: 1 });
@@ -158,7 +158,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     }
   }
 
-  /** RULES 13: when it may be forced and how often is for connect to say; permission is asked for anew. */
+  /** SECURITY 13: when it may be forced and how often is for connect to say; permission is asked for anew. */
   async function renew(verdict: Allowed): Promise<Allowed | undefined> {
     const open = deps.exchanges.get(verdict.exchange);
     if (!open?.connection || !open.question || !open.match) return undefined;
@@ -279,7 +279,7 @@ function unavailable(deps: DecideDeps, connection: Connection, error: unknown): 
   throw error;
 }
 
-/** RULES 16: no longer than what ended is known, nor than the run, the permission or the credential lives. */
+/** SECURITY 16: no longer than what ended is known, nor than the run, the permission or the credential lives. */
 function untilOf({ clock, changes }: DecideDeps, run: RunState, ...ends: readonly (number | undefined)[]): number {
   let life = stalest - changes.age();
   const now = clock.now();

@@ -147,7 +147,7 @@ interface Work {
 
 /**
  * Judges again what is under way after every change that could end it, one pass at a time, and on a beat: what ends by
- * the clock, and everything once this process can no longer learn what ended (RULES 16).
+ * the clock, and everything once this process can no longer learn what ended (SECURITY 16).
  */
 function createWatcher(deps: Deps, work: Work) {
   let passing = false;

@@ -21,7 +21,7 @@ const overriding: ReadonlySet<string> = new Set([
 /** Query parameters with the same power. */
 const overridingParameters: ReadonlySet<string> = new Set(['_method', 'x-http-method-override', 'x-http-method', 'x-method-override']);
 
-/** True if an upstream could read another method, path or host out of the call than its first line says (RULES 9). */
+/** True if an upstream could read another method, path or host out of the call than its first line says (SECURITY 9). */
 export function isOverridden(call: Pick<Call, 'headers' | 'query'>): boolean {
   for (const [name] of call.headers) {
     if ((name.charCodeAt(0) | 32) === 0x78 && overriding.has(asGateways(name))) return true;

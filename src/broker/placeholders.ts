@@ -21,7 +21,7 @@ export interface Found {
   readonly name: string;
 }
 
-/** From one seed come all placeholders of a run: 128 bits each, another for every variable and run (RULES 5). */
+/** From one seed come all placeholders of a run: 128 bits each, another for every variable and run (SECURITY 5). */
 export function newSeed(): Secret<string> {
   return new Secret(randomBytes(32).toString('base64url'));
 }

@@ -18,12 +18,12 @@ export interface Place {
    * them, nor those of another customer's host.
    */
   readonly connections: ReadonlyMap<string, readonly Connection[]>;
-  /** Some connection is there: the host is intercepted (RULES 12). */
+  /** Some connection is there: the host is intercepted (SECURITY 12). */
   readonly connected: boolean;
-  /** The same host has a connection at some port: clear text is refused (RULES 6). */
+  /** The same host has a connection at some port: clear text is refused (SECURITY 6). */
   readonly connectedByName: boolean;
   readonly vaults: readonly VaultId[];
-  /** Every credential slot known for it (RULES 8). */
+  /** Every credential slot known for it (SECURITY 8). */
   readonly clear: Alteration['clear'];
   /** Where its paths hold a credential. */
   readonly pathShapes: readonly PathShape[];

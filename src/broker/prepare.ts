@@ -8,7 +8,7 @@ import { brokerHeaders, type Place } from './places.ts';
 
 /** A credential made ready for one entry of a provider: what can be said before a call is there. */
 export interface Prepared {
-  /** Whether the owner of this very credential agreed to its being sent to the host (RULES 7). */
+  /** Whether the owner of this very credential agreed to its being sent to the host (SECURITY 7). */
   isFor(host: string): boolean;
   readonly set: readonly SlotValue[];
   readonly paths: readonly PathSlot[];
@@ -59,7 +59,7 @@ function openParts(provider: Chosen['match']['provider'], kind: string, { parts 
 
 /**
  * What the call gets: the prepared values, the path with its credential, and the placeholders that may be replaced.
- * `misplaced` when a placeholder stands anywhere else than in a slot that is cleared or named (RULES 8).
+ * `misplaced` when a placeholder stands anywhere else than in a slot that is cleared or named (SECURITY 8).
  */
 export function fitCall(prepared: Prepared, call: Call, placed: readonly Placed[], provider: string, place: Place): Fitted | 'misplaced' {
   if (placed.length === 0 && prepared.paths.length === 0) {

@@ -42,7 +42,7 @@ async function two() {
   return { ...here, there, credential, connection, decideThere };
 }
 
-describe('BROKER 27: another process learns within a second', () => {
+describe('another process learns within a second', () => {
   test('that a run ended', async () => {
     const { broker, agent, started, there, credential } = await two();
     await broker.endRun(agent, started.run, 'exited');

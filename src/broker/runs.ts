@@ -12,7 +12,7 @@ import { newSeed } from './placeholders.ts';
 import type { RunQueries, RunRow } from './runs.sql.ts';
 import { placeholdersLabel } from './sealed.ts';
 
-/** RULES 3. */
+/** SECURITY 3. */
 const credentialLife = 5 * 60_000;
 
 /** A run as this process knows it. What may change is checked on every request. */
@@ -31,7 +31,7 @@ interface About {
   readonly program: string;
   readonly connections: Readonly<Record<string, string>>;
   readonly passed: readonly string[];
-  /** The agent's epoch when it began: a suspension ends it for good (RULES 16). */
+  /** The agent's epoch when it began: a suspension ends it for good (SECURITY 16). */
   readonly epoch: number;
 }
 

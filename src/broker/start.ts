@@ -54,7 +54,7 @@ function addressesOf({ hosts }: Connection, provider: Provider | undefined): rea
   return [...new Set(all)];
 }
 
-/** RULES 12: hosts of connections and catalogue, never our own. A name of X.509 covers what is below it. */
+/** SECURITY 12: hosts of connections and catalogue, never our own. A name of X.509 covers what is below it. */
 function permittedNames(own: Own, hosts: readonly string[]): readonly string[] {
   const names = new Set(hosts.map((host) => (host.startsWith('*.') ? host.slice(2) : host)));
   const covered = (name: string) => {

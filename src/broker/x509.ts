@@ -64,7 +64,7 @@ function nameConstraints(names: readonly string[]): Buffer {
 
 /**
  * A certificate of the signer for itself that may sign leaves for `names` (each with its subdomains), nothing else:
- * path length 0, no IP addresses, servers only (RULES 12). Returns PEM.
+ * path length 0, no IP addresses, servers only (SECURITY 12). Returns PEM.
  */
 export function authorityCertificate(self: Signer, names: readonly string[], validity: Validity): string {
   return pem(

@@ -65,7 +65,7 @@ export const waitFlags: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * Prints a confirmation's link and waits for the person (RULES 4). With `--no-wait` it returns at once, still open.
+ * Prints a confirmation's link and waits for the person (SECURITY 4). With `--no-wait` it returns at once, still open.
  * @throws {Fault} `cancelled`, `confirmation_ended`
  */
 export async function awaitConfirmation(

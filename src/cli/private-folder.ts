@@ -10,7 +10,7 @@ export function ensurePrivateFolder(path: string): void {
   checkPrivateFolder(path);
 }
 
-/** Somebody else's folder, or one that others may change, could hold anything (RULES 25). @throws {Fault} `unsafe_folder` */
+/** Somebody else's folder, or one that others may change, could hold anything (SECURITY 25). @throws {Fault} `unsafe_folder` */
 export function checkPrivateFolder(path: string): void {
   const facts = factsOf(path);
   if (facts === undefined || process.getuid === undefined) return;

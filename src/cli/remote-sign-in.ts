@@ -14,7 +14,7 @@ export interface SignInFlags extends WaitOptions {
   readonly fingerprint?: string;
 }
 
-/** Signs the command line in to a remote server by a code typed in the browser, and pins the server with its authority (RULES 25). */
+/** Signs the command line in to a remote server by a code typed in the browser, and pins the server with its authority (SECURITY 25). */
 export async function signInTo(context: Context, given: string, flags: SignInFlags): Promise<undefined> {
   const url = originOf(given);
   const ca = await authorityFor(context, url, flags);

@@ -36,7 +36,7 @@ export interface ServerDeps {
 
 /**
  * Finds the server: the one `GATEHOUSE_URL` names, else the one pinned at `login URL`, else the local one by its socket
- * (never by a port, RULES 25). Undefined: none runs here and none is pinned.
+ * (never by a port, SECURITY 25). Undefined: none runs here and none is pinned.
  */
 export function findServer(deps: ServerDeps): Server | undefined {
   const servers = pinnedServers(deps.folders.config);

@@ -1,5 +1,5 @@
 /**
- * Whether upstreams could read this request in two ways (RULES 9): encoded letters, digits, dots, slashes or percent
+ * Whether upstreams could read this request in two ways (SECURITY 9): encoded letters, digits, dots, slashes or percent
  * signs, dot segments, empty segments, backslashes, `;parameters`, bytes outside printable ASCII, or a method that is
  * not in capitals. Reserved characters that are encoded (`%20`, `%3A`) have one reading and pass.
  */

@@ -6,7 +6,7 @@ import { hostsAt } from './tenants.ts';
 const digests = new WeakMap<Provider, Map<string, string>>();
 
 /**
- * Digest of what decides where a credential of this kind goes and how (RULES 7). A shipped definition may gain
+ * Digest of what decides where a credential of this kind goes and how (SECURITY 7). A shipped definition may gain
  * operations or scopes without asking anybody; of an organization's own, every change counts.
  */
 export function bindingDigest(provider: Provider, kind: string): string {

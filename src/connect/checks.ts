@@ -168,7 +168,7 @@ function checkEndpoint(text: string, pointer: string, options: CheckOptions): Fl
   return endpointIsSafe(text, !options.shipped) ? [] : [[pointer, 'use an https address without user name or fragment']];
 }
 
-/** Https, or http to loopback where `loopback` allows it (RULES 25); no user name, no fragment. */
+/** Https, or http to loopback where `loopback` allows it (SECURITY 25); no user name, no fragment. */
 export function endpointIsSafe(text: string, loopback: boolean): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);

@@ -21,7 +21,7 @@ const detailsSchema = z.object({
   /** Where it was registered and for which callback: it is good for nothing else. */
   registered_at: z.string().optional(),
   redirect_uri: z.string().optional(),
-  /** Digest of the endpoints that an organization's own definition had then: its secret goes nowhere else (RULES 7). */
+  /** Digest of the endpoints that an organization's own definition had then: its secret goes nowhere else (SECURITY 7). */
   endpoints: z.string().optional(),
 });
 export type ClientDetails = z.infer<typeof detailsSchema>;

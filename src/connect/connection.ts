@@ -27,7 +27,7 @@ export function parseCredential(value: Secret<string>): StoredCredential {
   return parsed.data;
 }
 
-/** What the owner of a connection agreed to (RULES 7). */
+/** What the owner of a connection agreed to (SECURITY 7). */
 const pinnedSchema = z.object({
   /** Digest of the part of the definition that decides where a credential goes. */
   digest: z.string(),

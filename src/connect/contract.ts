@@ -69,7 +69,7 @@ export interface ProviderMatch {
   /** The entry of `provider.hosts` that claims the call; `injectionsFor(provider, entry, connection.kind)` says what to inject. */
   readonly entry: HostEntry;
   readonly operation: MatchedOperation | undefined;
-  /** RULES 9: the path or method could be read in two ways. */
+  /** SECURITY 9: the path or method could be read in two ways. */
   readonly ambiguous: boolean;
 }
 
@@ -160,7 +160,7 @@ export interface Connect {
   setDefault(by: Principal, id: ConnectionId): Promise<Connection>;
   share(tx: Writing, by: Principal, id: ConnectionId, shared: boolean): Promise<Connection>;
   /**
-   * The owner agrees to a provider definition that changed after they connected (RULES 7); `digest` is that of the definition
+   * The owner agrees to a provider definition that changed after they connected (SECURITY 7); `digest` is that of the definition
    * the page showed. @throws {Fault} `connection_unknown`, `forbidden`, `conflict`
    */
   accept(tx: Writing, by: Principal, id: ConnectionId, digest?: string): Promise<Connection>;

@@ -70,7 +70,7 @@ function assertOwnerOrOperator(by: Principal, row: ConnectionRow, _deps: Deps): 
 }
 
 /**
- * The owner agrees to the provider as it is now (RULES 7): its origins and digest are pinned anew.
+ * The owner agrees to the provider as it is now (SECURITY 7): its origins and digest are pinned anew.
  * @throws {Fault} `connection_unknown`, `forbidden`, `provider_unknown`, `conflict`
  */
 export async function accept(deps: Deps, tx: Writing, by: Principal, id: ConnectionId, digest?: string): Promise<Connection> {

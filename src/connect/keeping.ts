@@ -32,7 +32,7 @@ export async function nextVersion({ vault }: Deps, row: Parameters<typeof placeO
 }
 
 /**
- * Moves a credential that waits in its row into the vault (RULES 13). Any process may do it at any time, any number of
+ * Moves a credential that waits in its row into the vault (SECURITY 13). Any process may do it at any time, any number of
  * times; who comes late finds nothing to do. A crash in between leaves the row as the truth.
  */
 export async function settle(deps: Deps, row: ConnectionRow): Promise<void> {

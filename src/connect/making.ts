@@ -29,7 +29,7 @@ export interface Obtained {
   readonly client: string | undefined;
   /** What the person named of the provider's tenant hosts. */
   readonly hosts: readonly string[];
-  /** The single-use value it was made from, whose hash goes into the same transaction (RULES 14). */
+  /** The single-use value it was made from, whose hash goes into the same transaction (SECURITY 14). */
   readonly madeFrom?: string;
 }
 

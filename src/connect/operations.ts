@@ -21,7 +21,7 @@ const compiled = new WeakMap<Provider, Map<HostEntry, Compiled>>();
 
 /**
  * The operation this call is: the most specific pattern wins. What could be read as a `mint-credential` operation by a
- * lenient upstream is that operation, whatever else matches (RULES 9). A `plain` path has one reading and nothing encoded.
+ * lenient upstream is that operation, whatever else matches (SECURITY 9). A `plain` path has one reading and nothing encoded.
  */
 export function operationOf(
   provider: Provider,

@@ -172,7 +172,7 @@ export const providerSchema = z.strictObject({
       value: z.string().max(512).optional(),
     }),
   ),
-  /** Slots of this host that hold credentials besides those injected; cleared before injection (RULES 8). */
+  /** Slots of this host that hold credentials besides those injected; cleared before injection (SECURITY 8). */
   credential_slots: z
     .strictObject({
       headers: z.array(headerName).default([]),

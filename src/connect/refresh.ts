@@ -136,7 +136,7 @@ async function cannotRenew(deps: FreshDeps, by: Principal, request: RefreshReque
   return current;
 }
 
-/** RULES 13. @throws {Fault} `refresh_failed` for a young token, `needs_attention` for a second time within five minutes */
+/** SECURITY 13. @throws {Fault} `refresh_failed` for a young token, `needs_attention` for a second time within five minutes */
 async function assertMayForce(deps: FreshDeps, by: Principal, row: ConnectionRow): Promise<void> {
   const now = deps.clock.now();
   if (now - (row.refreshed_at ?? row.created_at) <= youngToken)
@@ -224,7 +224,7 @@ async function pause(deps: FreshDeps, row: ConnectionRow, retryAfter: number | u
 }
 
 /**
- * The new credential is sealed in its row before anything uses it (RULES 13). A neighbour's change of the row is taken
+ * The new credential is sealed in its row before anything uses it (SECURITY 13). A neighbour's change of the row is taken
  * in; when the connection was renewed or ended meanwhile, what it is now counts.
  */
 async function keep(deps: FreshDeps, by: Principal, request: RefreshRequest, marked: Held, tokens: Tokens, at: number): Promise<Held> {

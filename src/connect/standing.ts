@@ -10,7 +10,7 @@ type Draft = Parameters<ConnectDeps['audit']['record']>[1];
 type Deps = Pick<ConnectDeps, 'records' | 'audit' | 'clock'>;
 
 /**
- * Whether the provider is still the one the owner agreed to (RULES 7): its hosts, its endpoints, the way its credential
+ * Whether the provider is still the one the owner agreed to (SECURITY 7): its hosts, its endpoints, the way its credential
  * goes on the wire. A definition that was removed is not.
  */
 export function stillAgreed(row: ConnectionRow, provider: Provider | undefined): boolean {

@@ -9,7 +9,7 @@ export function isTenant(entry: Pick<HostEntry, 'host' | 'tenant'>): boolean {
 
 /**
  * Whether this connection may be used at `host`, which `entry` claims. A name below a tenant suffix is somebody else's
- * unless the owner named it, so a credential goes there only when they did (RULES 7).
+ * unless the owner named it, so a credential goes there only when they did (SECURITY 7).
  */
 export function isPinned(connection: { readonly hosts: readonly string[] }, entry: HostEntry, host: string): boolean {
   return !isTenant(entry) || connection.hosts.includes(host);

@@ -28,7 +28,7 @@ export interface Admission {
 
 /**
  * Who is calling, if this route takes that kind of caller. A run's proxy credential is nobody here, however it is
- * sent (RULES 3). @throws {Fault} `unauthenticated`, `forbidden`, and those of the evidence
+ * sent (SECURITY 3). @throws {Fault} `unauthenticated`, `forbidden`, and those of the evidence
  */
 export async function callerOf(deps: CallerDeps, request: Incoming, takes: Admission): Promise<Caller> {
   refuseProxyCredential(request);

@@ -11,7 +11,7 @@ import type { Vault } from '#vault';
 /** A transaction's handle, as the rooms below take it. */
 export type Writing = Parameters<Policy['give']>[0];
 
-/** One verifier per kind of evidence. A run's proxy credential is none of them (RULES 3). */
+/** One verifier per kind of evidence. A run's proxy credential is none of them (SECURITY 3). */
 export interface Evidence {
   /** `Authorization: PoP …`, of an agent that stands so. @throws {Fault} `invalid_proof`, `proof_replayed`, `agent_unknown`, `agent_not_active` */
   agent(proof: Omit<AgentProof, 'organization'>, standing: readonly AgentStatus[]): Promise<Agent>;
@@ -19,7 +19,7 @@ export interface Evidence {
   browser(bearer: string): Promise<Session>;
   /** `Authorization: Bearer …`. @throws {Fault} `unauthenticated` */
   command_line(bearer: string): Promise<Session>;
-  /** Whoever owns the local socket (RULES 25). */
+  /** Whoever owns the local socket (SECURITY 25). */
   local(): Promise<Session>;
 }
 
@@ -79,7 +79,7 @@ export interface HttpDeps {
 
 export type Where =
   | { readonly host: string; readonly port: number; readonly tls?: { readonly cert: string; readonly key: string } }
-  /** The local owner's socket: whoever reaches it is the owner's command line (RULES 25). */
+  /** The local owner's socket: whoever reaches it is the owner's command line (SECURITY 25). */
   | { readonly path: string };
 
 /** The management API and the pages, on a TCP address and on the local socket. */

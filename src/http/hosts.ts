@@ -4,7 +4,7 @@ import { Fault } from '#kernel';
 
 const loopbackNames = new Set(['localhost', '127.0.0.1', '[::1]']);
 
-/** Which `Host` names and origins are this server's own (RULES 25). */
+/** Which `Host` names and origins are this server's own (SECURITY 25). */
 export interface Hosts {
   /** Refuses a `Host` that is not ours: another site that made its name point here. @throws {Fault} `host_unknown` */
   check(host: string | undefined): void;

@@ -9,7 +9,7 @@ import { calledAs, incomingOf } from './incoming.ts';
 import { faultFrom, problemOf } from './problem.ts';
 import type { SetupGate } from './setup-gate.ts';
 
-/** Carries proxy connections of remote runs, and nothing else (RULES 3). */
+/** Carries proxy connections of remote runs, and nothing else (SECURITY 3). */
 export interface Relay {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Ends every connection. */

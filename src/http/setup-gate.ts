@@ -2,7 +2,7 @@ import { Fault } from '#kernel';
 import type { Signin } from '#signin';
 import type { Incoming } from './incoming.ts';
 
-/** Until the first administrator exists only health, the set-up page and its link answer (RULES 23). */
+/** Until the first administrator exists only health, the set-up page and its link answer (SECURITY 23). */
 export interface SetupGate {
   /** @throws {Fault} `setup_required` */
   pass(request: Incoming): Promise<void>;

@@ -40,7 +40,7 @@ async function parked(answer: Promise<Received>): Promise<{ readonly id: string;
 const statusOf = async (id: string) => (await ask('GET', `/v1/confirmations/${id}`)).json();
 const permissions = async () => (await ask('GET', '/v1/permissions')).json().items as { id: string; effect: string }[];
 
-describe('a command line never widens (RULES 4)', () => {
+describe('a command line never widens (SECURITY 4)', () => {
   it('asks for a permission and gets a page to open; the person’s yes gives it, once', async () => {
     const { id, page } = await parked(ask('POST', '/v1/permissions', { agent: 'researcher', provider: 'github', reach: reading }));
     expect(await permissions()).toEqual([]);

@@ -35,7 +35,7 @@ export interface Agent {
   readonly thumbprint: string;
   readonly status: AgentStatus;
   readonly owner: { readonly kind: 'user'; readonly id: UserId } | { readonly kind: 'organization' } | undefined;
-  /** When the owner confirmed it as one of theirs (RULES 22). */
+  /** When the owner confirmed it as one of theirs (SECURITY 22). */
   readonly confirmedAt: number | undefined;
   /** Address it was registered from. */
   readonly registeredFrom: string;

@@ -3,7 +3,7 @@ import { Fault } from '#kernel';
 import { type Bytes, canonical, judgeAddress, parseAddress, parseCidr, within } from './addresses.ts';
 import { parseHost } from './hosts.ts';
 
-/** One opening by the operator: addresses of `cidr` may be reached as `host:port` (RULES 11). */
+/** One opening by the operator: addresses of `cidr` may be reached as `host:port` (SECURITY 11). */
 export interface Opening {
   readonly host: string;
   readonly port: number;

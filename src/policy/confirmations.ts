@@ -16,7 +16,7 @@ interface Deps {
 type Apply = Parameters<Policy['answer']>[4];
 type Confirmations = Pick<Policy, 'ask' | 'confirmation' | 'confirmations' | 'answer'>;
 
-/** Changes that wait for a person: parked, shown, answered once (RULES 4). */
+/** Changes that wait for a person: parked, shown, answered once (SECURITY 4). */
 export function createConfirmations(deps: Deps): Confirmations {
   const { records, clock } = deps;
   const queries = confirmationQueries(records);

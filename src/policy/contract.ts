@@ -74,7 +74,7 @@ export interface Facts {
   readonly deny: readonly Permission[];
 }
 
-/** A change that a person must confirm in the browser (RULES 4). `change` is shown whole on the page. */
+/** A change that a person must confirm in the browser (SECURITY 4). `change` is shown whole on the page. */
 export interface Confirmation {
   readonly id: ConfirmationId;
   readonly organization: OrganizationId;

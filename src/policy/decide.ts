@@ -34,7 +34,7 @@ export function applies(rule: Rule, question: Question): boolean {
   return covers(permission, question) && !hasEnded(permission, question) && levelHolds(permission, question);
 }
 
-/** An allow for all of an owner's agents covers those that the owner has confirmed (RULES 22). */
+/** An allow for all of an owner's agents covers those that the owner has confirmed (SECURITY 22). */
 export function covers(permission: Permission, question: Question): boolean {
   return namesAgent(permission, question) && (permission.agent !== undefined || question.agent.confirmed);
 }

@@ -23,7 +23,7 @@ export interface Bucket {
   readonly deny: readonly Rule[];
 }
 
-/** The classes a call needs: those of its operation, or the bit of a call that has none (RULES 9). */
+/** The classes a call needs: those of its operation, or the bit of a call that has none (SECURITY 9). */
 export function needsOf({ operation }: Question): Needs {
   return operation === undefined || operation.classes.length === 0 ? unclassified : bitsOf(operation.classes);
 }

@@ -30,7 +30,7 @@ async function tunnelledRequest(
   { run: opened, credential }: Opener,
 ): Promise<void> {
   const ask = judge(client.plane, head, target, bytes, credential);
-  // Expiry, suspension and permission hold for every request of an open tunnel (RULES 3).
+  // Expiry, suspension and permission hold for every request of an open tunnel (SECURITY 3).
   const run = await client.plane.broker.carriedRun(opened);
   await decideAndMake(client, ask, run);
 }

@@ -98,7 +98,7 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     return altered;
   }
 
-  /** A connection to write on, and the record of the call durable: both, before the first byte leaves (RULES 21). */
+  /** A connection to write on, and the record of the call durable: both, before the first byte leaves (SECURITY 21). */
   async #connected(verdict: Allowed, reuse: boolean): Promise<Upstream> {
     const { pool } = this.#plane;
     const key = this.#key(verdict);
@@ -251,7 +251,7 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     return 'body';
   }
 
-  /** RULES 13: once, and only when the same request can safely be sent again. */
+  /** SECURITY 13: once, and only when the same request can safely be sent again. */
   #mayRenew(): boolean {
     return this.#verdict.refreshable && !this.#renewed && this.#replay !== undefined && this.#requestDone;
   }

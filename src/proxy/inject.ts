@@ -12,7 +12,7 @@ export interface Altered {
 }
 
 /**
- * Puts a verdict on the wire (RULES 8): every credential slot of the host is cleared, then the values are set, then
+ * Puts a verdict on the wire (SECURITY 8): every credential slot of the host is cleared, then the values are set, then
  * placeholders are replaced where the provider takes them. What is not named is passed on byte for byte.
  * @throws {Fault} `placeholder_misplaced`, `credential_unavailable` when a value cannot stand in its slot
  */

@@ -1,5 +1,5 @@
 /**
- * Every form in which a secret may come back (RULES 10): plain, percent-encoded, JSON-escaped, hexadecimal, and base64
+ * Every form in which a secret may come back (SECURITY 10): plain, percent-encoded, JSON-escaped, hexadecimal, and base64
  * or base64url at any of the three offsets a value can have inside a longer encoded text. Longest first.
  */
 export type Needles = readonly Buffer[];

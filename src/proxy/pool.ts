@@ -19,7 +19,7 @@ interface Waiter {
 
 /**
  * Upstream connections, shared by all tunnels of an organization, never beyond one key: organization, connection and
- * origin (RULES 11). A pooled connection was dialled to a judged address; every new one is judged anew.
+ * origin (SECURITY 11). A pooled connection was dialled to a judged address; every new one is judged anew.
  */
 export class Pool {
   readonly #lines = new Map<string, Line>();

@@ -25,7 +25,7 @@ export async function openTunnel(client: ClientConnection, head: RequestHead): P
   if (client.over) return;
   if (admission.kind === 'refuse') throw new Fault(admission.code, admission.hint === undefined ? {} : { hint: admission.hint });
   if (admission.kind === 'blind') return tunnelBlind(client, run, target);
-  // No authority of ours ever vouches for an address (RULES 12).
+  // No authority of ours ever vouches for an address (SECURITY 12).
   if (isAddress(target.host)) throw new Fault('host_refused');
   await intercept(client, target, { run, credential: credential as string });
 }
@@ -48,7 +48,7 @@ async function intercept(client: ClientConnection, tunnel: Authority, opener: Op
   });
 }
 
-/** The name of the handshake, the target of the CONNECT and every Host agree, or the request is refused (RULES 6). */
+/** The name of the handshake, the target of the CONNECT and every Host agree, or the request is refused (SECURITY 6). */
 function guarded(secured: TLSSocket & { servername?: string | false | null }, tunnel: Authority, opener: Opener) {
   const agrees = () => !secured.servername || secured.servername.toLowerCase().replace(/\.$/, '') === tunnel.host;
   let known = false;

@@ -63,7 +63,7 @@ export interface Signin {
   sessions(user: User): Promise<readonly SessionView[]>;
   end(organization: OrganizationId, id: SessionId, reason: string): Promise<void>;
   endAll(user: User, reason: string): Promise<number>;
-  /** The command-line session of whoever owns the local socket: may look and start, never widen (RULES 4). */
+  /** The command-line session of whoever owns the local socket: may look and start, never widen (SECURITY 4). */
   localSession(organization: OrganizationId): Promise<Session>;
   offerCommandLine(organization: OrganizationId, label: string, address: string): Promise<CommandLineOffer>;
   /** A person typed the code on the page. @throws {Fault} `claim_code_wrong`, `rate_limited` */

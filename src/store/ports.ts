@@ -98,7 +98,7 @@ export interface Store {
   migrate(): Promise<readonly string[]>;
   /** Milliseconds the round trip took. */
   ping(): Promise<number>;
-  /** True when no row was ever written (a key file may be made only then: RULES 20). */
+  /** True when no row was ever written (a key file may be made only then: SECURITY 20). */
   isEmpty(): Promise<boolean>;
   close(): Promise<void>;
 }

@@ -50,7 +50,7 @@ export interface Schema {
   audit_checkpoints: AuditCheckpointTable;
   audit_keys: AuditKeyTable;
   jobs: JobTable;
-  /** Hashes of spent single-use values (RULES 14): a second spend loses on the unique hash. */
+  /** Hashes of spent single-use values (SECURITY 14): a second spend loses on the unique hash. */
   spent_values: { hash: string; kind: string; made: string; spent_at: number; expires_at: number };
 }
 
@@ -107,7 +107,7 @@ interface SessionTable extends Row<SessionId> {
   kind: 'browser' | 'command_line';
   /** SHA-256 of the bearer value, hexadecimal. */
   token_hash: string;
-  /** What it was made from, hashed (RULES 14); unique. */
+  /** What it was made from, hashed (SECURITY 14); unique. */
   made_from: string | null;
   authenticated_at: number;
   last_seen_at: number;
@@ -139,7 +139,7 @@ interface AgentTable extends Row<AgentId> {
   status: 'registered' | 'claimed' | 'active' | 'suspended' | 'revoked';
   owner_kind: 'user' | 'organization' | null;
   owner_user_id: UserId | null;
-  /** The owner confirmed it as "one of mine" (RULES 22). */
+  /** The owner confirmed it as "one of mine" (SECURITY 22). */
   confirmed_at: number | null;
   registered_from: string;
   /** Unclaimed agents end then. */
@@ -203,13 +203,13 @@ interface ConnectionTable extends Row<ConnectionId> {
   status_json: string;
   account_json: string;
   scopes_json: string;
-  /** Origins, endpoints and client the owner agreed to (RULES 7), with the definition's digest. */
+  /** Origins, endpoints and client the owner agreed to (SECURITY 7), with the definition's digest. */
   pinned_json: string;
   /** When the access credential ends; null: does not. */
   expires_at: number | null;
   /** Version of the sealed value this row goes with. */
   sealed_version: number;
-  /** A rotated refresh token, sealed here before anything else (RULES 13). */
+  /** A rotated refresh token, sealed here before anything else (SECURITY 13). */
   pending_envelope: Uint8Array | null;
   refresh_started_at: number | null;
   refreshed_at: number | null;

@@ -1,7 +1,7 @@
 import { sha256 } from './keys.ts';
 import type { Writing } from './ports.ts';
 
-/** A single-use value that is being spent (RULES 14). */
+/** A single-use value that is being spent (SECURITY 14). */
 export interface SpentValue {
   readonly kind: string;
   /** The value itself; only its hash, together with its kind, is stored. */

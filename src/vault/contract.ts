@@ -7,7 +7,7 @@ export type Owner =
   | { readonly kind: 'organization'; readonly organization: OrganizationId }
   | { readonly kind: 'platform' };
 
-/** Where a stored value lives. `provider`, `kind` and `name` match `[a-z0-9][a-z0-9._-]{0,63}` (RULES 19). */
+/** Where a stored value lives. `provider`, `kind` and `name` match `[a-z0-9][a-z0-9._-]{0,63}` (SECURITY 19). */
 export interface Place {
   readonly organization: OrganizationId;
   readonly vault: VaultId;
@@ -96,10 +96,10 @@ export interface Vault {
   enclose(label: Label, value: Secret<string>): Promise<Uint8Array>;
   /** Opens such a column. @throws {Fault} `sealed_value_unreadable` */
   disclose(label: Label, envelope: Uint8Array): Promise<Secret<string>>;
-  /** Associated data of an envelope for `place`, to enclose one outside the SealedStore (RULES 13). */
+  /** Associated data of an envelope for `place`, to enclose one outside the SealedStore (SECURITY 13). */
   labelOf(place: Place, version: number): Label;
   /**
-   * HMAC-SHA-256, base64url, with a keyring-derived key: for bearer values under 128 bits (RULES 18). The key is the
+   * HMAC-SHA-256, base64url, with a keyring-derived key: for bearer values under 128 bits (SECURITY 18). The key is the
    * keyring's oldest, so that adding a master key changes nothing; removing the oldest ends the codes that are open then.
    */
   mac(purpose: string, value: string): string;

@@ -28,7 +28,7 @@ export interface DataKeys {
   close(): void;
 }
 
-/** How many seals one data key serves (RULES 19), in what blocks they are counted, and how many keys stay in memory. */
+/** How many seals one data key serves (SECURITY 19), in what blocks they are counted, and how many keys stay in memory. */
 export interface DataKeyLimits {
   readonly seals: number;
   readonly block: number;

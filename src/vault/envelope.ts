@@ -67,7 +67,7 @@ export function unreadable(cause?: unknown): Fault {
   return new Fault('sealed_value_unreadable', cause === undefined ? {} : { cause });
 }
 
-/** What binds an envelope to its place: every part with its length before it, so that no two places read the same (RULES 19). */
+/** What binds an envelope to its place: every part with its length before it, so that no two places read the same (SECURITY 19). */
 function associated(dataKey: DataKeyId, label: Label): Buffer {
   const { owner } = label;
   const organization = owner.kind === 'platform' ? '' : owner.organization;

@@ -21,7 +21,7 @@ export interface KeyringSettings {
   /** `GATEHOUSE_MASTER_KEY_FILE`. */
   readonly file?: string;
   readonly production: boolean;
-  /** True only for an empty SQLite store: the one case in which a key file is made (RULES 20). */
+  /** True only for an empty SQLite store: the one case in which a key file is made (SECURITY 20). */
   readonly storeIsEmpty: boolean;
   /** Where the key file is when no setting says so; in the configuration folder, never the data folder. */
   readonly defaultFile: string;

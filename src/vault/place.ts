@@ -1,7 +1,7 @@
 import { Fault, parseId } from '#kernel';
 import type { Label, Place } from './contract.ts';
 
-/** Names in keys (RULES 19). */
+/** Names in keys (SECURITY 19). */
 const nameShape = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const kinds = ['connection', 'client', 'secret'] as const;
 

@@ -74,7 +74,7 @@ async function setupState(server: Server): Promise<boolean> {
   }
 }
 
-/** Claimed by a code that the person types, accepted here, then confirmed as theirs in the browser (RULES 22). */
+/** Claimed by a code that the person types, accepted here, then confirmed as theirs in the browser (SECURITY 22). */
 async function makeOwn(context: Context, server: Server, registered: Registered, flags: InitFlags): Promise<Registered['agent']> {
   const claimed = registered.agent.status === 'registered' ? await claimAgent(context, server, registered.key, flags) : registered.agent;
   if (isUsable(claimed)) return claimed;

@@ -125,7 +125,7 @@ function failureOf({ code, detail }: z.output<typeof schemas.flowView>['state'])
   return new Fault(known, detail === undefined ? {} : { detail });
 }
 
-/** A key given here ends no page in the browser, so each proposal is confirmed by a link of its own (RULES 4). */
+/** A key given here ends no page in the browser, so each proposal is confirmed by a link of its own (SECURITY 4). */
 async function askForPermissions(
   context: Context,
   server: Server,

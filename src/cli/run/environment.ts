@@ -49,7 +49,7 @@ const ours = /^(GATEHOUSE|AUTHSOME)_/;
 const proxyNames = /^(https?|all|no|ftp|ws|wss|grpc)_proxy$|^npm_config_(https?_?-?)?proxy$|^npm_config_no_?proxy$/i;
 
 /**
- * The environment of the program under `run` (RULES 5): the parent's without secrets, provider variables replaced by
+ * The environment of the program under `run` (SECURITY 5): the parent's without secrets, provider variables replaced by
  * placeholders, and whatever the known runtimes read to use the proxy and trust the run's authority.
  */
 export function childEnvironment(input: ChildEnvironmentInput): ChildEnvironment {

@@ -11,7 +11,7 @@ import { readHead, splice } from './splice.ts';
 export const proxyUser = 'gatehouse';
 
 export interface ForwarderDeps {
-  /** Child → forwarder: good on this listener only (RULES 3). */
+  /** Child → forwarder: good on this listener only (SECURITY 3). */
   readonly childCredential: Secret<string>;
   readonly carrier: Carrier;
   /** Forwarder → server: the run's credential as it is now. */
@@ -29,7 +29,7 @@ export interface Forwarder {
 
 /**
  * The listener a program under `run` talks to. It checks the child's credential, swaps it for the run's, and moves bytes:
- * it ends no TLS, holds no authority key and sees no decision (RULES 2).
+ * it ends no TLS, holds no authority key and sees no decision (SECURITY 2).
  */
 export async function openForwarder(
   deps: ForwarderDeps,

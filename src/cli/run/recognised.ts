@@ -41,7 +41,7 @@ export function isSecretValue(value: string): boolean {
 /** The master key's names, ours and those that are always read as aliases of it. */
 const masterKeyNames = ['GATEHOUSE_MASTER_KEY', 'AUTHSOME_MASTER_KEY'];
 
-/** The names of variables of this environment that hold a master key. `run` must hold none (RULES 1). */
+/** The names of variables of this environment that hold a master key. `run` must hold none (SECURITY 1). */
 export function masterKeysIn(env: Readonly<Record<string, string | undefined>>): readonly string[] {
   return masterKeyNames.filter((name) => env[name] !== undefined && env[name] !== '');
 }

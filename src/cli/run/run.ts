@@ -55,7 +55,7 @@ export async function run(context: Context, command: readonly [string, ...string
   }
 }
 
-/** RULES 1: what is in this process's environment can be read by every program of the same user. */
+/** SECURITY 1: what is in this process's environment can be read by every program of the same user. */
 function refuseMasterKey(context: Context): void {
   const names = masterKeysIn(context.io.env);
   if (names.length > 0) throw new Fault('key_in_environment', { fields: Object.fromEntries(names.map((name) => [name, 'unset it'])) });
@@ -176,7 +176,7 @@ function enclosureInput(context: Context, command: string, folder: RunFolder, op
   };
 }
 
-/** One line, always: what holds and what does not (RULES 1). */
+/** One line, always: what holds and what does not (SECURITY 1). */
 function levelLine(context: Context, server: Server, enclosure: Enclosure | undefined): string {
   const { home, config } = context.folders();
   if (enclosure !== undefined) return `separated: ${enclosure.told}`;

@@ -18,7 +18,7 @@ export interface Offered {
 export interface Chosen {
   readonly agent: Agent;
   readonly reach: Reach;
-  /** The person said apart that this agent is theirs (RULES 22). */
+  /** The person said apart that this agent is theirs (SECURITY 22). */
   readonly mine: boolean;
 }
 

@@ -13,7 +13,7 @@ interface Shown {
   readonly status?: number;
 }
 
-/** A person types the code an agent's terminal shows; the terminal then accepts (RULES 22). */
+/** A person types the code an agent's terminal shows; the terminal then accepts (SECURITY 22). */
 export function claimPages(kit: PageKit): readonly PageRoute[] {
   return [
     { method: 'GET', path: '/claim', needs: 'session', handle: async (request) => form(kit, request, {}) },

@@ -7,7 +7,7 @@ import { html, type Markup } from './html.ts';
 import { facts, note, passwordAgain, tokenField, when } from './layout.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, text } from './page.ts';
 
-/** One change, named whole, and a person's yes or no (RULES 4). */
+/** One change, named whole, and a person's yes or no (SECURITY 4). */
 export function confirmPages(kit: PageKit): readonly PageRoute[] {
   const { policy, organization } = kit.rooms;
   return [
@@ -67,7 +67,7 @@ async function asked(kit: PageKit, { params, session }: PageRequest<Session>): P
   return found;
 }
 
-/** An agent of this person's that a permission is for and that they have not yet called theirs (RULES 22). */
+/** An agent of this person's that a permission is for and that they have not yet called theirs (SECURITY 22). */
 async function claimedAgent(kit: PageKit, session: Session, { kind, change }: Confirmation) {
   if (kind !== 'permission.give' || typeof change.agent !== 'string') return undefined;
   const agent = await kit.look.agent(change.agent);

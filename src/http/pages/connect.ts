@@ -9,7 +9,7 @@ import { html, linkTo, type Markup } from './html.ts';
 import { command, field, note, tokenField } from './layout.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf } from './page.ts';
 
-/** Connecting an account, and what the new connection may be used for (RULES 4). */
+/** Connecting an account, and what the new connection may be used for (SECURITY 4). */
 export function connectPages(kit: PageKit): readonly PageRoute[] {
   return [
     { method: 'GET', path: '/connect/callback', needs: 'session', handle: (request) => callback(kit, request) },

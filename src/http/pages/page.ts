@@ -71,7 +71,7 @@ export function safeNext(next: string | undefined): string {
 
 export type Proved = { readonly kind: 'proved'; readonly session: Session } | { readonly kind: 'not_proved'; readonly error: string };
 
-/** Whether the person has proved who they are just now; a password in the form counts (RULES 4). */
+/** Whether the person has proved who they are just now; a password in the form counts (SECURITY 4). */
 export async function proveAgain(kit: Kit, request: PageRequest<Session>): Promise<Proved> {
   const { session, form, incoming } = request;
   if (isFresh(session, kit.rooms.clock.now())) return { kind: 'proved', session };

@@ -269,7 +269,7 @@ describe('pages for people who are signed in', () => {
     ]);
   });
 
-  it('gives nothing to an agent that was claimed but never called theirs, until it is (RULES 22)', async () => {
+  it('gives nothing to an agent that was claimed but never called theirs, until it is (SECURITY 22)', async () => {
     const keys = testKeys();
     const { identity } = serving.people;
     const agent = await enrolTestAgent(serving.people, keys, 'claimed-only');

@@ -10,7 +10,7 @@ interface Typed {
   readonly status?: number;
 }
 
-/** Makes the first administrator: GET shows the form and spends nothing, POST spends the link (RULES 23). */
+/** Makes the first administrator: GET shows the form and spends nothing, POST spends the link (SECURITY 23). */
 export function setupPages(kit: PageKit): readonly PageRoute[] {
   const { signin } = kit.rooms;
   const show = async (request: PageRequest, token: string, typed: Typed): Promise<PageAnswer> => {

@@ -118,7 +118,7 @@ export function agentRoutes(kit: Kit): HandlersOf<Routes> {
 
 /**
  * From elsewhere an agent registers only on the word of a signed-in person's command line, given beside the proof of
- * its key (RULES 22). @throws {Fault} `registration_closed`, `unauthenticated`
+ * its key (SECURITY 22). @throws {Fault} `registration_closed`, `unauthenticated`
  */
 async function mustBeInvited({ rooms }: Kit, { headers }: Incoming): Promise<void> {
   const invitation = headers['gatehouse-invitation'];
