@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import { Fault } from '#kernel';
 import type { Context } from '../context.ts';
 import { createEnding } from './ending.ts';
@@ -73,7 +73,7 @@ export async function serveEnvironment(context: Context, options: EnvOptions): P
     const interrupted = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
     const text = render(moved(environment.env, folder.path, options.mount));
     if (options.output === undefined) context.io.stdout.write(text);
-    else await writeFile(options.output, text, { mode: 0o600 });
+    else await writePrivately(options.output, text);
     context.speech.note(
       `gatehouse: forwarding for run ${session.started.run}; the authorities are in ${folder.path}; interrupt to end the run`,
     );
@@ -88,4 +88,11 @@ export async function serveEnvironment(context: Context, options: EnvOptions): P
 function moved(env: Readonly<Record<string, string>>, from: string, to: string): Readonly<Record<string, string>> {
   if (to === '') return env;
   return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value.replaceAll(from, to.replace(/\/$/, ''))]));
+}
+
+/** For its owner only, also where the file was there before. */
+async function writePrivately(path: string, text: string): Promise<void> {
+  await writeFile(path, '', { mode: 0o600 });
+  await chmod(path, 0o600);
+  await writeFile(path, text);
 }
