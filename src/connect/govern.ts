@@ -7,6 +7,7 @@ import type { Connection } from './contract.ts';
 import type { ConnectDeps } from './deps.ts';
 import type { Providers } from './providers.ts';
 import { assertMayManage } from './rights.ts';
+import { lacksHost } from './tenants.ts';
 
 type Deps = ConnectDeps & { readonly providers: Providers };
 
@@ -80,6 +81,10 @@ export async function accept(deps: Deps, tx: Writing, by: Principal, id: Connect
   if (digest !== undefined && provider.digest !== digest)
     throw new Fault('conflict', { detail: 'The definition changed again after it was shown' });
   const before = pinnedOf(row);
+  if (lacksHost(provider, row.kind, before.hosts))
+    throw new Fault('conflict', {
+      detail: 'The provider has a host for each customer now: connect it again, so that you are asked for yours',
+    });
   const pinned = { ...before, digest: bindingDigest(provider, row.kind), origins: originsOf(provider, before.hosts) };
   if (!(await updateConnection(tx, by.organization, row, { pinned_json: JSON.stringify(pinned) }))) throw new Fault('conflict');
   await tx.bump('connections');

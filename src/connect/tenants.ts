@@ -34,6 +34,12 @@ export function hostFieldOf(provider: Provider, kind: string): Field | undefined
   return { name: 'host', label: 'Your host name', secret: false, help: `${examples}; several separated by spaces` };
 }
 
+/** None of these hosts is below a tenant suffix that a credential of this kind needs: there is nobody to send it to. */
+export function lacksHost(provider: Provider, kind: string, hosts: readonly string[]): boolean {
+  const suffixes = tenantSuffixes(provider, kind);
+  return suffixes.length > 0 && !hosts.some((host) => suffixes.some((suffix) => isBelow(host, suffix)));
+}
+
 export interface TypedHosts {
   readonly hosts: readonly string[];
   /** One sentence per field. */
