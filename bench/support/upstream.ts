@@ -12,6 +12,7 @@ const server = createServer({ cert: readFileSync(certFile), key: readFileSync(ke
   if (kind === 'bytes') return stream(Number(count));
   if (kind === 'events') return events(Number(count));
   request.resume();
+  if (kind === 'close') response.setHeader('connection', 'close');
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length }).end(body);
 
   function stream(total: number): void {
