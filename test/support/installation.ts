@@ -43,8 +43,8 @@ export interface Installation {
   /** What the server printed so far. */
   output(): string;
   start(): Promise<void>;
-  /** Ends the server and waits. */
-  stop(signal?: NodeJS.Signals): Promise<void>;
+  /** Ends the server and waits. @returns its exit code, null when a signal ended it, undefined when there was none */
+  stop(signal?: NodeJS.Signals): Promise<number | null | undefined>;
   /** Runs a command to its end. */
   command(parameters: readonly string[], options?: CommandOptions): Promise<Ended>;
   close(): Promise<void>;
@@ -56,6 +56,47 @@ export interface InstallationOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly parameters?: readonly string[];
   readonly browser?: BrowserOptions;
+}
+
+export interface ServerProcess {
+  readonly pid: number;
+  /** What it printed so far. */
+  output(): string;
+  /** Sends the signal and waits for the end. @returns its exit code, null when a signal ended it */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** Starts `gatehouse serve` and waits until it is ready. */
+export async function startServer(
+  env: Readonly<Record<string, string>>,
+  cwd: string,
+  parameters: readonly string[] = [],
+  hear: (text: string) => void = () => {},
+): Promise<ServerProcess> {
+  const [program, ...first] = gatehouse;
+  const child = spawn(program, [...first, 'serve', ...parameters], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (part: Buffer) => {
+      printed += part.toString('utf8');
+      hear(part.toString('utf8'));
+    });
+  }
+  await until(
+    () => printed.includes('gatehouse is ready') || child.exitCode !== null,
+    20_000,
+    () => `the server did not start: ${printed}`,
+  );
+  if (child.exitCode !== null) throw new Error(`the server ended: ${printed}`);
+  return {
+    pid: child.pid as number,
+    output: () => printed,
+    stop(signal = 'SIGTERM') {
+      child.kill(signal);
+      return ended;
+    },
+  };
 }
 
 /** Starts a server on an empty store. */
@@ -74,7 +115,7 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
     GATEHOUSE_PROXY_PORT: String(proxyPort),
     ...options.env,
   };
-  let server: ChildProcess | undefined;
+  let server: ServerProcess | undefined;
   let printed = '';
   const self: Installation = {
     folder,
@@ -86,28 +127,14 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
     browser: createBrowser(options.browser),
     output: () => printed,
     async start() {
-      const [program, ...first] = gatehouse;
-      server = spawn(program, [...first, 'serve', ...(options.parameters ?? [])], { env, cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-      const before = printed.length;
-      for (const stream of [server.stdout, server.stderr]) {
-        stream?.on('data', (part: Buffer) => {
-          printed += part.toString('utf8');
-        });
-      }
-      await until(
-        () => printed.slice(before).includes('gatehouse is ready') || server?.exitCode !== null,
-        20_000,
-        () => `the server did not start: ${printed}`,
-      );
-      if (server.exitCode !== null) throw new Error(`the server ended: ${printed}`);
+      server = await startServer(env, folder, options.parameters, (text) => {
+        printed += text;
+      });
     },
     async stop(signal = 'SIGTERM') {
-      const child = server;
+      const running = server;
       server = undefined;
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-      const gone = new Promise((resolve) => child.once('exit', resolve));
-      child.kill(signal);
-      await gone;
+      return running?.stop(signal);
     },
     command: (parameters, given = {}) =>
       execute([...gatehouse, ...parameters], { ...given, env: { ...env, ...given.env }, cwd: given.cwd ?? folder }),

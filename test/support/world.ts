@@ -58,6 +58,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       GATEHOUSE_UPSTREAM_CA: `${host}=${ca}`,
       ...options.env,
     },
+    browser: { ca: authority.pem, local: '.example.test' },
   });
   const close = async () => {
     await site.close();
