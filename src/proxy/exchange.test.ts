@@ -181,6 +181,20 @@ describe('a call in an intercepted tunnel', () => {
     expect(await answer).toContain('200 OK');
   });
 
+  test('whose upstream cannot be reached before its record is durable is answered like any other, and the process goes on', async () => {
+    const lost: unknown[] = [];
+    const note = (error: unknown) => void lost.push(error);
+    process.on('unhandledRejection', note);
+    const own = await dataPlane([], authority);
+    own.broker.decideWith = (call) => bearer(call, secret, { recorded: new Promise((resolve) => setTimeout(resolve, 100)) });
+    const { send, until } = await tunnel(own, 'api.test:443');
+    send('GET / HTTP/1.1\r\nHost: api.test:443\r\n\r\n');
+    expect(await until('gatehouse"}')).toContain('address_refused');
+    process.off('unhandledRejection', note);
+    expect(lost).toEqual([]);
+    await own.close();
+  });
+
   test('whose decision is no longer fresh does not leave', async () => {
     harness.broker.decideWith = (call) => bearer(call, secret, { until: systemClock.monotonic() - 1 });
     expect(await once(`GET /echo HTTP/1.1\r\n${host}\r\n`)).toContain('stale_revocations');

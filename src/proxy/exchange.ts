@@ -104,6 +104,8 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     const key = this.#key(verdict);
     const idle = reuse ? pool.take(key, this.#replay === undefined) : undefined;
     const dialling = idle === undefined ? pool.dial(key, () => this.#dial(verdict)) : undefined;
+    // It may fail while the record is still waited for; without a listener that would end the process.
+    dialling?.catch(() => {});
     try {
       await verdict.recorded;
       this.#ledger.step('recorded');
