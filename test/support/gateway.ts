@@ -89,6 +89,8 @@ export interface Gateway extends Brokering {
   open(target: string, tls?: { readonly ALPNProtocols?: string[]; readonly servername?: string }): Promise<Talk<TLSSocket>>;
   /** The same without a reader of its bytes. */
   openSocket(target: string, tls?: Parameters<Gateway['open']>[1]): Promise<TLSSocket>;
+  /** The same programs, through a proxy on another port. */
+  through(port: number): Gateway;
   /** One request in a tunnel of its own; `Host` and `Connection: close` are added. */
   ask(target: string, request: string, body?: string): Promise<Answered>;
 }
@@ -166,6 +168,7 @@ function over(base: Base): Gateway {
     knock,
     open,
     openSocket,
+    through: (port) => over({ ...base, port }),
     async add(definition, fields = { api_key: canary }, more = {}) {
       await base.register(definition);
       const connection = await base.connectKey(definition.id, fields);
