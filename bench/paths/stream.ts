@@ -11,7 +11,7 @@ export async function measure(): Promise<readonly Row[]> {
   const site = await openSite();
   try {
     const ours = await startOurs(site);
-    await pass(ours, 100);
+    await pass(ours, 10);
     const grown: number[] = [];
     for (let i = 0; i < rounds; i++) grown.push(await pass(ours, 100));
     await ours.stop();

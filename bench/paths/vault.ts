@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
 import { newId, Secret } from '#kernel';
 import { compare, limit, type Row } from '../row.ts';
 import { cpuEach, openParts } from '../support/parts.ts';
@@ -40,16 +40,19 @@ export async function measure(): Promise<readonly Row[]> {
   ];
 }
 
+/** The fewest steps that open it. */
 function rawOpening(): () => string {
-  const [key, nonce, data] = [randomBytes(32), randomBytes(12), randomBytes(96)];
+  const [key, nonce, data] = [createSecretKey(randomBytes(32)), randomBytes(12), randomBytes(96)];
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(data);
   const sealed = Buffer.concat([cipher.update(value, 'utf8'), cipher.final()]);
   const tag = cipher.getAuthTag();
   return () => {
-    const decipher = createDecipheriv('aes-256-gcm', key, nonce);
+    const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: 16 });
     decipher.setAAD(data);
     decipher.setAuthTag(tag);
-    return decipher.update(sealed, undefined, 'utf8') + decipher.final('utf8');
+    const plain = decipher.update(sealed);
+    decipher.final();
+    return plain.toString('utf8');
   };
 }
