@@ -1,0 +1,150 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { callerOf, startRun } from '../support/calling.ts';
+import { type HostileAgent, type HostileRun, hostileAgent, type Line, tunnelTo } from '../support/hostile.ts';
+import { freePort, startServer, until } from '../support/installation.ts';
+import { testWith } from '../support/need.ts';
+import { answers, must, withPerson } from '../support/person.ts';
+import { makeWorld, type World } from '../support/world.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await makeWorld({
+    extra: { slow: (_, response) => void setTimeout(() => response.end('{"slow":true}'), 1_500) },
+  });
+}, 90_000);
+afterAll(() => world?.close());
+
+const arrived = (path: string) => world.upstream.seen.filter((seen) => seen.url === path).length;
+
+describe('a server that is told to stop', () => {
+  testWith('curl')('lets the call under way end, then exits with 0', async () => {
+    const calling = world.run(['curl', '-sS', '-w', ' %{http_code}', `${world.api}/slow`]);
+    await until(() => arrived('/slow') === 1, 20_000);
+    const stopped = await world.site.stop('SIGTERM');
+    expect(await calling).toMatchObject({ code: 0, stdout: '{"slow":true} 200' });
+    expect(stopped).toBe(0);
+    await world.site.start();
+  });
+
+  test('ends a call that does not end by itself at the deadline, and still exits with 0', async () => {
+    await world.site.stop();
+    const env = { ...world.site.env, GATEHOUSE_SHUTDOWN_SECONDS: '1' };
+    const server = await startServer(env, world.site.folder);
+    const calling = world.run(['curl', '-sS', '-N', `${world.api}/sse/600/100`]);
+    await until(() => arrived('/sse/600/100') === 1, 20_000);
+    const from = performance.now();
+    expect(await server.stop('SIGTERM')).toBe(0);
+    expect(performance.now() - from).toBeLessThan(5_000);
+    expect((await calling).code).not.toBe(0);
+    await world.site.start();
+  });
+
+  test('is waited for by a run that goes on where it was', async () => {
+    const [first, again] = [join(world.site.folder, 'first'), join(world.site.folder, 'again')];
+    const script = `
+      const { existsSync, writeFileSync } = require('node:fs');
+      const get = async (path) => console.log(path, (await fetch('${world.api}/' + path)).status);
+      get('before').then(async () => {
+        writeFileSync('${first}', '');
+        while (!existsSync('${again}')) await new Promise((next) => setTimeout(next, 50));
+        await get('after');
+        await get('later');
+      });`;
+    const going = world.run([process.execPath, '-e', script]);
+    await until(() => existsSync(first), 20_000);
+    await world.site.stop('SIGTERM');
+    writeFileSync(again, '');
+    // The call comes while there is no server.
+    await sleep(500);
+    await world.site.start();
+    expect(await going).toMatchObject({ code: 0, stdout: 'before 200\nafter 200\nlater 200\n' });
+  }, 60_000);
+});
+
+describe('what an owner takes away', () => {
+  let agent: HostileAgent;
+  let run: HostileRun;
+  let target: string;
+
+  beforeAll(async () => {
+    target = `${world.host}:${world.upstream.port}`;
+    agent = await hostileAgent(world.site, 'checked');
+    must(await withPerson(world.site, ['policy', 'allow', 'checked', 'example-api', 'everything'], [answers(world.site)]));
+    run = await agent.startRun();
+  }, 60_000);
+
+  const get = (line: Line, path: string) => line.send(`GET ${path} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
+  const answered = async (line: Line, path: string) => {
+    get(line, path);
+    return line.until(/\}(\r\n0\r\n\r\n)?$/);
+  };
+
+  test('a denied path is refused at the next request of an open tunnel, and others are not', async () => {
+    const line = await tunnelTo(world.site, run, target);
+    expect(await answered(line, '/taken/away')).toMatch(/^HTTP\/1\.1 200 /);
+    must(await world.site.command(['policy', 'deny', 'checked', 'example-api', 'GET /taken/*']));
+    expect(await answered(line, '/taken/away')).toMatch(/^HTTP\/1\.1 403 [\s\S]*"source":"gatehouse"/);
+    const other = await tunnelTo(world.site, run, target);
+    expect(await answered(other, '/left')).toMatch(/^HTTP\/1\.1 200 /);
+    expect(arrived('/taken/away')).toBe(1);
+    for (const one of [line, other]) one.socket.destroy();
+  });
+
+  test('a suspended agent loses its open tunnels and streams, on this server and within a second on another', async () => {
+    const [port, proxyPort] = [await freePort(), await freePort()];
+    const settings = { GATEHOUSE_PORT: String(port), GATEHOUSE_PROXY_PORT: String(proxyPort), GATEHOUSE_PUBLIC_URL: world.site.url };
+    const second = await startServer({ ...world.site.env, ...settings }, world.site.folder);
+    try {
+      const places = [world.site, { ...world.site, proxyPort }];
+      const lines = await Promise.all(places.map((place) => tunnelTo(place, run, target)));
+      const streams = await Promise.all(places.map((place) => tunnelTo(place, run, target)));
+      for (const [at, line] of lines.entries()) expect(await answered(line, `/open/${at}`)).toMatch(/^HTTP\/1\.1 200 /);
+      for (const stream of streams) get(stream, '/sse/600/50');
+      for (const stream of streams) expect(await stream.until(/data: /)).toContain('data: ');
+      const cuts = streams.map(endOf);
+      must(await world.site.command(['agent', 'suspend', 'checked']));
+      const told = performance.now();
+      for (const ended of await Promise.all(cuts)) expect(ended - told).toBeLessThan(1_500);
+      for (const [at, line] of lines.entries()) expect(await answered(line, `/open/suspended-${at}`)).not.toMatch(/^HTTP\/1\.1 200 /);
+      expect(world.upstream.seen.filter((seen) => seen.url.startsWith('/open/suspended'))).toEqual([]);
+    } finally {
+      await second.stop();
+    }
+  }, 60_000);
+});
+
+/** When the peer closed it. */
+function endOf({ socket }: Line): Promise<number> {
+  return new Promise((resolve) => socket.once('close', () => resolve(performance.now())));
+}
+
+describe('a database that another process keeps locked', () => {
+  test('makes a call wait; one that waits too long is refused without a byte upstream; both end by themselves', async () => {
+    const agent = await hostileAgent(world.site, 'patient');
+    must(await withPerson(world.site, ['policy', 'allow', 'patient', 'example-api', 'everything'], [answers(world.site)]));
+    const caller = callerOf(await startRun(agent), world.site.proxyPort);
+    const database = new DatabaseSync(join(world.site.home, 'gatehouse.db'));
+    try {
+      expect(await caller.call(`${world.api}/locked/before`)).toBe(200);
+      database.exec('BEGIN IMMEDIATE');
+      const waiting = caller.call(`${world.api}/locked/short`);
+      await sleep(1_000);
+      expect(arrived('/locked/short')).toBe(0);
+      database.exec('ROLLBACK');
+      expect(await waiting).toBe(200);
+
+      database.exec('BEGIN IMMEDIATE');
+      expect(await caller.call(`${world.api}/locked/long`)).toBe(503);
+      database.exec('ROLLBACK');
+      expect(arrived('/locked/long')).toBe(0);
+      expect(await caller.call(`${world.api}/locked/after`)).toBe(200);
+    } finally {
+      database.close();
+      await caller.close();
+    }
+  }, 60_000);
+});
