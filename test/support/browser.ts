@@ -15,6 +15,8 @@ export interface Browser {
   open(url: string): Promise<Page>;
   /** Submits the first form whose action contains `action`, with its own values and these. */
   submit(page: Page, action: string, fields?: Fields): Promise<Page>;
+  /** The cookies it holds for a host, by name. */
+  cookies(url: string): Readonly<Record<string, string>>;
 }
 
 interface Request {
@@ -69,6 +71,7 @@ export function createBrowser({ ca, local }: BrowserOptions = {}): Browser {
 
   return {
     open: (url) => visit(url, { method: 'GET' }),
+    cookies: (url) => Object.fromEntries(jars.get(new URL(url).host) ?? []),
     submit(page, action, fields = {}) {
       const form = formOf(page, action);
       return visit(form.action, { method: 'POST', body: new URLSearchParams({ ...form.fields, ...fields }).toString() });

@@ -23,13 +23,18 @@ interface Family {
   ended: boolean;
 }
 
-export function rotatingProvider(): RotatingProvider {
+/** @param marks what its access and its refresh tokens contain */
+export function rotatingProvider(marks = { access: 'at', refresh: 'rt' }): RotatingProvider {
   const families: Family[] = [];
   let refreshes = 0;
 
   const tokens = (at: number) => {
     const { current } = families[at] as Family;
-    return { access_token: `at.${at}.${current}`, refresh_token: `rt.${at}.${current}`, expires_in: current === 0 ? self.life : 3_600 };
+    return {
+      access_token: `${marks.access}.${at}.${current}`,
+      refresh_token: `${marks.refresh}.${at}.${current}`,
+      expires_in: current === 0 ? self.life : 3_600,
+    };
   };
   const named = (token: string, kind: string) => {
     const [prefix, at, number] = token.split('.');
@@ -40,7 +45,7 @@ export function rotatingProvider(): RotatingProvider {
   };
   const refresh = (token: string) => {
     refreshes++;
-    const found = named(token, 'rt');
+    const found = named(token, marks.refresh);
     if (found?.good !== true) {
       if (found !== undefined) found.family.ended = true;
       return undefined;
@@ -99,7 +104,7 @@ export function rotatingProvider(): RotatingProvider {
         });
       },
       oauth(request, response) {
-        const good = named((request.headers.authorization ?? '').replace(/^Bearer /, ''), 'at')?.good === true;
+        const good = named((request.headers.authorization ?? '').replace(/^Bearer /, ''), marks.access)?.good === true;
         response.writeHead(good ? 200 : 401, { 'content-type': 'application/json' }).end(JSON.stringify({ ok: good }));
       },
     },
