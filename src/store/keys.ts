@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Every kind of Ephemera key, and what it is for. */
 export const ephemeraKinds = {
@@ -27,5 +27,5 @@ export function bearerKey(kind: EphemeraKind, bearer: string): string {
 
 /** SHA-256 in hexadecimal: how bearer values rest. */
 export function sha256(value: string | Uint8Array): string {
-  return createHash('sha256').update(value).digest('hex');
+  return hash('sha256', value, 'hex');
 }

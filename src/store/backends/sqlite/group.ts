@@ -84,6 +84,7 @@ async function runGroup(connection: Connection, members: readonly Member[], onBu
     return;
   }
   const done = await runMembers(connection, members);
+  if (done.length === 0 && !connection.database.isTransaction) return;
   const failure = await end(connection, onBusy);
   for (const { member, value } of done) {
     if (failure !== undefined) {
@@ -95,19 +96,24 @@ async function runGroup(connection: Connection, members: readonly Member[], onBu
   }
 }
 
-/** Runs the members one after the other. Those that failed were told; the others wait for COMMIT. */
+/**
+ * Runs the members one after the other. Those that failed were told; the others wait for COMMIT. One that is alone needs
+ * no savepoint: the transaction is its own.
+ */
 async function runMembers(connection: Connection, members: readonly Member[]): Promise<readonly Outcome[]> {
   const done: Outcome[] = [];
   const watch = watchForStalls();
+  const alone = members.length === 1;
   for (const member of members) {
     try {
       if (!connection.database.isTransaction) throw new Fault('unavailable');
-      connection.run(mark);
+      if (!alone) connection.run(mark);
       const value = await watch.guard(member);
-      connection.run(keep);
+      if (!alone) connection.run(keep);
       done.push({ member, value });
     } catch (error) {
-      undoMember(connection);
+      if (!alone) undoMember(connection);
+      else if (connection.database.isTransaction) connection.run(rollback);
       member.reject(error);
     }
   }
