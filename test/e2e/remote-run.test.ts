@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -36,6 +37,19 @@ http {
   }
 }`;
 
+function spawnNginx(folder: string): ChildProcess {
+  return spawn('nginx', ['-c', join(folder, 'nginx.conf'), '-p', folder], { stdio: 'ignore' });
+}
+
+/** The master without a word to its workers, and them too: every connection breaks. */
+async function killNginx(): Promise<void> {
+  const master = nginx as ChildProcess;
+  const workers = readFileSync(`/proc/${master.pid}/task/${master.pid}/children`, 'utf8').trim().split(' ');
+  const ended = once(master, 'exit');
+  for (const pid of [master.pid as number, ...workers.map(Number)]) process.kill(pid, 'SIGKILL');
+  await ended;
+}
+
 async function startNginx(folder: string, behind: number): Promise<string> {
   const port = await freePort();
   const authority = testAuthority('localhost');
@@ -44,7 +58,7 @@ async function startNginx(folder: string, behind: number): Promise<string> {
   writeFileSync(join(folder, 'tls.key'), issued.key, { mode: 0o600 });
   writeFileSync(join(folder, 'front.pem'), authority.pem);
   writeFileSync(join(folder, 'nginx.conf'), configuration(folder, port, behind));
-  nginx = spawn('nginx', ['-c', join(folder, 'nginx.conf'), '-p', folder], { stdio: 'ignore' });
+  nginx = spawnNginx(folder);
   await until(
     () =>
       new Promise<boolean>((resolve) => {
@@ -111,6 +125,20 @@ testWith('nginx', 'curl')('a program there calls the API authenticated through t
   expect(world.upstream.seen.at(-1)?.headers.authorization).toBe(`Bearer ${world.canary}`);
 });
 
+testWith('nginx')('so does a Node program, over HTTPS and over a WebSocket', async () => {
+  const script = `
+    const socket = new WebSocket('${world.api.replace('https', 'wss')}/socket');
+    socket.onopen = () => socket.send('over the relay');
+    socket.onmessage = async ({ data }) => {
+      console.log(data, (await fetch('${world.api}/node')).status);
+      socket.close();
+    };`;
+  const { code, stdout } = await elsewhere(['run', '--', process.execPath, '-e', script]);
+  expect([code, stdout]).toEqual([0, 'over the relay 200\n']);
+  const seen = world.upstream.seen.filter(({ url }) => url === '/socket' || url === '/node');
+  expect(seen.map(({ headers }) => headers.authorization)).toEqual([`Bearer ${world.canary}`, `Bearer ${world.canary}`]);
+});
+
 testWith('nginx', 'curl')('large bodies and many connections at once pass the one line both ways', async () => {
   const script = `
     head -c 20000000 /dev/zero > upload
@@ -131,6 +159,34 @@ testWith('nginx', 'curl')('a run outlives a restart of the server', async () => 
   const { code, stdout } = await going;
   expect([code, stdout]).toEqual([0, expect.stringContaining('201')]);
 });
+
+testWith('nginx')(
+  'a run outlives nginx: reloaded under a stream, and killed between calls',
+  async () => {
+    const [ready, gone] = ['ready', 'gone'].map((name) => join(world.folder, name)) as [string, string];
+    const script = `
+    const { existsSync, writeFileSync } = require('node:fs');
+    const get = async (path) => console.log(path, (await fetch('${world.api}/' + path)).status);
+    (async () => {
+      const stream = await fetch('${world.api}/sse/20/100');
+      writeFileSync('${ready}', '');
+      console.log((await stream.text()).match(/data:/g).length);
+      await get('after-reload');
+      writeFileSync('${ready}-again', '');
+      while (!existsSync('${gone}')) await new Promise((next) => setTimeout(next, 50));
+      await get('after-kill');
+    })();`;
+    const going = elsewhere(['run', '--', process.execPath, '-e', script]);
+    await until(() => hasFile(ready), 20_000);
+    nginx?.kill('SIGHUP');
+    await until(() => hasFile(`${ready}-again`), 20_000);
+    await killNginx();
+    writeFileSync(gone, '');
+    nginx = spawnNginx(world.folder);
+    expect(await going).toMatchObject({ code: 0, stdout: '20\nafter-reload 200\nafter-kill 200\n' });
+  },
+  60_000,
+);
 
 testWith('nginx')('logout ends the session at the server and forgets it', async () => {
   must(await elsewhere(['logout']));

@@ -145,9 +145,7 @@ function heldBy(content: string | Buffer, which = [...canaries.keys()]): readonl
 /** What is looked for, veiled: the search must not find its own words in its arguments or in those of whoever started it. */
 function veiled(): string {
   const rows = [...canaries].flatMap(([name, secret]) => formsOf(secret).map((form) => [name, form] as const));
-  return Buffer.from(JSON.stringify(rows))
-    .map((byte) => byte ^ 0x5a)
-    .toString('hex');
+  return Buffer.from(Buffer.from(JSON.stringify(rows)).map((byte) => byte ^ 0x5a)).toString('hex');
 }
 
 /** The agent's own search: its environment and arguments, every process and every file that it can open. */
@@ -238,7 +236,7 @@ for (const level of ['cooperative', 'separated'] as const) {
       expect(heldBy(unprinted(stdout))).toEqual([]);
       expect(heldBy(stderr)).toEqual([]);
       const sent = world.upstream.seen.map((seen) =>
-        JSON.stringify([seen.url, seen.headers, atob(/Basic (\S+)/.exec(seen.headers.authorization ?? '')?.[1] ?? '')]),
+        JSON.stringify([seen.url, seen.headers, atob(/Basic (\S+)/.exec(String(seen.headers.authorization))?.[1] ?? '')]),
       );
       for (const name of ['bearer key', 'header key', 'query key', 'cookie', 'password', 'access token'])
         expect([name, sent.filter((one) => one.includes(canaries.get(name) as string)).length]).toEqual([name, 3]);
