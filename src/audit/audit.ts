@@ -1,7 +1,7 @@
 import { type Clock, Fault, type Log, newId } from '#kernel';
 import type { Records, Writing } from '#store';
 import type { Vault } from '#vault';
-import { type Prepared, prepare } from './body.ts';
+import { type Noted, prepare } from './body.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import type { Audit, Draft } from './contract.ts';
 import { append, auditQueries } from './events.sql.ts';
@@ -28,19 +28,19 @@ export function createAudit({ records, vault, clock, log, mode, writer = 'main' 
   const followers = createFollowers({ queries, log });
   let closed = false;
 
-  function prepared(draft: Draft): Prepared {
-    const now = clock.now();
-    return prepare(draft, newId('evt', now), now, writer);
+  function noted(draft: Draft): Noted {
+    const at = clock.now();
+    return { draft, id: newId('evt', at), at };
   }
 
   return Object.freeze({
     async record(tx: Writing, ...drafts: readonly Draft[]) {
-      const events = drafts.map(prepared);
+      const events = drafts.map((draft) => prepare(noted(draft), writer));
       for (const [organization, group] of Map.groupBy(events, (event) => event.organization)) await append(tx, organization, writer, group);
     },
     async exchange(draft: Draft, when: 'now' | 'soon' = 'now') {
       if (closed) throw new Fault('audit_unavailable');
-      await groups.add(prepared(draft), when);
+      await groups.add(noted(draft), when);
     },
     search: queries.search,
     verify: (organization) => verifyOrganization({ queries, checkpoints }, organization),

@@ -1,6 +1,13 @@
-import { type Actor, type EventId, Fault, type OrganizationId } from '#kernel';
+import { type Actor, type EventId, Fault, type OrganizationId, type Principal } from '#kernel';
 import type { Draft, EventValue, RecordedEvent, Step } from './contract.ts';
 import { type EventName, events } from './events.ts';
+
+/** A draft that was noted, and when. */
+export interface Noted {
+  readonly draft: Draft;
+  readonly id: EventId;
+  readonly at: number;
+}
 
 /** An event that waits for its place in a chain: its canonical JSON, but for the sequence. */
 export interface Prepared {
@@ -25,17 +32,15 @@ const fieldsOf = new Map<string, readonly string[]>(Object.entries(events).map((
  * for the name, or a value that is not plain (a `Secret` above all), is a bug of the caller.
  * @throws {Fault} `internal`
  */
-export function prepare(draft: Draft, id: EventId, at: number, writer: string): Prepared {
+export function prepare({ draft, id, at }: Noted, writer: string): Prepared {
   const { principal, name } = draft;
-  const subject = partyName(principal.subject);
-  const actors = principal.actors.map(partyName);
-  const actor = actors.length === 0 ? '[]' : `["${actors.join('","')}"]`;
+  const { subject, actor, actors } = partiesOf(principal);
   const before =
-    `{"actors":${actor},"at":${at}${optional('connection', draft.connection)},"fields":{${printFields(draft)}},"id":"${id}",` +
+    `{"actors":${actors},"at":${at}${optional('connection', draft.connection)},"fields":{${printFields(draft)}},"id":"${id}",` +
     `"name":"${name}","organization":"${principal.organization}"${optional('permission', draft.permission)}` +
     `${optional('request', draft.request)}${optional('run', draft.run)},"sequence":`;
   const after = `,"subject":"${subject}","version":${version},"writer":${quoted(writer)}}`;
-  return { id, organization: principal.organization, at, name, subject, actor: actors.join(' '), before, after };
+  return { id, organization: principal.organization, at, name, subject, actor, before, after };
 }
 
 /** The whole body, once its place is known. */
@@ -47,6 +52,26 @@ export function bodyOf(prepared: Prepared, sequence: number): string {
 export function parseBody(body: string): RecordedEvent {
   const { version: _, ...event } = JSON.parse(body) as RecordedEvent & { readonly version: number };
   return event;
+}
+
+interface Parties {
+  readonly subject: string;
+  readonly actor: string;
+  /** As JSON. */
+  readonly actors: string;
+}
+
+const parties = new WeakMap<Principal, Parties>();
+
+/** Remembered for as long as a principal lives: a run's is the same for all its calls. */
+function partiesOf(principal: Principal): Parties {
+  let known = parties.get(principal);
+  if (known === undefined) {
+    const actors = principal.actors.map(partyName);
+    known = { subject: partyName(principal.subject), actor: actors.join(' '), actors: JSON.stringify(actors) };
+    parties.set(principal, known);
+  }
+  return known;
 }
 
 /** `user:usr_…`, `agent:agt_…`, `operator` or `system`. */

@@ -20,12 +20,13 @@ export interface ChainHead extends Head {
 export async function append(tx: Writing, organization: OrganizationId, writer: string, events: readonly Prepared[]): Promise<void> {
   const before = await headOf(tx, organization, writer);
   const head = before ?? emptyChain;
-  let last = head;
-  for (const event of events) {
+  let last: Head = head;
+  const rows = events.map((event) => {
     const row = rowOf(event, writer, last);
-    await insertEvent(tx, row);
-    last = { sequence: row.sequence, hash: row.hash };
-  }
+    last = row;
+    return row;
+  });
+  await insertEvent.each(tx, rows);
   await moveHead(tx, { organization, writer, ...head }, last, before === undefined);
 }
 

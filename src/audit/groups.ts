@@ -2,12 +2,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Fault, type Log } from '#kernel';
 import { isUniqueViolation } from '#store';
-import type { Prepared } from './body.ts';
+import { type Noted, type Prepared, prepare } from './body.ts';
 import type { AuditQueries } from './events.sql.ts';
 
 export interface Groups {
-  /** Resolves when the event is durable; in mode `after` at once. @throws {Fault} `audit_unavailable` */
-  add(event: Prepared, when: 'now' | 'soon'): Promise<void>;
+  /** Resolves when the event is durable; in mode `after` at once. @throws {Fault} `audit_unavailable`, `internal` as `prepare` */
+  add(event: Noted, when: 'now' | 'soon'): Promise<void>;
   /** Resolves when everything that was added is durable, or was refused. */
   flush(): Promise<void>;
 }
@@ -19,13 +19,18 @@ interface Deps {
   readonly mode: 'before' | 'after';
 }
 
-interface Waiting {
-  readonly event: Prepared;
-  /** Somebody waits for it; the others come along with the next group. */
-  readonly urgent: boolean;
-  resolve(): void;
+/** Events that are written together, and what their callers wait for. */
+interface Group {
+  readonly events: Noted[];
+  /** How many callers wait for it; the other events come along. */
+  urgent: number;
+  readonly written: Promise<Refused>;
+  resolve(refused: Refused): void;
   reject(fault: Fault): void;
 }
+
+/** Drafts that were no events, and why. */
+type Refused = ReadonlyMap<Noted, unknown>;
 
 const largestGroup = 512;
 /** More than this many waiting events is a database that does not answer. */
@@ -53,8 +58,30 @@ function unavailable(cause?: unknown): Fault {
   return new Fault('audit_unavailable', cause === undefined ? {} : { cause });
 }
 
+/** All events of a group are made ready in one go: code and data stay in the processor's caches. */
+function prepareAll(notes: readonly Noted[], writer: string): { readonly events: readonly Prepared[]; readonly refused: Refused } {
+  const refused = new Map<Noted, unknown>();
+  const events: Prepared[] = [];
+  for (const noted of notes) {
+    try {
+      events.push(prepare(noted, writer));
+    } catch (error) {
+      refused.set(noted, error);
+    }
+  }
+  return { events, refused };
+}
+
+function newGroup(): Group {
+  const { promise: written, resolve, reject } = Promise.withResolvers<Refused>();
+  // Those that nobody waits for learn of a failure too, but need not.
+  written.catch(() => {});
+  return { events: [], urgent: 0, written, resolve, reject };
+}
+
 function createDurable({ queries, writer }: Deps, outside: Outside): Groups {
-  const queue: Waiting[] = [];
+  const queue: Group[] = [];
+  let waiting = 0;
   let urgent = 0;
   let waitedFor = 0;
   let flying: Promise<void> | undefined;
@@ -74,9 +101,9 @@ function createDurable({ queries, writer }: Deps, outside: Outside): Groups {
     do {
       await gather();
       await writeGroup();
-    } while (urgent > 0 || queue.length >= largestGroup);
+    } while (urgent > 0 || waiting >= largestGroup);
     flying = undefined;
-    if (queue.length > 0) launchLater();
+    if (waiting > 0) launchLater();
   }
 
   async function gather(): Promise<void> {
@@ -88,41 +115,56 @@ function createDurable({ queries, writer }: Deps, outside: Outside): Groups {
     }
   }
 
-  function take(): Waiting[] {
-    const group = queue.splice(0, largestGroup);
-    waitedFor = group.reduce((count, waiting) => count + (waiting.urgent ? 1 : 0), 0);
+  function open(): Group {
+    const last = queue.at(-1);
+    if (last !== undefined && last.events.length < largestGroup) return last;
+    const group = newGroup();
+    queue.push(group);
+    return group;
+  }
+
+  function take(): Group {
+    const group = queue.shift() ?? newGroup();
+    waiting -= group.events.length;
+    waitedFor = group.urgent;
     urgent -= waitedFor;
     return group;
   }
 
   /** The group is taken when its transaction begins, and stays the same if the transaction is tried again. */
   async function writeGroup(): Promise<void> {
-    let group: Waiting[] | undefined;
+    let group: Group | undefined;
+    let ready: ReturnType<typeof prepareAll> | undefined;
     const events = () => {
       group ??= take();
-      return group.map((waiting) => waiting.event);
+      ready ??= prepareAll(group.events, writer);
+      return ready.events;
     };
     try {
       await queries.appendMany(writer, events);
-      for (const waiting of group ?? []) waiting.resolve();
+      if (ready !== undefined) group?.resolve(ready.refused);
     } catch (cause) {
-      const fault = unavailable(cause);
-      for (const waiting of group ?? take()) waiting.reject(fault);
+      (group ?? take()).reject(unavailable(cause));
     }
   }
 
   return Object.freeze({
-    add(event: Prepared, when: 'now' | 'soon') {
-      if (queue.length >= longestQueue) return Promise.reject(unavailable());
-      return new Promise<void>((resolve, reject) => {
-        queue.push({ event, urgent: when === 'now', resolve, reject });
-        if (when === 'now') urgent++;
-        if (when === 'now' || queue.length >= largestGroup) launch();
-        else launchLater();
-      });
+    async add(event: Noted, when: 'now' | 'soon') {
+      if (waiting >= longestQueue) throw unavailable();
+      const group = open();
+      group.events.push(event);
+      waiting++;
+      if (when === 'now') {
+        group.urgent++;
+        urgent++;
+      }
+      if (when === 'now' || waiting >= largestGroup) launch();
+      else launchLater();
+      const refused = await group.written;
+      if (refused.has(event)) throw refused.get(event);
     },
     async flush() {
-      while (flying !== undefined || queue.length > 0) await launch();
+      while (flying !== undefined || waiting > 0) await launch();
     },
   });
 }
@@ -155,11 +197,10 @@ function createDelayed({ queries, writer, log }: Deps, outside: Outside): Groups
   }
 
   return Object.freeze({
-    add(event: Prepared) {
-      if (queue.length >= longestQueue) return Promise.reject(unavailable());
-      queue.push(event);
+    async add(event: Noted) {
+      if (queue.length >= longestQueue) throw unavailable();
+      queue.push(prepare(event, writer));
       flying ??= outside(fly);
-      return Promise.resolve();
     },
     async flush() {
       await flying;

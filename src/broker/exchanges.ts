@@ -82,11 +82,11 @@ export function createExchanges(deps: Deps): Exchanges {
   });
 }
 
-function finished({ verdict, status, outcome, code, sent, received, scrubbed, steps }: Exchange, open: Open): Draft {
-  const all = [...open.steps, ...steps.map(({ step, ms }) => ({ step, ms: ms - open.started }))].map(({ step, ms }) => ({
-    step,
-    ms: tenths(ms),
-  }));
+function finished({ verdict, status, outcome, code, sent, received, scrubbed, steps: later }: Exchange, open: Open): Draft {
+  const steps: Step[] = [];
+  for (const { step, ms } of open.steps) steps.push({ step, ms: tenths(ms) });
+  for (const { step, ms } of later) steps.push({ step, ms: tenths(ms - open.started) });
+  const ms = steps.at(-1)?.ms ?? 0;
   return {
     name: 'call.finished',
     principal: verdict.run.principal,
@@ -94,17 +94,7 @@ function finished({ verdict, status, outcome, code, sent, received, scrubbed, st
     run: verdict.run.id,
     ...(verdict.connection ? { connection: verdict.connection.id } : {}),
     ...(verdict.permission ? { permission: verdict.permission } : {}),
-    fields: {
-      exchange: verdict.exchange,
-      status,
-      outcome,
-      ...(code === undefined ? {} : { code }),
-      sent,
-      received,
-      ms: all.at(-1)?.ms ?? 0,
-      steps: all,
-      scrubbed,
-    },
+    fields: { exchange: verdict.exchange, status, outcome, ...(code && { code }), sent, received, ms, steps, scrubbed },
   };
 }
 

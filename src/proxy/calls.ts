@@ -30,6 +30,7 @@ async function tunnelledRequest(
   { run: opened, credential }: Opener,
 ): Promise<void> {
   const ask = judge(client.plane, head, target, bytes, credential);
+  await client.plane.turns.next();
   // Expiry, suspension and permission hold for every request of an open tunnel (SECURITY 3).
   const run = await client.plane.broker.carriedRun(opened);
   await decideAndMake(client, ask, run);

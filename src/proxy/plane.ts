@@ -8,6 +8,7 @@ import type { Limits } from './limits.ts';
 import type { Pool } from './pool.ts';
 import type { Splice } from './splice.ts';
 import type { Throttle } from './throttle.ts';
+import type { Turns } from './turns.ts';
 
 /** What the files of this room share. */
 export interface Plane {
@@ -20,6 +21,7 @@ export interface Plane {
   readonly pool: Pool;
   readonly leaves: Leaves;
   readonly throttle: Throttle;
+  readonly turns: Turns;
   readonly work: OpenWork;
   /** Open connections of clients, tunnels by their inner connection. */
   readonly clients: Set<ClientConnection>;

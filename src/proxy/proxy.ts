@@ -13,6 +13,7 @@ import { defaultLimits, type Limits } from './limits.ts';
 import { OpenWork, type Plane } from './plane.ts';
 import { Pool } from './pool.ts';
 import { Throttle } from './throttle.ts';
+import { Turns } from './turns.ts';
 
 export interface ProxyDeps {
   readonly broker: Broker;
@@ -79,6 +80,7 @@ function createPlane(deps: ProxyDeps): Plane {
     pool: new Pool(clock, limits, deadlines),
     leaves: new Leaves(broker, clock),
     throttle: new Throttle(clock, limits.badTokens),
+    turns: new Turns(),
     work: new OpenWork(),
     clients: new Set(),
     splices: new Set(),

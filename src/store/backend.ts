@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import type { CompiledQuery, Kysely } from 'kysely';
 import type { Narrowing } from './narrowing.ts';
 import type { Schema } from './schema.ts';
 
@@ -12,6 +12,11 @@ export interface ColumnWords {
   /** 64 bits. */
   readonly integer: string;
   readonly bytes: string;
+}
+
+/** A compiled query, or one that runs once for each of `each`, in order, and answers nothing. */
+export interface RunnableQuery<R = unknown> extends CompiledQuery<R> {
+  readonly each?: readonly (readonly unknown[])[];
 }
 
 /** What a SQL database must offer: reading and writing handles. Everything else about Records is built on it, once. */

@@ -47,3 +47,17 @@ test('a hot query does not run on a handle that has ended, nor without all its v
   await expect(byName(kept, { name: 'a' })).rejects.toThrow(StoreMisuse);
   await expect(scope.read(async (tx) => byName(tx, {} as { name: string }))).rejects.toThrow(StoreMisuse);
 });
+
+test('a hot query runs once for each of many values, all of them or none', async () => {
+  const store = await openTestStore();
+  const scope = store.records.in(newId('org'));
+  const named = (name: string, id = newId('vlt')) => ({ id, name });
+  const twice = newId('vlt');
+  await scope.write((tx) => insertVault.each(tx, [named('a'), named('b'), named('b')]));
+  await expect(scope.write((tx) => insertVault.each(tx, [named('c'), named('d', twice), named('e', twice)]))).rejects.toThrow();
+  await expect(
+    scope.write((tx) => insertVault.each(tx, [named('f'), { id: newId('vlt') } as { id: VaultId; name: string }])),
+  ).rejects.toThrow(StoreMisuse);
+  const count = async (name: string) => (await scope.read((tx) => byName(tx, { name }))).rows.length;
+  expect(await Promise.all(['a', 'b', 'c', 'd', 'e', 'f'].map(count))).toEqual([1, 2, 0, 0, 0, 0]);
+});

@@ -1,5 +1,6 @@
 import type { CompiledQuery, Kysely, QueryResult } from 'kysely';
 import type { OrganizationId } from '#kernel';
+import type { RunnableQuery } from './backend.ts';
 import { StoreMisuse } from './errors.ts';
 import type { Reading } from './ports.ts';
 import type { Schema } from './schema.ts';
@@ -28,6 +29,12 @@ export type Build<V, R> = (
   organization: OrganizationId | undefined,
 ) => { compile(): CompiledQuery<R> };
 
+export interface HotQuery<V extends object, R> {
+  (tx: Reading, values: V): Promise<QueryResult<R>>;
+  /** Runs it once for each of these, in order, in one go: nothing else of the transaction comes between. */
+  each(tx: Reading, values: readonly V[]): Promise<void>;
+}
+
 /**
  * A query for paths where building it costs more than running it: built, narrowed and compiled once per
  * organization, then run with other values. Every slot is used as a plain value; the shape never depends on one.
@@ -37,7 +44,7 @@ export type Build<V, R> = (
  *   db.selectFrom('vaults').select('name').where('id', '=', slot('id')));
  * const { rows } = await byId(tx, { id });
  */
-export function hotQuery<V extends object, R = unknown>(build: Build<V, R>): (tx: Reading, values: V) => Promise<QueryResult<R>> {
+export function hotQuery<V extends object, R = unknown>(build: Build<V, R>): HotQuery<V, R> {
   const templates = new Map<OrganizationId | undefined, Template<R>>();
 
   function templateFor({ db, organization }: Reading): Template<R> {
@@ -50,14 +57,24 @@ export function hotQuery<V extends object, R = unknown>(build: Build<V, R>): (tx
     return { query, slots };
   }
 
-  return (tx, values) => {
+  const run = (tx: Reading, values: V) => {
     const { query, slots } = templateFor(tx);
-    const parameters = [...query.parameters];
-    for (const { index, name } of slots) {
-      const value = (values as Readonly<Record<string, unknown>>)[name];
-      if (value === undefined) throw new StoreMisuse(`a hot query needs a value for ${name}`);
-      parameters[index] = value;
-    }
-    return tx.db.executeQuery({ ...query, parameters });
+    return tx.db.executeQuery<R>({ ...query, parameters: fill(query, slots, values) });
   };
+  const each = async (tx: Reading, all: readonly V[]) => {
+    const { query, slots } = templateFor(tx);
+    const repeated: RunnableQuery<R> = { ...query, each: all.map((values) => fill(query, slots, values)) };
+    await tx.db.executeQuery<R>(repeated);
+  };
+  return Object.assign(run, { each });
+}
+
+function fill(query: CompiledQuery, slots: Template<unknown>['slots'], values: object): readonly unknown[] {
+  const parameters = [...query.parameters];
+  for (const { index, name } of slots) {
+    const value = (values as Readonly<Record<string, unknown>>)[name];
+    if (value === undefined) throw new StoreMisuse(`a hot query needs a value for ${name}`);
+    parameters[index] = value;
+  }
+  return parameters;
 }

@@ -3,6 +3,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CompiledQuery, QueryResult } from 'kysely';
 import { Fault } from '#kernel';
+import type { RunnableQuery } from '../../backend.ts';
 import { UniqueViolation } from '../../errors.ts';
 
 const cachedStatements = 500;
@@ -15,7 +16,7 @@ export class Busy extends Error {}
 export interface Connection {
   readonly database: DatabaseSync;
   /** Runs one statement. @throws {Busy} @throws {UniqueViolation} @throws {Fault} `unavailable` */
-  run(query: Pick<CompiledQuery, 'sql' | 'parameters'>): QueryResult<unknown>;
+  run(query: Pick<RunnableQuery, 'sql' | 'parameters' | 'each'>): QueryResult<unknown>;
   close(): void;
 }
 
@@ -40,6 +41,7 @@ export function openConnection(path: string, pragmas: readonly string[], readOnl
     run(query) {
       try {
         const { statement, answers } = prepare(database, prepared, query.sql);
+        if (query.each !== undefined) return runEach(statement, query.each);
         return answers ? { rows: statement.all(...parametersOf(query)) } : changed(statement, query);
       } catch (error) {
         throw translate(error);
@@ -70,6 +72,13 @@ function prepare(database: DatabaseSync, prepared: Map<string, Prepared>, sql: s
 
 function parametersOf(query: Pick<CompiledQuery, 'parameters'>): SQLInputValue[] {
   return query.parameters as SQLInputValue[];
+}
+
+const nothing: QueryResult<unknown> = Object.freeze({ rows: [] });
+
+function runEach(statement: StatementSync, each: readonly (readonly unknown[])[]): QueryResult<unknown> {
+  for (const parameters of each) statement.run(...(parameters as SQLInputValue[]));
+  return nothing;
 }
 
 function changed(statement: StatementSync, query: Pick<CompiledQuery, 'parameters'>): QueryResult<unknown> {

@@ -11,7 +11,16 @@ import { type Handle, openHandle, type Run } from './handle.ts';
 
 const columns: ColumnWords = { row: 'integer', key: 'text', text: 'text', integer: 'integer', bytes: 'blob' };
 
-const writing = ['journal_mode = wal', 'synchronous = full', 'temp_store = memory', 'cache_size = -16000', 'trusted_schema = off'];
+/** Pages in the log before they are copied to the file: the same few pages change again and again, and are copied once. */
+const logPages = 4_000;
+const writing = [
+  'journal_mode = wal',
+  'synchronous = full',
+  `wal_autocheckpoint = ${logPages}`,
+  'temp_store = memory',
+  'cache_size = -16000',
+  'trusted_schema = off',
+];
 const reading = ['query_only = on', 'temp_store = memory', 'cache_size = -32000', 'trusted_schema = off'];
 
 /**
