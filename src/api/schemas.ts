@@ -149,6 +149,8 @@ export const whoamiView = z.object({
   organization: z.object({ id: id('org'), slug: z.string(), name: z.string(), issuer: z.string() }),
   user: z.object({ id: id('usr'), email: z.string(), role: z.string() }).optional(),
   agent: agentView.optional(),
+  /** Where the server runs, so that a run can say whether that is out of its program's reach. */
+  place: z.object({ machine: z.string(), user: z.int().optional() }).optional(),
 });
 
 export const keyView = z.object({ id: z.string(), use: z.enum(['current', 'old']), wraps: z.int() });

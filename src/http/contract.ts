@@ -61,6 +61,8 @@ export interface HttpDeps {
   readonly transact: <T>(fn: (tx: Writing) => Promise<T>) => Promise<T>;
   readonly authenticate: Evidence;
   readonly organization: Organization;
+  /** The machine and the user that keys and injection are with. */
+  readonly place: { readonly machine: string; readonly user?: number | undefined };
   /** Issuer and links; without a slash at the end. */
   readonly publicUrl: string;
   /** More names (with or without a port) this server answers to, beside the public URL and loopback. */

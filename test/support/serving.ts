@@ -78,6 +78,7 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
       local: () => signin.localSession(organization.id),
     },
     organization,
+    place: { machine: 'elsewhere' },
     publicUrl: testIssuer,
     hosts: [],
     readiness: async () => ({ ready: true, database: 'connected' }),

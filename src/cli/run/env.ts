@@ -4,6 +4,7 @@ import { Fault } from '#kernel';
 import type { Context } from '../context.ts';
 import { createEnding } from './ending.ts';
 import { makeRunFolder } from './folder.ts';
+import { standingOf } from './level.ts';
 import { prepareRun, serverForRun } from './run.ts';
 
 export interface EnvOptions {
@@ -57,11 +58,12 @@ export async function serveEnvironment(context: Context, options: EnvOptions): P
     const server = await serverForRun(context, ending);
     const folder = makeRunFolder({});
     ending.add(() => folder.remove());
+    const key = context.agentKey(options.agent);
     const { environment, session } = await prepareRun(context, {
       server,
-      key: context.agentKey(options.agent),
-      // The agent is in a container: keys and injection are out of its reach.
-      level: options.format === 'shell' && server.kind === 'local' ? 'cooperative' : 'separated',
+      key,
+      // In a container keys and injection are out of the agent's reach.
+      level: options.format === 'shell' ? (await standingOf(context, { server, key })).level : 'separated',
       program: `env ${options.format}`,
       options: { connections: options.connections, pass: [] },
       ending,

@@ -13,6 +13,7 @@ import { type ChildEnvironment, childEnvironment, type Variables } from './envir
 import { makeRunFolder, type RunFolder } from './folder.ts';
 import { openForwarder } from './forwarder.ts';
 import { type Enclosure, type EnclosureInput, openEnclosure } from './isolate.ts';
+import { standingOf } from './level.ts';
 import { masterKeysIn } from './recognised.ts';
 import { relayLine } from './relay-line.ts';
 import { type RunSession, startRunSession } from './session.ts';
@@ -41,10 +42,10 @@ export async function run(context: Context, command: readonly [string, ...string
     ending.add(() => folder.remove());
     const enclosure = options.isolate ? await openEnclosure(enclosureInput(context, command[0], folder, options)) : undefined;
     if (enclosure !== undefined) ending.add(() => enclosure.close());
-    const level = levelOf(server, enclosure);
+    const { level, told } = await standingOf(context, { server, key, enclosure });
     const started = await prepareRun(context, { server, key, level, ending, options, folder, program: basename(command[0]) });
     if (enclosure !== undefined) folder.handOver(enclosure.user);
-    context.speech.note(`gatehouse: ${levelLine(context, server, enclosure)}`);
+    context.speech.note(`gatehouse: ${level}: ${told}`);
     return await startProgram(context, { command, enclosure, ending, ...started });
   } catch (error) {
     if (!(error instanceof CannotStart)) throw error;
@@ -92,11 +93,6 @@ async function answers(server: Server): Promise<boolean> {
     if (isFault(error, 'server_unreachable')) return false;
     throw error;
   }
-}
-
-/** Keys and injection are on another host, or out of reach in namespaces that were proven to hold; else the same user has them. */
-function levelOf(server: Server, enclosure: Enclosure | undefined): Level {
-  return server.kind === 'remote' || enclosure !== undefined ? 'separated' : 'cooperative';
 }
 
 interface Prepared {
@@ -174,14 +170,6 @@ function enclosureInput(context: Context, command: string, folder: RunFolder, op
     write: options.write,
     ...(options.as === undefined ? {} : { as: options.as }),
   };
-}
-
-/** One line, always: what holds and what does not (SECURITY 1). */
-function levelLine(context: Context, server: Server, enclosure: Enclosure | undefined): string {
-  const { home, config } = context.folders();
-  if (enclosure !== undefined) return `separated: ${enclosure.told}`;
-  if (server.kind === 'remote') return `separated: keys and injection are on ${server.shown}`;
-  return `cooperative: the program is handed no secret, but a hostile one of the same user could read ${config} and ${home} (add --isolate)`;
 }
 
 async function startProgram(

@@ -20,7 +20,7 @@ type Routes =
 /** Who is asking, their sessions, and what only the people who run the installation do. */
 export function peopleRoutes(kit: Kit): HandlersOf<Routes> {
   const { rooms } = kit;
-  const { signin, organization } = rooms;
+  const { signin, organization, place } = rooms;
   return {
     async whoami({ caller }) {
       const { id, slug, name, issuer } = organization;
@@ -28,7 +28,7 @@ export function peopleRoutes(kit: Kit): HandlersOf<Routes> {
         caller.kind === 'agent'
           ? { agent: await viewOf(kit, caller.agent) }
           : { user: { id: caller.session.user.id, email: caller.session.user.email, role: caller.session.user.role } };
-      return { status: 200, body: { kind: caller.kind, organization: { id, slug, name, issuer }, ...whose } };
+      return { status: 200, body: { kind: caller.kind, organization: { id, slug, name, issuer }, ...whose, place: { ...place } } };
     },
 
     async key_list({ caller }) {
