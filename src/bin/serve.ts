@@ -3,7 +3,7 @@ import { url as inspectorUrl } from 'node:inspector';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { ServeOptions } from '#cli';
-import { type Environment, type Folders, placeOfThisProcess, type Settings } from '#config';
+import { type Environment, type Folders, isLoopback, placeOfThisProcess, type Settings } from '#config';
 import { createHttp, type Http } from '#http';
 import { createJobs, type JobKind, type Jobs } from '#jobs';
 import { type Clock, Fault, isFault, type Log } from '#kernel';
@@ -35,7 +35,7 @@ export async function serve(options: ServeOptions, { settings, env, clock, log, 
   const stopping = untilStopped(log);
   try {
     const tls = tlsOf(settings);
-    await open(parts, http, proxy, tls);
+    await open(parts, { http, proxy, tls, inherited: inheritedSockets(env) });
     jobs.start();
     await sayReady(parts, out);
     options.ready?.({ url: parts.publicUrl });
@@ -139,13 +139,25 @@ function tlsOf({ tlsCert, tlsKey }: Settings): Tls | undefined {
   });
 }
 
+interface Listeners {
+  readonly http: Http;
+  readonly proxy: DataPlane;
+  readonly tls: Tls | undefined;
+  readonly inherited: readonly number[];
+}
+
 /** The addresses, then the local sockets. On a non-loopback address the proxy opens only with TLS (SECURITY 3). */
-async function open(parts: Parts, http: Http, proxy: DataPlane, tls: Tls | undefined): Promise<void> {
+async function open(parts: Parts, { http, proxy, tls, inherited }: Listeners): Promise<void> {
   const { settings, folders, production, net, log } = parts;
   const { host } = settings;
   const encrypted = tls === undefined ? {} : { tls };
-  const server = await listening('GATEHOUSE_PORT', () => http.listen({ host, port: settings.port, ...encrypted }));
-  net.own(server.address, server.port);
+  const given = inherited.map((fd) => ({ fd, ...encrypted }));
+  for (const where of given.length > 0 ? given : [{ host, port: settings.port, ...encrypted }]) {
+    const server = await listening('GATEHOUSE_PORT', () => http.listen(where));
+    refuseOutward(server.address, production);
+    net.own(server.address, server.port);
+    log.info('listening', { host: server.address, port: server.port });
+  }
   if (production && tls === undefined) {
     log.warn('the proxy has no address of its own without TLS; remote runs come through /v1/relay');
   } else {
@@ -153,7 +165,24 @@ async function open(parts: Parts, http: Http, proxy: DataPlane, tls: Tls | undef
     net.own(relayed.address, relayed.port);
   }
   await openLocal(folders, http, proxy, log);
-  log.info('listening', { host: server.address, port: server.port });
+}
+
+/**
+ * Listening sockets that the system holds for us, also while no server runs, so that nobody else takes the address
+ * meanwhile (sd_listen_fds(3)).
+ */
+function inheritedSockets(env: Environment): readonly number[] {
+  if (env.LISTEN_PID !== String(process.pid)) return [];
+  return Array.from({ length: Number(env.LISTEN_FDS) || 0 }, (_, index) => 3 + index);
+}
+
+/** A socket we were handed may face outward though no setting says so (SECURITY 24). */
+function refuseOutward(address: string, production: boolean): void {
+  if (production || isLoopback(address)) return;
+  throw new Fault('invalid_setting', {
+    detail: 'The socket handed to the server faces outward, without the production rules',
+    hint: 'set GATEHOUSE_PUBLIC_URL, or let the socket listen on loopback',
+  });
 }
 
 /** A second server on the same data folder leaves the local sockets to the first. */

@@ -81,6 +81,8 @@ export interface HttpDeps {
 
 export type Where =
   | { readonly host: string; readonly port: number; readonly tls?: { readonly cert: string; readonly key: string } }
+  /** A listening socket that was open before this process. */
+  | { readonly fd: number; readonly tls?: { readonly cert: string; readonly key: string } }
   /** The local owner's socket: whoever reaches it is the owner's command line (SECURITY 25). */
   | { readonly path: string };
 

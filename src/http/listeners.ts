@@ -41,11 +41,16 @@ export async function openListener(deps: ListenerDeps, where: Where): Promise<Se
 function listening(server: Server, where: Where): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen('path' in where ? { path: where.path } : { host: where.host, port: where.port }, () => {
+    server.listen(placeOf(where), () => {
       server.off('error', reject);
       resolve();
     });
   });
+}
+
+function placeOf(where: Where) {
+  if ('path' in where) return { path: where.path };
+  return 'fd' in where ? { fd: where.fd } : { host: where.host, port: where.port };
 }
 
 /** A socket file that nobody answers on is left over from a process that was killed. */
