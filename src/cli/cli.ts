@@ -13,6 +13,7 @@ import { policyCommands } from './commands/policy.ts';
 import { providerCommands } from './commands/provider.ts';
 import { runCommands } from './commands/run.ts';
 import { serverCommands } from './commands/server.ts';
+import { serviceCommands } from './commands/service.ts';
 import { whoamiCommand } from './commands/whoami.ts';
 import type { Cli, CliDeps } from './contract.ts';
 
@@ -30,6 +31,7 @@ const families = [
   doctorCommand,
   importCommands,
   serverCommands,
+  serviceCommands,
   keyCommands,
   configCommands,
 ];

@@ -158,6 +158,14 @@ export const faults = {
   permission_ended: row(403, 1, 'The permission has ended', 'give a new one with: gatehouse policy allow'),
   audit_unavailable: row(503, 9, 'The call could not be recorded, so it was not made', 'check that the database answers'),
   body_uninspectable: row(403, 1, 'The body cannot be inspected, so the call is refused', 'send it uncompressed and within the limit'),
+  root_needed: row(403, 1, 'This needs the rights of root', 'repeat it with sudo'),
+  service_unsupported: row(
+    500,
+    1,
+    'A service of its own is for Linux with systemd only',
+    'run the server as yourself with: gatehouse start',
+  ),
+  service_failed: row(500, 1, 'A step of the service did not work', 'see: journalctl -u gatehouse -u gatehouse.socket'),
   isolation_unavailable: row(500, 1, 'This system cannot isolate the program', 'see: gatehouse doctor'),
 } as const satisfies Record<string, FaultRow>;
 

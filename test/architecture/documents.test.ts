@@ -26,7 +26,15 @@ describe('docs/providers.md', () => {
 });
 
 test('links between documents lead somewhere', () => {
-  const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/providers.md', 'docs/agents-in-containers.md'];
+  const documents = [
+    'README.md',
+    'ARCHITECTURE.md',
+    'CONTRIBUTING.md',
+    'SECURITY.md',
+    'docs/providers.md',
+    'docs/agents-in-containers.md',
+    'docs/service.md',
+  ];
   const broken = documents.flatMap((path) =>
     [...read(path).matchAll(/\]\(([^)#]+)[^)]*\)/g)]
       .map((link) => link[1] ?? '')

@@ -148,7 +148,7 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
 }
 
 /** Opens the printed link and makes the first administrator. */
-export async function setUp(installation: Installation): Promise<Page> {
+export async function setUp(installation: Pick<Installation, 'output' | 'browser'>): Promise<Page> {
   const link = /http:\/\/\S+\/setup\?token=\S+/.exec(installation.output())?.[0];
   if (link === undefined) throw new Error(`no set-up link: ${installation.output()}`);
   const page = await installation.browser.open(link);

@@ -9,6 +9,11 @@ const packages: Readonly<Record<string, string>> = {
   python3: 'python3',
   openssl: 'openssl',
   unshare: 'util-linux',
+  nsenter: 'util-linux',
+  setpriv: 'util-linux',
+  useradd: 'passwd',
+  systemctl: 'systemd',
+  'systemd-socket-activate': 'systemd',
 };
 
 export function hasProgram(name: string): boolean {
@@ -29,6 +34,13 @@ export function testWith(...programs: readonly string[]): TestAPI | TestAPI['ski
   process.stderr.write(
     `not run: needs ${missing.join(', ')} (apt-get install ${missing.map((name) => packages[name] ?? name).join(' ')})\n`,
   );
+  return test.skip;
+}
+
+/** The same for what only root can try. */
+export function testAsRoot(...programs: readonly string[]): TestAPI | TestAPI['skip'] {
+  if (process.getuid?.() === 0) return testWith(...programs);
+  process.stderr.write('not run: needs root\n');
   return test.skip;
 }
 

@@ -2,9 +2,12 @@ import { type CommandOptions, type Ended, type Installation, owner } from './ins
 
 type Act = (output: string) => Promise<void>;
 
+/** Where a person sits: a terminal and a browser. */
+export type Desk = Pick<Installation, 'command' | 'browser'>;
+
 /** Runs a command and does in the browser what it asks for, each thing once, as the owner would. */
 export async function withPerson(
-  site: Installation,
+  site: Desk,
   parameters: readonly string[],
   acts: readonly Act[],
   options: CommandOptions = {},
@@ -44,7 +47,7 @@ function isAsked(candidate: Act, output: string): boolean {
 }
 
 /** Types the claim code that the terminal shows. */
-export function typesClaimCode(site: Installation): Act {
+export function typesClaimCode(site: Desk): Act {
   return act(/(http\S+\/claim)\b[\s\S]*?\n\n\s+(\S+)\n/, async ([, url, code]) => {
     const page = await site.browser.open(url as string);
     await site.browser.submit(page, '/claim', { code: code as string, password: owner.password });
@@ -52,7 +55,7 @@ export function typesClaimCode(site: Installation): Act {
 }
 
 /** Types the code of a command line that signs in, and approves it. */
-export function typesDeviceCode(site: Installation): Act {
+export function typesDeviceCode(site: Desk): Act {
   return act(/type the code (\S+) here:\s+(http\S+\/device)\b/, async ([, code, url]) => {
     const page = await site.browser.open(url as string);
     const shown = await site.browser.submit(page, '/device', { code: code as string });
@@ -61,7 +64,7 @@ export function typesDeviceCode(site: Installation): Act {
 }
 
 /** Says yes, or no, on the page that names the change. */
-export function answers(site: Installation, answer: 'yes' | 'no' = 'yes'): Act {
+export function answers(site: Desk, answer: 'yes' | 'no' = 'yes'): Act {
   return act(/http\S+\/confirm\/cnf_[0-9a-z]{26}/, async ([url]) => {
     const page = await site.browser.open(url);
     const after = await site.browser.submit(page, '/confirm', { answer, password: owner.password });
@@ -70,10 +73,7 @@ export function answers(site: Installation, answer: 'yes' | 'no' = 'yes'): Act {
 }
 
 /** Completes a flow in the browser: types the key, or signs in at the provider, then answers what the connection may be used for. */
-export function connects(
-  site: Installation,
-  given: { readonly fields?: Readonly<Record<string, string>>; readonly reach?: string } = {},
-): Act {
+export function connects(site: Desk, given: { readonly fields?: Readonly<Record<string, string>>; readonly reach?: string } = {}): Act {
   return act(/http\S+\/connect\/flw_[0-9a-z]{26}/, async ([url]) => {
     const page = await site.browser.open(url);
     const typed = Object.fromEntries(Object.entries(given.fields ?? {}).map(([name, value]) => [`field_${name}`, value]));
@@ -93,7 +93,7 @@ export function connects(
 }
 
 /** Makes the default agent, claimed and confirmed. */
-export async function makeAgent(site: Installation, handle?: string): Promise<Ended> {
+export async function makeAgent(site: Desk, handle?: string): Promise<Ended> {
   const named = handle === undefined ? [] : ['--agent', handle];
   return must(await withPerson(site, ['init', '--yes', '--email', owner.email, ...named], [typesClaimCode(site), answers(site)]));
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { testAuthority } from './certificates.ts';
 import { type Ended, type Installation, install, setUp } from './installation.ts';
-import { answers, connects, makeAgent, must, withPerson } from './person.ts';
+import { answers, connects, type Desk, makeAgent, must, withPerson } from './person.ts';
 import { startUpstream, type Upstream } from './upstream.ts';
 
 /** An installation, set up, with an agent, and an HTTPS API with a connected key. */
@@ -107,7 +107,7 @@ export function definitionOf(host: string, port: number): Readonly<Record<string
 }
 
 export async function connectApi(
-  site: Installation,
+  site: Desk,
   folder: string,
   definition: Readonly<Record<string, unknown>>,
   options: { readonly reach?: string; readonly fields?: Readonly<Record<string, string>>; readonly name?: string } = {},
