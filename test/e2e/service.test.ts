@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createBrowser } from '../support/browser.ts';
 import { testAuthority } from '../support/certificates.ts';
-import { freePort, gatehouse, owner, until } from '../support/installation.ts';
+import { execute, freePort, gatehouse, owner, until } from '../support/installation.ts';
 import { hasProgram, testAsRoot } from '../support/need.ts';
 import { type Desk, makeAgent, must, typesDeviceCode, withPerson } from '../support/person.ts';
 import { type MachineOptions, openSpareMachine, type SpareMachine } from '../support/spare-machine.ts';
@@ -95,6 +95,13 @@ async function startService(): Promise<void> {
     () => said,
   );
 }
+
+test('where systemd is not there, every service command says so', async () => {
+  for (const verb of ['install', 'uninstall', 'status']) {
+    const { code, stderr } = await execute([...gatehouse, 'service', verb], { env: { PATH: '/nonexistent' } });
+    expect([verb, code, stderr]).toEqual([verb, 1, expect.stringContaining('for Linux with systemd only')]);
+  }
+});
 
 testService('a dry run tells every step and does none', async () => {
   const { stdout } = must(await asRoot('install', '--dry-run', '--json'));

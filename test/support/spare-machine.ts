@@ -22,14 +22,13 @@ const changed = ['/etc', '/usr/local/lib', '/var/lib', '/var/cache'];
 
 const script = `
 set -e
-memory=$(mktemp -d)
-mount -t tmpfs -o mode=0755 tmpfs "$memory"
+mount -t tmpfs -o mode=0755 tmpfs /run
+memory=/run/memory
 for folder in "$@"; do
   mkdir -p "$memory/upper$folder" "$memory/work$folder"
   chmod 0755 "$memory/upper$folder"
   mount -t overlay -o "lowerdir=$folder,upperdir=$memory/upper$folder,workdir=$memory/work$folder" overlay "$folder"
 done
-mount -t tmpfs -o mode=0755 tmpfs /run
 echo ready
 exec sleep infinity`;
 

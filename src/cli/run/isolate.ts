@@ -70,7 +70,9 @@ function unavailable(hint: string, cause?: unknown): Fault {
 
 function refuseUnsupported(): void {
   if (process.platform !== 'linux') {
-    throw unavailable('run it without --isolate, or against a server on another host (gatehouse login URL), which is separated by itself');
+    throw unavailable(
+      'run it without --isolate, or against a server of another user (gatehouse service install) or host, which is separated by itself',
+    );
   }
   const missing = ['unshare', 'setpriv', 'mount', 'umount', 'sh'].filter((name) => findProgram(name, systemPath) === undefined);
   if (missing.length > 0) throw unavailable(`install util-linux; missing: ${missing.join(', ')}`);
