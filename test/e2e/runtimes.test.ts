@@ -1,112 +1,30 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type GitServer, gitServer } from '../support/git-server.ts';
 import type { Ended } from '../support/installation.ts';
-import { count, hasProgram, hasPython, long, python, testWith } from '../support/need.ts';
-import { connectApi, makeWorld, type World } from '../support/world.ts';
+import { count, fetched, hasPython, long, python, testWith } from '../support/need.ts';
+import { calls, proves } from '../support/proving.ts';
+import { makeWorld, type World } from '../support/world.ts';
 
 const root = join(import.meta.dirname, '..', '..');
-const gitUser = { username: 'committer', password: 'canary-9e2f6a1d5c8b4037-of-git' };
 /** The stream lives several times the idle limit, because it is not idle. */
 const stream = { idleSeconds: count(5, 30), events: count(80, 1_800), every: count(250, 1_000) };
 const streamSeconds = (stream.events * stream.every) / 1_000;
 
 let world: World;
-let git: GitServer;
 let streamed: Promise<Ended>;
 beforeAll(async () => {
   world = await makeWorld({
     env: { GATEHOUSE_IDLE_SECONDS: String(stream.idleSeconds) },
     extra: {
-      git: (...call) => git.route(...call),
       silent: (_, response) => void response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: one\n\n'),
-      npm: (_, response) => response.end(JSON.stringify(npmPackage)),
-      cargo: (request, response) => response.end(JSON.stringify(request.url?.endsWith('config.json') ? cargoRegistry() : cargoAnswer)),
     },
   });
   streamed = listen();
-  git = gitServer(world.folder, gitUser);
-  const host = { host: world.host, port: world.upstream.port, path: '/git' };
-  const fields = [
-    { name: 'username', label: 'User', secret: false },
-    { name: 'password', label: 'Password' },
-  ];
-  const auth = [{ kind: 'api_key', fields, inject: [{ kind: 'basic' }] }];
-  const definition = {
-    id: 'example-git',
-    name: 'Example Git',
-    documentation: 'https://example.com/git',
-    hosts: [host],
-    auth,
-    variables: [],
-  };
-  await connectApi(world.site, world.folder, definition, { fields: gitUser });
   symlinkSync(join(root, 'node_modules'), join(world.site.folder, 'node_modules'));
 }, 120_000);
 afterAll(() => world?.close());
-
-const npmPackage = { name: 'example', 'dist-tags': { latest: '3.2.1' }, versions: { '3.2.1': { name: 'example', version: '3.2.1' } } };
-const cargoRegistry = () => ({ dl: `${world.api}/cargo/dl`, api: `${world.api}/cargo` });
-const cargoAnswer = { crates: [{ name: 'example', max_version: '3.2.1', description: 'found' }], meta: { total: 1 } };
-
-const arrived = (path: string) => world.upstream.seen.filter((seen) => seen.url.startsWith(path));
-
-/** The program's calls below `path` all came with the key, and neither it nor its output ever held it. */
-function proves(path: string, ended: Ended): void {
-  expect([ended.code, ended.stderr]).toEqual([0, expect.not.stringContaining(world.canary)]);
-  expect(ended.stdout).not.toContain(world.canary);
-  const seen = arrived(path);
-  expect(seen.length).toBeGreaterThan(0);
-  expect(new Set(seen.map((one) => one.headers.authorization))).toEqual(new Set([`Bearer ${world.canary}`]));
-  expect(seen.flatMap((one) => Object.keys(one.headers)).filter((name) => name.startsWith('proxy-'))).toEqual([]);
-}
-
-/** Runs a program that asks for one path of its own. */
-async function calls(name: string, program: (url: string) => readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended> {
-  const ended = await world.run(program(`${world.api}/as/${name}`), env === undefined ? {} : { env });
-  proves(`/as/${name}`, ended);
-  expect(ended.stdout).toContain('"ok":true');
-  return ended;
-}
-
-/** Said loudly, without a skip: these are tools that not every machine has. */
-function where(present: boolean, what: string, name: string, prove: () => Promise<void>, patience?: number): void {
-  if (present) test(name, prove, patience);
-  else process.stderr.write(`not run, because this machine has no ${what}: ${name}\n`);
-}
-
-testWith('curl')('curl calls authenticated', async () => {
-  await calls('curl', (url) => ['curl', '-sS', url]);
-});
-
-testWith('curl')('curl posts a large body unchanged', async () => {
-  writeFileSync(join(world.site.folder, 'upload'), Buffer.alloc(3_000_000, 7));
-  const { stdout } = await world.run(['curl', '-sS', '--data-binary', '@upload', `${world.api}/digest`]);
-  expect(JSON.parse(stdout)).toMatchObject({ bytes: 3_000_000 });
-});
-
-describe('git', () => {
-  const repository = () => `${world.api}/git/project`;
-  const identity = { GIT_AUTHOR_NAME: 'A', GIT_AUTHOR_EMAIL: 'a@b.test', GIT_COMMITTER_NAME: 'A', GIT_COMMITTER_EMAIL: 'a@b.test' };
-
-  testWith('git')('clones and pushes, small and in chunks, with the user name and password of its connection', async () => {
-    git.create('project');
-    const script = `set -e
-      git clone -q '${repository()}' work && cd work && git checkout -q -b main
-      echo one > one && git add . && git commit -q -m 'first' && git push -q origin main
-      head -c 3000000 /dev/urandom > large && git add . && git commit -q -m 'large' && git push -q origin main
-      git clone -q '${repository()}' ../again && cmp large ../again/large && git -C ../again log --format=%s`;
-    const { code, stdout, stderr } = await world.run(['sh', '-c', script], { env: identity });
-    expect([code, stderr]).toEqual([0, expect.not.stringMatching(/fatal|error/)]);
-    expect(stdout).toBe('large\nfirst\n');
-    expect(git.head('project', 'main')).toBe('large');
-    const wanted = `Basic ${Buffer.from(`${gitUser.username}:${gitUser.password}`).toString('base64')}`;
-    expect(new Set(arrived('/git/').map((seen) => seen.headers.authorization))).toEqual(new Set([wanted]));
-    expect(arrived('/git/project/git-receive-pack').some((seen) => seen.headers['transfer-encoding'] === 'chunked')).toBe(true);
-  });
-});
 
 describe('Python', () => {
   const modules = (name: string) => (hasPython(name) ? testWith('python3') : testWith(`python3-${name}`));
@@ -114,8 +32,10 @@ describe('Python', () => {
 
   modules('requests')('requests calls authenticated, also by a session', async () => {
     await calls(
+      world,
       'requests',
       script('import requests, sys\nprint(requests.get(sys.argv[1]).text, requests.Session().post(sys.argv[1], json={}).text)'),
+      2,
     );
   });
   modules('httpx')('httpx calls authenticated, blocking and not', async () => {
@@ -125,8 +45,7 @@ async def later():
     async with httpx.AsyncClient() as client:
         return (await client.get(sys.argv[1])).text
 print(httpx.get(sys.argv[1]).text, asyncio.run(later()))`;
-    await calls('httpx', script(text));
-    expect(arrived('/as/httpx')).toHaveLength(2);
+    await calls(world, 'httpx', script(text), 2);
   });
   modules('aiohttp')('aiohttp calls authenticated with trust_env', async () => {
     const text = `
@@ -136,105 +55,145 @@ async def main():
         async with session.get(sys.argv[1]) as answer:
             print(await answer.text())
 asyncio.run(main())`;
-    await calls('aiohttp', script(text));
+    await calls(world, 'aiohttp', script(text));
   });
   testWith('python3')('urllib calls authenticated', async () => {
-    await calls('urllib', script('import sys, urllib.request\nprint(urllib.request.urlopen(sys.argv[1]).read().decode())'));
-  });
-  where(hasPython('pip'), 'pip (apt-get install python3-pip)', 'pip asks its index authenticated', async () => {
-    const index = ['--index-url', `${world.api}/as/pip/simple/`, '--disable-pip-version-check', '--no-cache-dir', '--retries', '0'];
-    const ended = await world.run([python, '-m', 'pip', 'download', ...index, 'example-package']);
-    proves('/as/pip/simple/example-package/', { ...ended, code: 0 });
+    await calls(world, 'urllib', script('import sys, urllib.request\nprint(urllib.request.urlopen(sys.argv[1]).read().decode())'));
   });
 });
 
-/** Each Node of the path, the newest first; the version we run on is always there. */
-const nodes = (process.env.PATH ?? '')
+const majorOf = (version: string) => Number.parseInt(version.replace(/^v/, ''), 10);
+const running = majorOf(process.version);
+const onPath = (process.env.PATH ?? '')
   .split(delimiter)
-  .concat('/usr/local/bin', '/usr/bin')
   .map((folder) => join(folder, 'node'))
   .filter((program) => existsSync(program))
-  .map((program) => ({ program, version: spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout.trim() }))
-  .concat({ program: process.execPath, version: process.version })
-  .filter(
-    (one, at, all) => Number.parseInt(one.version.slice(1), 10) >= 18 && all.findIndex(({ version }) => version === one.version) === at,
-  );
-if (!nodes.some(({ version }) => Number.parseInt(version.slice(1), 10) < 24))
-  process.stderr.write('not run, because this machine has no node before 24: the same calls by an older Node\n');
+  .map((program) => ({ program, major: majorOf(spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout) }));
+/** The version we run on, and each older one that is still about: the machine's, or one fetched for the tests. */
+const nodes = [
+  { program: process.execPath, major: running },
+  ...[22, 20, 18].map((major) => onPath.find((node) => node.major === major) ?? { program: fetched(`node-${major}`, 'bin/node'), major }),
+];
 
-for (const { program, version } of nodes) {
-  const major = Number.parseInt(version.slice(1), 10);
+for (const { program, major } of nodes) {
+  const node = testWith(program);
   const module = (text: string) => (url: string) => [program, '--input-type=module', '-e', text, url];
   const common = (text: string) => (url: string) => [program, '--input-type=commonjs', '-e', text, url];
   describe(`Node ${major}`, () => {
-    test('fetch calls authenticated', async () => {
-      await calls(`fetch-${major}`, module('console.log(await (await fetch(process.argv[1])).text())'));
+    node('fetch calls authenticated', async () => {
+      await calls(world, `fetch-${major}`, module('console.log(await (await fetch(process.argv[1])).text())'));
     });
-    test('https calls authenticated, by the shared agent and by one of its own', async () => {
+    node('https calls authenticated, by the shared agent and by one of its own', async () => {
       const text = `
         const https = require('node:https');
         const get = (options) => new Promise((done) => https.get(process.argv[1], options, (answer) => {
           let text = ''; answer.on('data', (part) => (text += part)); answer.on('end', () => done(text)); }));
         get({}).then(console.log).then(() => get({ agent: new https.Agent({ keepAlive: false }) })).then(console.log);`;
-      await calls(`https-${major}`, common(text));
-      expect(arrived(`/as/https-${major}`)).toHaveLength(2);
+      await calls(world, `https-${major}`, common(text), 2);
     });
     if (major >= 22) {
-      test('undici calls authenticated, required and imported', async () => {
-        await calls(`undici-required-${major}`, common("require('undici').fetch(process.argv[1]).then((a) => a.text()).then(console.log)"));
+      node('undici calls authenticated, required and imported', async () => {
+        await calls(
+          world,
+          `undici-required-${major}`,
+          common("require('undici').fetch(process.argv[1]).then((a) => a.text()).then(console.log)"),
+        );
         const imported = "import { request } from 'undici'; console.log(await (await request(process.argv[1])).body.text());";
-        await calls(`undici-imported-${major}`, module(imported));
+        await calls(world, `undici-imported-${major}`, module(imported));
       });
-      test('the built-in WebSocket opens authenticated, and its frames pass', async () => {
+      node('the built-in WebSocket opens authenticated, and its frames pass', async () => {
         const text = `
           const socket = new WebSocket(process.argv[1].replace('https:', 'wss:'));
           socket.onerror = (event) => { console.error(event.message ?? event.error); process.exit(1); };
           socket.onopen = () => socket.send('over the line');
           socket.onmessage = ({ data }) => { console.log(data); socket.close(); };`;
         const ended = await world.run(module(text)(`${world.api}/as/websocket-${major}`));
-        proves(`/as/websocket-${major}`, ended);
+        proves(world, `/as/websocket-${major}`, ended);
         expect(ended.stdout).toBe('over the line\n');
       });
     }
-    test('ws opens authenticated, and frames of both kinds pass', async () => {
+    node('ws opens authenticated, and frames of both kinds pass', async () => {
       const text = `
         import WebSocket from 'ws';
         const socket = new WebSocket(process.argv[1].replace('https:', 'wss:'));
         socket.on('open', () => { socket.send('text'); socket.send(Buffer.alloc(100_000, 1)); });
         socket.on('message', (data, binary) => { console.log(binary, data.length); if (binary) socket.close(); });`;
       const ended = await world.run(module(text)(`${world.api}/as/ws-${major}`));
-      proves(`/as/ws-${major}`, ended);
+      proves(world, `/as/ws-${major}`, ended);
       expect(ended.stdout).toBe('false 4\ntrue 100000\n');
     });
   });
 }
 
-describe('other tools', () => {
-  where(hasProgram('npm'), 'npm', 'npm asks its registry authenticated', async () => {
-    const ended = await world.run(['npm', 'view', 'example', 'version', '--registry', `${world.api}/npm/`, '--no-update-notifier']);
-    proves('/npm/example', ended);
-    expect(ended.stdout.trim()).toBe('3.2.1');
-  });
+describe('Deno', () => {
+  const deno = fetched('deno', 'deno');
+  const script = (text: string) => (url: string) => [deno, 'eval', text, url];
 
-  const rustup = join(process.env.RUSTUP_HOME ?? join(process.env.HOME ?? '/', '.rustup'));
-  where(hasProgram('cargo'), 'cargo', 'cargo asks its registry authenticated', async () => {
-    const env = {
-      CARGO_REGISTRIES_LOCAL_INDEX: `sparse+${world.api}/cargo/`,
-      ...(existsSync(rustup) ? { RUSTUP_HOME: rustup } : {}),
-    };
-    const ended = await world.run(['cargo', 'search', 'example', '--registry', 'local'], { env });
-    proves('/cargo/', ended);
-    expect(ended.stdout).toContain('example = "3.2.1"');
+  testWith(deno)('fetch calls authenticated, and so does the https module of Node', async () => {
+    const text = `
+      import https from 'node:https';
+      const [url] = Deno.args;
+      console.log(await (await fetch(url)).text());
+      https.get(url, (answer) => answer.setEncoding('utf8').on('data', (part) => console.log(part)));`;
+    await calls(world, 'deno', script(text), 2);
   });
+  testWith(deno)('the WebSocket opens authenticated, and its frames pass', async () => {
+    const text = `
+      const socket = new WebSocket(Deno.args[0].replace('https:', 'wss:'));
+      socket.onerror = ({ message }) => { console.error(message); Deno.exit(1); };
+      socket.onopen = () => socket.send('over the line');
+      socket.onmessage = ({ data }) => { console.log(data); socket.close(); };`;
+    const ended = await world.run(script(text)(`${world.api}/as/deno-websocket`));
+    proves(world, '/as/deno-websocket', ended);
+    expect(ended.stdout).toBe('over the line\n');
+  });
+});
 
-  where(
-    hasProgram('java'),
-    'Java',
-    'Java calls authenticated by its older client, and by its newer one with the default authenticator',
-    async () => {
-      const folder = join(world.site.folder, 'java');
-      mkdirSync(folder);
-      const source = `
+/** Writes a program into a folder of its own. @returns its path */
+function source(name: string, text: string): string {
+  const folder = mkdtempSync(join(world.site.folder, 'source-'));
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+}
+
+testWith('go')(
+  'Go calls authenticated by its default client, and by one whose transport reads the environment',
+  async () => {
+    const text = `
+package main
+
+import ("fmt"; "io"; "net/http"; "os")
+
+func get(client *http.Client) {
+  answer, err := client.Get(os.Args[1])
+  if err != nil { panic(err) }
+  text, _ := io.ReadAll(answer.Body)
+  fmt.Println(string(text))
+}
+
+func main() {
+  get(http.DefaultClient)
+  get(&http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}})
+}`;
+    await calls(world, 'go', (url) => ['go', 'run', source('calls.go', text), url], 2);
+  },
+  180_000,
+);
+
+testWith('ruby')('Ruby calls authenticated by net/http, also with a session, and by open-uri', async () => {
+  const text = `
+    require 'net/http'
+    require 'open-uri'
+    url = URI(ARGV[0])
+    puts Net::HTTP.get(url), url.open.read
+    Net::HTTP.start(url.host, url.port, use_ssl: true) { |http| puts http.post(url.path, '{}').body }`;
+  await calls(world, 'ruby', (url) => ['ruby', '-e', text, url], 3);
+});
+
+testWith('javac')(
+  'Java calls authenticated by its older client, and by its newer one with the default authenticator',
+  async () => {
+    const text = `
       import java.net.URI;
       import java.net.http.*;
       public class Calls {
@@ -246,12 +205,10 @@ describe('other tools', () => {
           System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).body());
         }
       }`;
-      writeFileSync(join(folder, 'Calls.java'), source);
-      await calls('java', (url) => ['java', join(folder, 'Calls.java'), url]);
-      expect(arrived('/as/java')).toHaveLength(2);
-    },
-  );
-});
+    await calls(world, 'java', (url) => ['java', source('Calls.java', text), url], 2);
+  },
+  180_000,
+);
 
 /** Reads the stream as it comes and notes how late each event is, by the clock that both sides share. */
 function listen(): Promise<Ended> {
@@ -273,7 +230,7 @@ test(
   `an event stream of ${streamSeconds} s arrives whole and unbuffered, although the idle limit is ${stream.idleSeconds} s`,
   async () => {
     const ended = await streamed;
-    proves('/sse/', ended);
+    proves(world, '/sse/', ended);
     const { events, median } = JSON.parse(ended.stdout) as { events: number; median: number };
     expect(events).toBe(stream.events);
     expect(median).toBeLessThan(stream.every / 2);

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import { lfsStore } from './lfs-store.ts';
 
 export interface GitServer {
   /** A route of a test's upstream, for paths below `/git`. */
@@ -12,17 +13,20 @@ export interface GitServer {
   head(name: string, branch: string): string;
 }
 
-/** Git's own smart-HTTP server, which answers 401 to whoever is not `user`. */
+/** Git's own smart-HTTP server with a store for LFS beside it, which answers 401 to whoever is not `user`. */
 export function gitServer(folder: string, user: { readonly username: string; readonly password: string }): GitServer {
   const root = join(folder, 'repositories');
   mkdirSync(root, { recursive: true });
+  const lfs = lfsStore();
   const wanted = `Basic ${Buffer.from(`${user.username}:${user.password}`).toString('base64')}`;
   const git = (name: string, ...parameters: readonly string[]) =>
     spawnSync('git', ['-C', join(root, name), ...parameters], { encoding: 'utf8' }).stdout.trim();
   return {
     route(request, response, body) {
-      if (request.headers.authorization === wanted) return serve(root, user.username, request, response, body);
-      response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end('who are you?');
+      if (request.headers.authorization !== wanted)
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end('who are you?');
+      else if (request.url?.includes('/info/lfs/')) lfs(request, response, body);
+      else serve(root, user.username, request, response, body);
     },
     create(name) {
       mkdirSync(join(root, name));

@@ -1,20 +1,28 @@
 import { spawnSync } from 'node:child_process';
+import { join, relative } from 'node:path';
 import { type TestAPI, test } from 'vitest';
 
+/** Program → Debian package that brings it, where that has another name. */
 const packages: Readonly<Record<string, string>> = {
-  chromium: 'chromium',
   nginx: 'nginx-light',
-  git: 'git',
-  curl: 'curl',
-  python3: 'python3',
-  openssl: 'openssl',
   unshare: 'util-linux',
   nsenter: 'util-linux',
   setpriv: 'util-linux',
   useradd: 'passwd',
   systemctl: 'systemd',
   'systemd-socket-activate': 'systemd',
+  go: 'golang-go',
+  javac: 'default-jdk-headless',
+  aws: 'awscli',
+  kubectl: 'kubernetes-client',
 };
+
+const runtimes = join(import.meta.dirname, 'runtimes');
+
+/** A program that npm brings, pinned in `test/support/runtimes`; there once `npm ci` ran in that folder. */
+export function fetched(name: string, program: string): string {
+  return join(runtimes, 'node_modules', `${name}-${process.platform}-${process.arch}`, program);
+}
 
 export function hasProgram(name: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
@@ -31,9 +39,7 @@ export function hasPython(...modules: readonly string[]): boolean {
 export function testWith(...programs: readonly string[]): TestAPI | TestAPI['skip'] {
   const missing = programs.filter((name) => !hasProgram(name));
   if (missing.length === 0) return test;
-  process.stderr.write(
-    `not run: needs ${missing.join(', ')} (apt-get install ${missing.map((name) => packages[name] ?? name).join(' ')})\n`,
-  );
+  process.stderr.write(`not run: needs ${missing.join(', ')} (${missing.map(howToGet).join('; ')})\n`);
   return test.skip;
 }
 
@@ -42,6 +48,11 @@ export function testAsRoot(...programs: readonly string[]): TestAPI | TestAPI['s
   if (process.getuid?.() === 0) return testWith(...programs);
   process.stderr.write('not run: needs root\n');
   return test.skip;
+}
+
+function howToGet(name: string): string {
+  if (name.startsWith(runtimes)) return `npm ci --ignore-scripts --prefix ${relative(process.cwd(), runtimes)}`;
+  return `apt-get install ${packages[name] ?? name}`;
 }
 
 /** Full counts and real durations, or small ones. */
