@@ -1,3 +1,5 @@
+import { devNull } from 'node:os';
+
 /** One way a program may call out: how to find it, and what to start. `url` ends without a slash. */
 export interface Runtime {
   readonly name: string;
@@ -5,6 +7,8 @@ export interface Runtime {
   /** Parameters that succeed only where the runtime has what the trial needs (a module). */
   readonly needs?: readonly string[];
   readonly parameters: (url: string) => readonly string[];
+  /** Variables it makes no call without. */
+  readonly env?: (url: string) => Readonly<Record<string, string>>;
   /** A source file written beside, for runtimes that start none from a parameter. */
   readonly file?: { readonly name: string; readonly text: (url: string) => string };
   /** Why it is known not to work, shown instead of a failure. */
@@ -102,4 +106,35 @@ asyncio.run(main())`,
     parameters: (url) => ['download', 'x', '--no-deps', '--quiet', '--retries', '0', '--no-cache-dir', '--index-url', `${url}/`],
   },
   { name: 'aws', program: 'aws', parameters: (url) => ['s3', 'ls', '--no-sign-request', '--region', 'us-east-1', '--endpoint-url', url] },
+  {
+    name: 'gh',
+    program: 'gh',
+    parameters: (url) => ['api', url],
+    env: (url) => ({ GH_HOST: new URL(url).host, GH_ENTERPRISE_TOKEN: 'none' }),
+  },
+  {
+    name: 'kubectl',
+    program: 'kubectl',
+    parameters: (url) => [
+      '--kubeconfig',
+      devNull,
+      '--token',
+      'none',
+      '--server',
+      new URL(url).origin,
+      'get',
+      '--raw',
+      new URL(url).pathname,
+    ],
+  },
+  {
+    name: 'gcloud',
+    program: 'gcloud',
+    parameters: () => ['storage', 'buckets', 'list', '--project', 'trial'],
+    env: (url) => ({
+      CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE: `${url}/`,
+      CLOUDSDK_AUTH_DISABLE_CREDENTIALS: 'true',
+      CLOUDSDK_CORE_DISABLE_PROMPTS: 'true',
+    }),
+  },
 ];

@@ -1,7 +1,11 @@
 import { X509Certificate } from 'node:crypto';
-import { dirname } from 'node:path';
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '#kernel';
+import { testWith } from '../../../test/support/need.ts';
+import { findProgram } from '../run/folder.ts';
 import { trialCertificates } from './certificate.ts';
 import { tryRuntimes } from './trial.ts';
 
@@ -22,3 +26,17 @@ test('runtimes that are installed are found to use and trust the proxy, and the 
   expect([of('node fetch'), of('node https'), of('node https agent'), of('ruby')]).toEqual(['works', 'works', 'works', 'not installed']);
   expect(told.length).toBe(results.length);
 });
+
+const programs = ['wget', 'go', 'ruby', 'gh', 'kubectl'];
+testWith(...programs)(
+  'each program is started as run would start it, and with what it makes no call without',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'gatehouse-programs-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    for (const name of programs) symlinkSync(findProgram(name, process.env.PATH) as string, join(folder, name));
+    const results = await tryRuntimes({ PATH: folder, HOME: folder }, systemClock, () => {});
+    const found = results.filter(({ result }) => result !== 'not installed');
+    expect(found).toEqual(programs.map((runtime) => ({ runtime, result: 'works' })));
+  },
+  120_000,
+);
