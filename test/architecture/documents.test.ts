@@ -31,8 +31,9 @@ test('links between documents lead somewhere', () => {
     'ARCHITECTURE.md',
     'CONTRIBUTING.md',
     'SECURITY.md',
-    'docs/providers.md',
     'docs/agents-in-containers.md',
+    'docs/programs.md',
+    'docs/providers.md',
     'docs/service.md',
   ];
   const broken = documents.flatMap((path) =>

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Ended } from '../support/installation.ts';
-import { count, fetched, hasPython, long, python, testWith } from '../support/need.ts';
+import { count, fetched, fetchedModule, hasPython, long, python, testWith } from '../support/need.ts';
 import { calls, proves } from '../support/proving.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
@@ -90,6 +90,15 @@ for (const { program, major } of nodes) {
           let text = ''; answer.on('data', (part) => (text += part)); answer.on('end', () => done(text)); }));
         get({}).then(console.log).then(() => get({ agent: new https.Agent({ keepAlive: false }) })).then(console.log);`;
       await calls(world, `https-${major}`, common(text), 2);
+    });
+    testWith(program, fetchedModule('axios'))('axios calls authenticated, and so does an undici that runs on every Node', async () => {
+      await calls(
+        world,
+        `axios-${major}`,
+        common(`require('${fetchedModule('axios')}').get(process.argv[1]).then((a) => console.log(JSON.stringify(a.data)))`),
+      );
+      const older = `require('${fetchedModule('undici')}').request(process.argv[1]).then((a) => a.body.text()).then(console.log)`;
+      await calls(world, `undici-older-${major}`, common(older));
     });
     if (major >= 22) {
       node('undici calls authenticated, required and imported', async () => {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { join, relative } from 'node:path';
+import { existsSync } from 'node:fs';
+import { isAbsolute, join, relative } from 'node:path';
 import { type TestAPI, test } from 'vitest';
 
 /** Program → Debian package that brings it, where that has another name. */
@@ -24,8 +25,13 @@ export function fetched(name: string, program: string): string {
   return join(runtimes, 'node_modules', `${name}-${process.platform}-${process.arch}`, program);
 }
 
+/** A library that npm brings in the same way. */
+export function fetchedModule(name: string): string {
+  return join(runtimes, 'node_modules', name);
+}
+
 export function hasProgram(name: string): boolean {
-  return spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
+  return isAbsolute(name) ? existsSync(name) : spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
 }
 
 /** Debian's Python, which sees Debian's packages. */
