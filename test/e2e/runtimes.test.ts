@@ -80,8 +80,9 @@ for (const { program, major } of nodes) {
   const module = (text: string) => (url: string) => [program, '--input-type=module', '-e', text, url];
   const common = (text: string) => (url: string) => [program, '--input-type=commonjs', '-e', text, url];
   describe(`Node ${major}`, () => {
-    node('fetch calls authenticated', async () => {
-      await calls(world, `fetch-${major}`, module('console.log(await (await fetch(process.argv[1])).text())'));
+    node('fetch calls authenticated, without a warning', async () => {
+      const { stderr } = await calls(world, `fetch-${major}`, module('console.log(await (await fetch(process.argv[1])).text())'));
+      expect(stderr).not.toContain('Warning');
     });
     node('https calls authenticated, by the shared agent and by one of its own', async () => {
       const text = `
@@ -98,7 +99,7 @@ for (const { program, major } of nodes) {
         common(`require('${fetchedModule('axios')}').get(process.argv[1]).then((a) => console.log(JSON.stringify(a.data)))`),
       );
       const older = `require('${fetchedModule('undici')}').request(process.argv[1]).then((a) => a.body.text()).then(console.log)`;
-      await calls(world, `undici-older-${major}`, common(older));
+      expect((await calls(world, `undici-older-${major}`, common(older))).stderr).not.toContain('Warning');
     });
     if (major >= 22) {
       node('undici calls authenticated, required and imported', async () => {

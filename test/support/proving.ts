@@ -19,9 +19,10 @@ export function proves(world: World, path: string, ended: Ended): void {
 }
 
 /** Runs a program that asks for one path of its own, as often as said. */
-export async function calls(world: World, name: string, program: (url: string) => readonly string[], times = 1): Promise<void> {
+export async function calls(world: World, name: string, program: (url: string) => readonly string[], times = 1): Promise<Ended> {
   const ended = await world.run(program(`${world.api}/as/${name}`), { timeout: 150_000 });
   proves(world, `/as/${name}`, ended);
   expect(ended.stdout.match(/"ok":true/g)).toHaveLength(times);
   expect(arrived(world, `/as/${name}`)).toHaveLength(times);
+  return ended;
 }

@@ -11,13 +11,15 @@ import type { TLSSocket } from 'node:tls';
  * `require`, `process`, `env` and `proxy`), so no file has to be shipped beside the compiled code. They must run on Node 18.
  */
 export function preloadSource(): string {
-  const parts = [readProxy, bypasses, openTunnel, secured, patchAgents, patchOwnConnections, patchFetch, patchUndici].map(String);
+  const parts = [readProxy, bypasses, openTunnel, secured, patchAgents, patchOwnConnections, patchFetch, patchUndici, hushProxyAgent].map(
+    String,
+  );
   return [
     "'use strict';",
     'const { env } = process;',
     ...parts,
     'const proxy = readProxy();',
-    'if (proxy !== undefined) { patchAgents(); patchOwnConnections(); patchUndici(); patchFetch(); }',
+    'if (proxy !== undefined) { patchAgents(); patchOwnConnections(); patchUndici(); patchFetch(); hushProxyAgent(); }',
     '',
   ].join('\n');
 }
@@ -193,5 +195,14 @@ function patchUndici(): void {
     else if (undici.ProxyAgent)
       undici.setGlobalDispatcher(new undici.ProxyAgent({ uri: `http://${proxy.host}:${proxy.port}`, token: proxy.authorization }));
     return loaded;
+  };
+}
+
+/** The proxy agent of Node 22, and of `undici` as old, warns in every process that it is experimental: no word of the program's own. */
+function hushProxyAgent(): void {
+  const original = process.emit as (...given: unknown[]) => boolean;
+  (process as { emit: unknown }).emit = function emit(this: unknown, ...given: unknown[]) {
+    const [name, warning] = given as [unknown, { code?: unknown }?];
+    return name === 'warning' && warning?.code === 'UNDICI-EHPA' ? false : original.apply(this, given);
   };
 }
