@@ -143,9 +143,9 @@ export const routes = {
     method: 'PUT',
     path: '/v1/providers/:provider/client',
     callers: person,
-    summary: 'store your own OAuth client at the provider',
+    summary: 'ask to store your own OAuth client at the provider',
     body: z.object({ client_id: z.string().min(1).max(512), client_secret: z.string().max(4096).optional() }),
-    answers: { 200: s.providerView },
+    answers: { 202: s.confirmationView },
   }),
 
   connection_list: route({

@@ -215,9 +215,11 @@ describe('providers, keys, log, settings', () => {
     const registered = await typed(['provider', 'register', file], person());
     expect([registered.code, registered.err]).toEqual([0, expect.any(String)]);
     expect((await typed(['provider', 'remove', 'internal'], person())).out).toBe('removed\n');
-    expect((await typed(['provider', 'client', 'github', '--client-id', 'abc', '--secret-stdin'], { input: 'canary' })).out).toContain(
-      'uses your client',
-    );
+    const client = ['provider', 'client', 'github', '--client-id', 'abc', '--secret-stdin'];
+    expect((await typed([...client, '--no-wait'], { input: 'canary' })).out).toBe('not confirmed yet\n');
+    expect((await typed(['provider', 'inspect', 'github'])).out).toMatch(/own client +no/);
+    expect((await typed(client, { input: 'canary', ...person() })).out).toContain('uses your client');
+    expect((await typed(['provider', 'inspect', 'github'])).out).toMatch(/own client +yes/);
   });
 
   test('a generated key is printed once, and keys are listed by id', async () => {

@@ -1,5 +1,5 @@
 import { Fault } from '#kernel';
-import { knownClient, registerClient } from './clients.ts';
+import { holdClient, knownClient, registerClient } from './clients.ts';
 import { authorizationUrl, completeCode } from './code-flow.ts';
 import { connectionById } from './connections.sql.ts';
 import type { Connect } from './contract.ts';
@@ -31,9 +31,8 @@ export function createConnect(given: ConnectDeps): Connect {
     registerProvider: (tx, by, definition) => registerDefinition(deps, tx, by, definition),
     removeProvider: (tx, by, id) => removeDefinition(deps, tx, by, id),
     judgeProvider: async (definition) => providerOf(judgeDefinition(deps, definition), 'organization'),
-    async registerClient(by, provider, client) {
-      await registerClient(deps, by, await providers.get(by.organization, provider), client);
-    },
+    holdClient: async (by, provider, client) => holdClient(deps, by, await providers.get(by.organization, provider), client),
+    registerClient: (by, provider, held) => registerClient(deps, by, provider, held),
     hasClient: async (organization, provider) => (await knownClient(deps, organization, provider)) !== undefined,
 
     async begin(by, request) {

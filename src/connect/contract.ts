@@ -122,12 +122,14 @@ export interface Connect {
   removeProvider(tx: Writing, by: Principal, id: string): Promise<void>;
   /** Checks a definition without storing it; imports the other brokers' kind. */
   judgeProvider(definition: unknown): Promise<Provider>;
-  /** Stores the organization's own client at a provider. */
-  registerClient(
+  /** Keeps the organization's own client at a provider, sealed, until a person said yes; returns the name it is held by. */
+  holdClient(
     by: Principal,
     provider: string,
     client: { readonly id: string; readonly secret: Secret<string> | undefined },
-  ): Promise<void>;
+  ): Promise<string>;
+  /** The step that stores a held client. @throws {Fault} `confirmation_ended` when it is held no more */
+  registerClient(by: Principal, provider: string, held: string): Promise<(tx: Writing) => Promise<void>>;
 
   /** Whether the organization has its own client there. */
   hasClient(organization: OrganizationId, provider: string): Promise<boolean>;

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { type FaultCode, newId, Secret } from '#kernel';
-import { connectByCode, localDefinition, openConnecting, principalOf, startScriptedProvider } from '../../test/support/connecting.ts';
+import {
+  connectByCode,
+  giveClient,
+  localDefinition,
+  openConnecting,
+  principalOf,
+  startScriptedProvider,
+} from '../../test/support/connecting.ts';
 import { createTestUser, testIssuer } from '../../test/support/people.ts';
 
 const fault = (code: FaultCode) => expect.objectContaining({ code });
@@ -17,7 +24,7 @@ async function standing(oauth: object = {}) {
 }
 
 async function opened(given: Awaited<ReturnType<typeof standing>>) {
-  await given.connect.registerClient(given.by, 'local', { id: 'our-client', secret: new Secret('our-secret') });
+  await giveClient(given, 'local', { id: 'our-client', secret: new Secret('our-secret') });
   const flow = await given.connect.begin(given.by, { ...plain, provider: 'local', flow: 'pkce' });
   const address = new URL(await given.connect.authorizationUrl(given.by, given.session, flow.id));
   return { flow, address, state: address.searchParams.get('state') ?? '' };
@@ -252,7 +259,7 @@ describe('a device flow', () => {
     );
     const { connect, by, people, register } = await openConnecting([provider.port]);
     await register(localDefinition(provider.origin));
-    await connect.registerClient(by, 'local', { id: 'our-client', secret: undefined });
+    await giveClient({ connect, people, by }, 'local', { id: 'our-client', secret: undefined });
     const flow = await connect.begin(by, { ...plain, provider: 'local', flow: 'device_code' });
     expect(flow.state).toEqual({ kind: 'device', url: 'https://as.example/device', userCode: 'ABCD-EFGH' });
     const look = () => connect.flow(by.organization, flow.id);
@@ -280,9 +287,9 @@ describe('a device flow', () => {
         ? { body: { device_code: 'dc', user_code: 'ABCD', verification_uri: 'https://as.example/device' } }
         : { status: 400, body: { error: 'access_denied' } },
     );
-    const { connect, by, register } = await openConnecting([provider.port]);
+    const { connect, people, by, register } = await openConnecting([provider.port]);
     await register(localDefinition(provider.origin));
-    await connect.registerClient(by, 'local', { id: 'our-client', secret: undefined });
+    await giveClient({ connect, people, by }, 'local', { id: 'our-client', secret: undefined });
     const flow = await connect.begin(by, { ...plain, provider: 'local', flow: 'device_code' });
     expect((await connect.flow(by.organization, flow.id))?.state).toMatchObject({ kind: 'failed', code: 'cancelled' });
   });
@@ -291,7 +298,7 @@ describe('a device flow', () => {
 describe('client credentials', () => {
   it('end at once with the organization’s client', async () => {
     const given = await standing();
-    await given.connect.registerClient(given.by, 'local', { id: 'svc', secret: new Secret('shh') });
+    await giveClient(given, 'local', { id: 'svc', secret: new Secret('shh') });
     const flow = await given.connect.begin(given.by, { ...plain, provider: 'local', flow: 'client_credentials' });
     expect(flow.state.kind).toBe('connected');
     expect(given.provider.tokenRequests()[0]?.parameters).toMatchObject({

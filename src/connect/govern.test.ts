@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { type FaultCode, newId, Secret } from '#kernel';
-import { connectByCode, localDefinition, openConnecting, principalOf, startScriptedProvider } from '../../test/support/connecting.ts';
+import {
+  connectByCode,
+  giveClient,
+  localDefinition,
+  openConnecting,
+  principalOf,
+  startScriptedProvider,
+} from '../../test/support/connecting.ts';
 import { createTestUser } from '../../test/support/people.ts';
 import { connectionById, updateConnection } from './connections.sql.ts';
 import { connectSealedColumns } from './sealed-columns.ts';
@@ -117,15 +124,15 @@ describe('connections', () => {
 describe('a client of the organization', () => {
   it('does not go to the endpoints of a definition that changed after it was stored', async () => {
     const provider = await startScriptedProvider();
-    const { connect, by, register } = await openConnecting([provider.port]);
+    const { connect, people, by, register } = await openConnecting([provider.port]);
     await register(localDefinition(provider.origin));
-    await connect.registerClient(by, 'local', { id: 'ours', secret: new Secret('canary-secret') });
+    await giveClient({ connect, people, by }, 'local', { id: 'ours', secret: new Secret('canary-secret') });
     await register(localDefinition('https://elsewhere.example'));
     await expect(connect.begin(by, { ...plain, provider: 'local', flow: 'pkce' })).rejects.toEqual(fault('invalid_request'));
-    await connect.registerClient(by, 'local', { id: 'ours', secret: new Secret('canary-secret') });
+    await giveClient({ connect, people, by }, 'local', { id: 'ours', secret: new Secret('canary-secret') });
     expect((await connect.begin(by, { ...plain, provider: 'local', flow: 'pkce' })).state.kind).toBe('waiting');
     const agent = { ...by, actors: [{ kind: 'agent', id: newId('agt') }] } as const;
-    await expect(connect.registerClient(agent, 'local', { id: 'x', secret: undefined })).rejects.toEqual(fault('forbidden'));
+    await expect(connect.holdClient(agent, 'local', { id: 'x', secret: undefined })).rejects.toEqual(fault('forbidden'));
   });
 });
 

@@ -1,4 +1,5 @@
 import type { ConnectionId, FlowId, OrganizationId, VaultId } from '#kernel';
+import { sha256 } from '#store';
 import type { Label } from '#vault';
 
 /** Associated data of `connections.pending_envelope`; the version is the one the value will have in its vault. */
@@ -25,4 +26,9 @@ export function clientLabel(row: { readonly provider_id: string; readonly organi
     key: `provider_clients/secret_envelope/${row.provider_id}`,
     version: 1,
   };
+}
+
+/** Associated data of a client that waits for a person's yes; `held` is the name it is found by. */
+export function heldClientLabel(organization: OrganizationId, provider: string, held: string): Label {
+  return { owner: { kind: 'organization', organization }, key: `held_client/${provider}/${sha256(held)}`, version: 1 };
 }

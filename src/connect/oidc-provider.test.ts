@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import OidcProvider, { type Configuration } from 'oidc-provider';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type FaultCode, Secret } from '#kernel';
-import { type Connecting, localDefinition, openConnecting } from '../../test/support/connecting.ts';
+import { type Connecting, giveClient, localDefinition, openConnecting } from '../../test/support/connecting.ts';
 import { testIssuer } from '../../test/support/people.ts';
 
 const fault = (code: FaultCode) => expect.objectContaining({ code });
@@ -135,7 +135,7 @@ const plain = { provider: 'local', name: 'default', force: false, allow: [] };
 describe('a real authorization server', () => {
   it('is discovered, walked with PKCE, refreshed with rotation, and told of the end', async () => {
     const { connect, by, session, people } = await standing();
-    await connect.registerClient(by, 'local', { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') });
+    await giveClient({ connect, people, by }, 'local', { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') });
     const flow = await connect.begin(by, { ...plain, flow: 'pkce' });
     const back = await walk(await connect.authorizationUrl(by, session, flow.id));
     expect(back.searchParams.get('iss')).toMatch(/^http:\/\/localhost/);
@@ -160,7 +160,7 @@ describe('a real authorization server', () => {
 
   it('gives tokens to a device once the person typed the code', async () => {
     const { connect, by, people } = await standing();
-    await connect.registerClient(by, 'local', { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') });
+    await giveClient({ connect, people, by }, 'local', { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') });
     const flow = await connect.begin(by, { ...plain, flow: 'device_code' });
     if (flow.state.kind !== 'device') throw new Error(flow.state.kind);
     expect((await connect.flow(by.organization, flow.id))?.state.kind).toBe('device');
@@ -170,15 +170,15 @@ describe('a real authorization server', () => {
   });
 
   it('gives a token to the client itself', async () => {
-    const { connect, by } = await standing({ scopes: [] });
-    await connect.registerClient(by, 'local', { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') });
+    const { connect, people, by } = await standing({ scopes: [] });
+    await giveClient({ connect, people, by }, 'local', { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') });
     const flow = await connect.begin(by, { ...plain, flow: 'client_credentials' });
     expect(flow.state.kind).toBe('connected');
   });
 
   it('is not believed when its answer lacks the issuer it promised, or names another', async () => {
-    const { connect, by, session } = await standing();
-    await connect.registerClient(by, 'local', { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') });
+    const { connect, people, by, session } = await standing();
+    await giveClient({ connect, people, by }, 'local', { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') });
     for (const change of [
       (url: URL) => url.searchParams.delete('iss'),
       (url: URL) => url.searchParams.set('iss', 'https://evil.example'),
@@ -195,12 +195,12 @@ describe('mixed-up providers', () => {
   it('never get the code of another', async () => {
     const honest = await startIssuer();
     const attacker = await startIssuer();
-    const { connect, by, session, register } = await openConnecting([honest.port, attacker.port]);
+    const { connect, people, by, session, register } = await openConnecting([honest.port, attacker.port]);
     await register(definition(honest.issuer));
     await register({ ...definition(attacker.issuer), id: 'attacker', hosts: [{ host: 'api.attacker.test' }], variables: [] });
     const client = { id: 'our-client', secret: new Secret('our-secret-our-secret-our-secret') };
-    await connect.registerClient(by, 'local', client);
-    await connect.registerClient(by, 'attacker', client);
+    await giveClient({ connect, people, by }, 'local', client);
+    await giveClient({ connect, people, by }, 'attacker', client);
     const flow = await connect.begin(by, { ...plain, provider: 'attacker', flow: 'pkce' });
     const asked = new URL(await connect.authorizationUrl(by, session, flow.id));
     const diverted = new URL(`${honest.issuer}/auth${asked.search}`);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type FaultCode, Secret } from '#kernel';
-import { localDefinition, openConnecting, startScriptedProvider } from '../../test/support/connecting.ts';
+import { giveClient, localDefinition, openConnecting, startScriptedProvider } from '../../test/support/connecting.ts';
 import { testIssuer } from '../../test/support/people.ts';
 import { catalogueFolder, loadCatalogue } from './catalogue.ts';
 import type { BeginConnection } from './contract.ts';
@@ -160,7 +160,7 @@ describe('a flow of a provider with tenants', () => {
     const connecting = await openConnecting([provider.port]);
     await connecting.register(localDefinition(provider.origin, { hosts: [{ host: '*.local.test', tenant: true }] }, oauth));
     const { connect, by } = connecting;
-    const client = () => connect.registerClient(by, 'local', { id: 'our-client', secret: new Secret('our-secret') });
+    const client = () => giveClient(connecting, 'local', { id: 'our-client', secret: new Secret('our-secret') });
     const begin = (more: Partial<BeginConnection> = {}) => connect.begin(by, { ...plain, provider: 'local', ...more });
     return { ...connecting, provider, client, begin };
   }

@@ -22,11 +22,15 @@ interface Context {
   readonly look: Lookups;
 }
 
+type Result = Readonly<Record<string, string>>;
+
 interface ChangeRow<T> {
   readonly schema: z.ZodType<T>;
   tell(context: Context, change: T): Promise<Told>;
-  /** Runs in the transaction that spends the confirmation; returns what the asker is told. */
-  apply(context: Context, tx: Writing, by: Principal, change: T): Promise<Readonly<Record<string, string>>>;
+  /** What must be done before that transaction. */
+  prepare?(context: Context, by: Principal, change: T): Promise<(tx: Writing) => Promise<void>>;
+  /** Runs in the transaction that spends the confirmation, after what was prepared; returns what the asker is told. */
+  apply(context: Context, tx: Writing, by: Principal, change: T): Promise<Result>;
 }
 
 const change = <T>(row: ChangeRow<T>): ChangeRow<T> => row;
@@ -192,6 +196,32 @@ const changes = {
       return { provider: given.provider };
     },
   }),
+  'provider.client': change({
+    schema: z.strictObject({ provider: nameSchema, client_id: z.string(), secret: z.boolean(), held: z.string() }),
+    async tell({ rooms }, given) {
+      const organization = rooms.organization.id;
+      const provider = await rooms.connect.provider(organization, given.provider);
+      const replaces = await rooms.connect.hasClient(organization, provider.id);
+      return {
+        title: `Sign in at ${provider.name} as the client ${given.client_id}?`,
+        sentence: `Accounts at ${provider.name} are connected through this OAuth client from now on.`,
+        facts: [
+          ['Provider', provider.id],
+          ['Client', `${given.client_id}, ${given.secret ? 'with' : 'without'} a secret`],
+          ['Signs in at', endpointsOf(provider.auth).join(', ')],
+        ],
+        ...(replaces
+          ? {
+              warning:
+                'It takes the place of the client that is stored now: what was connected through that one has to be connected again.',
+            }
+          : {}),
+        yes: 'Yes, use it',
+      };
+    },
+    prepare: ({ rooms }, by, given) => rooms.connect.registerClient(by, given.provider, given.held),
+    apply: async (_context, _tx, _by, given) => ({ provider: given.provider }),
+  }),
   'key.add': change({
     schema: z.strictObject({}),
     async tell() {
@@ -228,7 +258,8 @@ export interface Changes {
   /** Parks a change that this row can later tell and apply. */
   ask<K extends ChangeKind>(by: Principal, kind: K, given: ChangeOf<K>): ReturnType<HttpDeps['policy']['ask']>;
   tell(kind: ChangeKind, given: unknown): Promise<Told>;
-  apply(tx: Writing, by: Principal, kind: ChangeKind, given: unknown): Promise<Readonly<Record<string, string>>>;
+  /** Opens what the change needs; the returned step applies it in the transaction that spends the confirmation. */
+  prepare(by: Principal, kind: ChangeKind, given: unknown): Promise<(tx: Writing) => Promise<Result>>;
 }
 
 export function createChanges(context: Context): Changes {
@@ -237,8 +268,15 @@ export function createChanges(context: Context): Changes {
     ask: (by: Principal, kind: ChangeKind, given: unknown) =>
       context.rooms.policy.ask(by, kind, JSON.parse(JSON.stringify(given)) as Record<string, unknown>),
     tell: (kind: ChangeKind, given: unknown) => rowOf(kind).tell(context, rowOf(kind).schema.parse(given)),
-    apply: (tx: Writing, by: Principal, kind: ChangeKind, given: unknown) =>
-      rowOf(kind).apply(context, tx, by, rowOf(kind).schema.parse(given)),
+    async prepare(by: Principal, kind: ChangeKind, given: unknown) {
+      const row = rowOf(kind);
+      const parsed = row.schema.parse(given);
+      const prepared = await row.prepare?.(context, by, parsed);
+      return async (tx: Writing) => {
+        await prepared?.(tx);
+        return row.apply(context, tx, by, parsed);
+      };
+    },
   });
 }
 

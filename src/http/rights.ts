@@ -21,7 +21,13 @@ export function mustControl(user: User, agent: Agent): void {
 }
 
 /** What changes the installation for everybody. */
-const administrative: ReadonlySet<ChangeKind> = new Set(['provider.register', 'provider.remove', 'key.add', 'key.rotate']);
+const administrative: ReadonlySet<ChangeKind> = new Set([
+  'provider.register',
+  'provider.remove',
+  'provider.client',
+  'key.add',
+  'key.rotate',
+]);
 
 /** Whether this person may see and answer it: an administrator, or whoever asked, for what is theirs to change. */
 export function mayAnswer(user: User, { requestedBy, kind }: Confirmation): boolean {

@@ -85,9 +85,25 @@ describe('a command line never widens (SECURITY 4)', () => {
     ['POST', '/v1/keys', {}, 'key.add'],
     ['POST', '/v1/keys/rotate', { compromised: true }, 'key.rotate'],
     ['POST', '/v1/providers', { definition: localDefinition('https://login.local.test') }, 'provider.register'],
+    ['PUT', '/v1/providers/github/client', { client_id: 'ours', client_secret: 'canary' }, 'provider.client'],
   ] as const)('%s %s waits for a person', async (method, path, body, kind) => {
     const { id } = await parked(ask(method, path, body));
     expect(await statusOf(id)).toMatchObject({ kind, status: 'open' });
+  });
+
+  it('stores an OAuth client only after a yes that names it, and shows its secret nowhere', async () => {
+    const { page, id } = await parked(ask('PUT', '/v1/providers/gitlab/client', { client_id: 'ours', client_secret: 'canary' }));
+    const hasClient = async () => (await ask('GET', '/v1/providers/gitlab')).json().has_client;
+    const shown = await serving.send({ path: page, headers: { cookie: person.cookie } });
+    expect(shown.text).toContain('Sign in at GitLab as the client ours?');
+    expect(shown.text + JSON.stringify(await statusOf(id))).not.toContain('canary');
+    expect(await hasClient()).toBe(false);
+    await post(serving, person, page, { answer: 'yes' });
+    expect(await hasClient()).toBe(true);
+    const again = await parked(ask('PUT', '/v1/providers/gitlab/client', { client_id: 'theirs' }));
+    expect((await serving.send({ path: again.page, headers: { cookie: person.cookie } })).text).toContain('takes the place of the client');
+    await serving.people.pass(21 * 60_000);
+    expect((await post(serving, person, again.page, { answer: 'yes', password: testPassword.reveal() })).status).toBe(410);
   });
 
   it('suspends at once, and works again only after a yes', async () => {

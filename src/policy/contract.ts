@@ -100,6 +100,7 @@ export type ChangeKind =
   | 'provider.register'
   | 'provider.remove'
   | 'provider.accept'
+  | 'provider.client'
   | 'key.add'
   | 'key.rotate';
 

@@ -9,6 +9,7 @@ export const ephemeraKinds = {
   rate: 'a rate counter',
   lease: 'one holder of a piece of work',
   oauth_state: 'upstream state → flow',
+  held_client: 'a client at a provider, sealed, while a person is asked about it',
   device_sign_in: 'command-line sign-in waiting for a person',
   setup_link: 'first-administrator link',
 } as const;

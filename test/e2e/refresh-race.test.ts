@@ -26,7 +26,7 @@ beforeAll(
     const file = join(world.folder, 'rotating.json');
     writeFileSync(file, JSON.stringify(definition));
     must(await withPerson(site, ['provider', 'register', file], [answers(site)]));
-    must(await site.command(['provider', 'client', 'rotating', '--client-id', 'ours']));
+    must(await withPerson(site, ['provider', 'client', 'rotating', '--client-id', 'ours'], [answers(site)]));
     for (const name of ['raced', ...names])
       must(await withPerson(site, ['login', 'rotating', '--connection', name], [connects(site, { reach: 'everything' })]));
     must(await withPerson(site, ['policy', 'allow', 'racer', 'example-api', 'everything'], [answers(site)]));

@@ -97,7 +97,7 @@ async function standing(count: number) {
   await records.in(organization).write((tx) => connect.registerProvider(tx, by, localDefinition(server.origin)));
   const connections = [];
   for (let at = 0; at < count; at++) {
-    const made = await connectByCode({ connect, by, session: newId('ses') }, { name: `c${at}` });
+    const made = await connectByCode({ connect, people: { store }, by, session: newId('ses') }, { name: `c${at}` });
     connections.push(made.connection);
   }
   const start = (ids: readonly string[], asks: number) =>

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Connection } from '#connect';
 import { Secret } from '#kernel';
-import { connectByCode, localDefinition, type Script, startScriptedProvider } from '../support/connecting.ts';
+import { connectByCode, giveClient, localDefinition, type Script, startScriptedProvider } from '../support/connecting.ts';
 import { openGateway, service, startApi } from '../support/gateway.ts';
 import type { Upstream } from '../support/upstream.ts';
 
@@ -87,7 +87,7 @@ test('a token that a client gets for itself is kept until it ends, and then mint
   const { connect, by, permit, ask, people, again, asked } = await standing((_, count) => ({
     body: { access_token: `canary-token-${count - 1}`, expires_in: 3600 },
   }));
-  await connect.registerClient(by, 'local', { id: 'service', secret: new Secret('the-client-secret') });
+  await giveClient({ connect, people, by }, 'local', { id: 'service', secret: new Secret('the-client-secret') });
   const { id } = await connect.begin(by, { provider: 'local', name: 'default', flow: 'client_credentials', force: false, allow: [] });
   const flow = await connect.flow(by.organization, id);
   expect(flow?.state.kind).toBe('connected');

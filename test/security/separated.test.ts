@@ -99,7 +99,8 @@ async function connectByCode(): Promise<void> {
   const file = join(folder, 'rotating.json');
   writeFileSync(file, JSON.stringify({ ...plain, auth: [{ ...plain.auth[0], client_authentication: 'client_secret_post' }] }));
   must(await withPerson(site, ['provider', 'register', file], [answers(site)]));
-  must(await site.command(['provider', 'client', 'rotating', '--client-id', 'ours', '--secret-stdin'], { input: oauth.client }));
+  const client = ['provider', 'client', 'rotating', '--client-id', 'ours', '--secret-stdin'];
+  must(await withPerson(site, client, [answers(site)], { input: oauth.client }));
   must(await withPerson(site, ['login', 'rotating'], [connects(site, { reach: 'everything' })]));
 }
 

@@ -186,12 +186,27 @@ export function connectOver(people: People, ports: readonly number[]): Connect {
   return connect;
 }
 
+/** A person, and the rooms they connect accounts in. */
+interface Owning extends Pick<Connecting, 'connect' | 'by'> {
+  readonly people: { readonly store: Pick<People['store'], 'records'> };
+}
+
+/** The organization's own client at a provider, as a person's yes stores it. */
+export async function giveClient(
+  { connect, people, by }: Owning,
+  provider: string,
+  client: Parameters<Connect['holdClient']>[2],
+): Promise<void> {
+  const store = await connect.registerClient(by, provider, await connect.holdClient(by, provider, client));
+  await people.store.records.in(by.organization).write(store);
+}
+
 /** Walks a code flow against a scripted provider: what the browser would bring back, without a browser. */
 export async function connectByCode(
-  { connect, by, session }: Pick<Connecting, 'connect' | 'by' | 'session'>,
+  { connect, people, by, session }: Owning & Pick<Connecting, 'session'>,
   more: { readonly name?: string; readonly force?: boolean } = {},
 ) {
-  await connect.registerClient(by, 'local', { id: 'our-client', secret: new Secret('our-secret') });
+  await giveClient({ connect, people, by }, 'local', { id: 'our-client', secret: new Secret('our-secret') });
   const { id } = await connect.begin(by, {
     provider: 'local',
     name: more.name ?? 'default',

@@ -2,8 +2,6 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type ParseError, parse } from 'jsonc-parser';
-import type { z } from 'zod';
-import type { schemas } from '#api';
 import { Fault } from '#kernel';
 import { readInput, type WaitOptions, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
@@ -12,7 +10,10 @@ import { type PagingOptions, pagingFlags, printPages } from '../listing.ts';
 import { first, parkedChange } from './agent.ts';
 import { nameOf } from './connections.ts';
 
-type Provider = z.output<typeof schemas.providerView>;
+interface ClientFlags extends WaitOptions {
+  readonly clientId?: string;
+  readonly secretStdin?: boolean;
+}
 
 /** Definitions of upstream services. */
 export function providerCommands(program: Command, host: CommandHost): void {
@@ -52,13 +53,14 @@ export function providerCommands(program: Command, host: CommandHost): void {
     options: [['--preview', 'only tell what would end']],
     action: revoke,
   });
-  addCommand<{ readonly clientId?: string; readonly secretStdin?: boolean }>(group, host, {
+  addCommand<ClientFlags>(group, host, {
     usage: 'client <provider>',
-    tells: 'store the OAuth client you registered at the provider',
+    tells: 'store the OAuth client you registered at the provider, confirmed in the browser',
     example: 'gatehouse provider client github --client-id Iv1.abc --secret-stdin < secret.txt',
     options: [
       ['--client-id <id>', 'the id the provider gave you'],
       ['--secret-stdin', 'read its secret from standard input'],
+      ...waitFlags,
     ],
     action: client,
   });
@@ -154,18 +156,11 @@ async function revoke(context: Context, given: readonly string[], flags: { reado
   return undefined;
 }
 
-async function client(
-  context: Context,
-  given: readonly string[],
-  flags: { readonly clientId?: string; readonly secretStdin?: boolean },
-): Promise<undefined> {
+async function client(context: Context, given: readonly string[], flags: ClientFlags): Promise<undefined> {
   if (flags.clientId === undefined) throw new Fault('invalid_usage', { hint: 'give --client-id' });
+  const provider = first(given);
   const secret = flags.secretStdin ? await readInput(context, 4096) : undefined;
-  const provider: Provider = await context.server().person.call('provider_client', {
-    params: { provider: first(given) },
-    body: { client_id: flags.clientId, ...(secret === undefined ? {} : { client_secret: secret }) },
-  });
-  if (context.speech.json) context.speech.value(provider);
-  else context.speech.fact(`${provider.id} uses your client; connect next: gatehouse login ${provider.id}`);
-  return undefined;
+  const body = { client_id: flags.clientId, ...(secret === undefined ? {} : { client_secret: secret }) };
+  const done = `${provider} uses your client; connect next: gatehouse login ${provider}`;
+  return parkedChange(context, flags, (server) => server.person.call('provider_client', { params: { provider }, body }), done);
 }

@@ -52,10 +52,12 @@ async function nothing(): Promise<Readonly<Record<string, string>>> {
 
 /** Yes: the change, and the agent as one of theirs where they said so, in the transaction that spends the confirmation. */
 async function say(kit: PageKit, session: Session, confirmation: Confirmation, mine: boolean): Promise<void> {
+  const { principal } = session;
   const agent = await claimedAgent(kit, session, confirmation);
-  await kit.rooms.policy.answer(session.principal, session.id, confirmation.id, 'yes', async (tx, spent) => {
-    if (mine && agent !== undefined) await kit.rooms.identity.confirmAgent(tx, session.principal, agent.id);
-    return kit.changes.apply(tx, session.principal, spent.kind, spent.change);
+  const apply = await kit.changes.prepare(principal, confirmation.kind, confirmation.change);
+  await kit.rooms.policy.answer(principal, session.id, confirmation.id, 'yes', async (tx) => {
+    if (mine && agent !== undefined) await kit.rooms.identity.confirmAgent(tx, principal, agent.id);
+    return apply(tx);
   });
 }
 

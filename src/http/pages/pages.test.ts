@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { localDefinition } from '../../../test/support/connecting.ts';
+import { giveClient, localDefinition } from '../../../test/support/connecting.ts';
 import { completeTestSetup, enrolTestAgent, testIssuer, testKeys, testPassword } from '../../../test/support/people.ts';
 import { agentOf, openServing, post, type Received, type Serving, type SignedIn, signedIn } from '../../../test/support/serving.ts';
 
@@ -313,7 +313,7 @@ describe('pages for people who are signed in', () => {
 
   it('sends the browser to the provider by a page, not by an answer to the form', async () => {
     const { principal } = person.session;
-    await serving.connect.registerClient(principal, 'local', { id: 'client', secret: undefined });
+    await giveClient({ ...serving, by: principal }, 'local', { id: 'client', secret: undefined });
     const begun = await serving.connect.begin(principal, { provider: 'local', name: 'code', flow: 'pkce', force: false, allow: [] });
     const answer = await post(serving, person, `/connect/${begun.id}/go`);
     expect(answer.status).toBe(200);

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Secret } from '#kernel';
-import { localDefinition, startScriptedProvider } from '../../../test/support/connecting.ts';
+import { giveClient, localDefinition, startScriptedProvider } from '../../../test/support/connecting.ts';
 import { openServing, post, type Serving, type SignedIn, signedIn } from '../../../test/support/serving.ts';
 
 describe('connecting a provider that has a host for each customer', () => {
@@ -15,7 +15,7 @@ describe('connecting a provider that has a host for each customer', () => {
     await serving.people.store.records
       .in(principal.organization)
       .write((tx) => serving.connect.registerProvider(tx, principal, definition));
-    await serving.connect.registerClient(principal, 'local', { id: 'our-client', secret: new Secret('our-secret') });
+    await giveClient({ ...serving, by: principal }, 'local', { id: 'our-client', secret: new Secret('our-secret') });
   });
   const open = (path: string) => serving.send({ path, headers: { cookie: person.cookie } });
   const begin = (flow: 'api_key' | 'pkce' | 'client_credentials', name: string, provider = 'local') =>

@@ -40,8 +40,10 @@ export function providerRoutes(kit: Kit): HandlersOf<Routes> {
     async provider_client({ caller, params, body }) {
       mustAdminister(caller.session.user);
       const secret = body.client_secret === undefined ? undefined : new Secret(body.client_secret);
-      await connect.registerClient(caller.principal, params.provider, { id: body.client_id, secret });
-      return { status: 200, body: await view(params.provider) };
+      const { id } = await connect.provider(organization.id, params.provider);
+      const held = await connect.holdClient(caller.principal, id, { id: body.client_id, secret });
+      const change = { provider: id, client_id: body.client_id, secret: secret !== undefined, held };
+      return parked(kit, await kit.changes.ask(caller.principal, 'provider.client', change));
     },
   };
 }
