@@ -77,7 +77,7 @@ async function connectAndPermit({ store, connect, policy }: Parts, by: Principal
   const definition = definitionFor(port);
   await scope.write((tx) => connect.registerProvider(tx, by, definition));
   const flow = await connect.begin(by, { provider: definition.id, name: 'default', flow: 'api_key', force: false, allow: [] });
-  const { connection } = await connect.completeWithKey(by, flow.id, { api_key: new Secret('bench-key-7d0f31c26a5be948c1') });
+  const { connection } = await connect.completeWithKey(by, flow.id, { api_key: new Secret('bench-key-7d0f31c26a5be948c1') }, 'browser');
   await scope.write((tx) =>
     policy.give(tx, by, {
       effect: 'allow',

@@ -258,8 +258,10 @@ const hints = {
   mint_credential: 'it makes or shows a credential; permit exactly that with',
 } as const;
 
-function attention({ publicUrl }: DecideDeps, { provider, name }: Connection): Refused {
-  const hint = `connect it again with: gatehouse login ${provider} --connection ${name} --force`;
+function attention({ publicUrl }: DecideDeps, { provider, name, status }: Connection): Refused {
+  const rests = status.kind === 'needs_attention' && status.reason === 'unconfirmed';
+  const again = `connect it again with: gatehouse login ${provider} --connection ${name} --force`;
+  const hint = rests ? 'a command connected it: its owner says on the page whether to use it' : again;
   return { kind: 'need', what: 'attention', code: 'needs_attention', hint, url: `${publicUrl}/` };
 }
 

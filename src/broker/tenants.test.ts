@@ -90,7 +90,7 @@ describe('a connection at a provider that has a host for each customer', () => {
     allowed(await ask('acme.zendesk.com'));
     const flow = await connect.begin(by, { provider: 'zendesk', name: 'default', flow: 'api_key', force: true, allow: [] });
     const typed = Object.entries(fields('new.zendesk.com')).map(([name, value]) => [name, new Secret(value)] as const);
-    await connect.completeWithKey(by, flow.id, Object.fromEntries(typed));
+    await connect.completeWithKey(by, flow.id, Object.fromEntries(typed), 'browser');
     expect(allowed(await ask('acme.zendesk.com')).connection).toBeUndefined();
     expect(await broker.admit(run, { host: 'acme.zendesk.com', port: 443 })).toEqual({ kind: 'blind' });
     expect(allowed(await ask('new.zendesk.com')).connection).toBeDefined();
@@ -158,7 +158,7 @@ describe('a renewal after 401', () => {
     const connected = async (host: string, force: boolean) => {
       const flow = await connect.begin(by, { provider: 'local', name: 'default', flow: 'client_credentials', force, allow: [] });
       const typed = { host: new Secret(host), client_id: new Secret('id'), client_secret: new Secret('secret') };
-      return (await connect.completeWithKey(by, flow.id, typed)).connection;
+      return (await connect.completeWithKey(by, flow.id, typed, 'browser')).connection;
     };
     await given.permit(await connected('one.local.test', false));
     await people.pass(120_000);

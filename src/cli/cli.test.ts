@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { openServing, type Serving, type SignedIn, signedIn } from '../../test/support/serving.ts';
 import { temporaryFolder } from '../../test/support/store.ts';
-import { claims, confirms, type Given, type Machine, openMachine } from '../../test/support/typing.ts';
+import { claims, confirms, type Given, type Machine, openMachine, uses } from '../../test/support/typing.ts';
 
 let serving: Serving;
 let owner: SignedIn;
@@ -17,6 +17,7 @@ beforeAll(async () => {
 
 const typed = (parameters: readonly string[], given?: Given) => machine.type(parameters, given);
 const person = (answer: 'yes' | 'no' = 'yes'): Given => ({ watch: confirms(serving, () => owner, answer) });
+const used = (): Given => ({ watch: uses(serving, () => owner) });
 const types = (): Given => ({ watch: claims(serving, () => owner) });
 
 interface Page {
@@ -102,25 +103,30 @@ describe('agents', () => {
 
 describe('connections', () => {
   test('an API key is read from standard input and shown nowhere', async () => {
-    const ended = await typed(['login', 'openai', '--key-stdin', '--json'], { input: 'sk-canary-0123456789abcdef\n' });
+    const ended = await typed(['login', 'openai', '--key-stdin', '--json'], { input: 'sk-canary-0123456789abcdef\n', ...used() });
     expect([ended.code, ended.json()]).toEqual([0, expect.objectContaining({ provider: 'openai', name: 'default' })]);
     expect(ended.out + ended.err).not.toContain('canary');
   });
 
   test('the same name again is refused by its exit code, and replaced by force', async () => {
     expect((await typed(['login', 'openai', '--key-stdin'], { input: 'sk-other-0123456789abcdef' })).code).toBe(6);
-    expect((await typed(['login', 'openai', '--key-stdin', '--force'], { input: 'sk-other-0123456789abcdef' })).code).toBe(0);
+    const forced = ['login', 'openai', '--key-stdin', '--force'];
+    expect((await typed([...forced, '--no-wait'], { input: 'sk-other-0123456789abcdef' })).out).toBe('not confirmed yet\n');
+    expect((await typed(['connections', 'list'])).out).toMatch(/openai\/default +needs_attention/);
+    expect((await typed(forced, { input: 'sk-other-0123456789abcdef', ...used() })).code).toBe(0);
     expect((await typed(['login', 'nothing-known'])).code).toBe(4);
   });
 
-  test('what --allow proposes is checked first, and confirmed by the person', async () => {
+  test('what --allow proposes is checked first, and shown to the person with the link', async () => {
     expect(await typed(['login', 'anthropic', '--key-stdin', '--allow', 'default'], { input: 'x' })).toMatchObject({ code: 1 });
     const ended = await typed(['login', 'anthropic', '--key-stdin', '--allow', 'default:read'], {
       input: 'sk-ant-0123456789abcdef',
-      ...person(),
+      ...used(),
     });
     expect([ended.code, ended.out]).toEqual([0, 'connected: anthropic/default\n']);
-    expect((await typed(['policy', 'list'])).out).toContain('anthropic/default');
+    const flow = /\/connect\/flw_[0-9a-z]{26}/.exec(ended.err)?.[0];
+    const page = await serving.send({ path: `${flow}/allow`, headers: { cookie: owner.cookie } });
+    expect(page.text).toContain('asked for: read');
   });
 
   test('login prints a link, and with --no-wait goes on', async () => {
@@ -133,8 +139,10 @@ describe('connections', () => {
     expect((await typed(['connections', 'list'])).out).toMatch(/openai\/default +connected/);
     expect((await typed(['connections', 'inspect', 'openai'])).out).toContain('openai/default');
     expect((await typed(['connections', 'inspect', 'openai/none'])).code).toBe(3);
-    expect((await typed(['login', 'openai', '--connection', 'work', '--key-stdin'], { input: 'sk-work-0123456789abcdef' })).code).toBe(0);
-    expect((await typed(['connections', 'set-default', 'openai/work'])).out).toContain('openai/work is the default');
+    const work = ['login', 'openai', '--connection', 'work', '--key-stdin'];
+    expect((await typed(work, { input: 'sk-work-0123456789abcdef', ...used() })).code).toBe(0);
+    expect((await typed(['connections', 'set-default', 'openai/work', '--no-wait'])).out).toBe('not confirmed yet\n');
+    expect((await typed(['connections', 'set-default', 'openai/work'], person())).out).toContain('openai/work is the default');
     expect((await typed(['connections', 'share', 'openai/work'], person())).out).toBe('shared\n');
     expect((await typed(['connections', 'share', 'openai/work', '--stop'])).out).toContain('not shared');
     expect((await typed(['logout', 'openai/work', '--preview'])).out).toContain('would be disconnected');
@@ -156,9 +164,10 @@ describe('connections', () => {
     expect(scanned.out).toContain('UNKNOWN_SECRET');
     expect(scanned.out).toContain('MISTRAL_API_KEY');
     expect(scanned.out).not.toMatch(/canary|PORT|\.example/);
-    const made = await typed(['scan', folder, '--no-env', '--import', '--yes', '--json']);
+    const made = await typed(['scan', folder, '--no-env', '--import', '--yes', '--json'], person());
     expect(made.json()).toEqual({ items: [{ name: 'GROQ_API_KEY', connection: 'groq/default', result: 'connected' }] });
-    const listed = await typed(['import', '--json'], { input: '[{"provider":"mistral","connection":"work","key":"canary-5"}]' });
+    const given = '[{"provider":"mistral","connection":"work","key":"canary-5"}]';
+    const listed = await typed(['import', '--json'], { input: given, ...person() });
     expect([listed.code, listed.json()]).toEqual([
       0,
       { items: [{ name: 'mistral/work', connection: 'mistral/work', result: 'connected' }] },

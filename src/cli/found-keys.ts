@@ -103,13 +103,13 @@ export async function connectFound(
   server: Server,
   key: Found,
   force: boolean,
-): Promise<{ readonly connection: string; readonly fault?: Fault }> {
+): Promise<{ readonly connection: string; readonly flow?: string; readonly fault?: Fault }> {
   const provider = key.provider?.id ?? '';
   const connection = `${provider}/${key.connection}`;
   try {
     const flow = await server.person.call('connection_begin', { body: { provider, name: key.connection, flow: 'api_key', force } });
     const done = await server.person.call('connection_key', { params: { flow: flow.id }, body: { fields: { ...key.fields.reveal() } } });
-    return done.state.kind === 'connected' ? { connection } : { connection, fault: new Fault('upstream_sign_in_failed') };
+    return done.state.kind === 'connected' ? { connection, flow: flow.id } : { connection, fault: new Fault('upstream_sign_in_failed') };
   } catch (error) {
     if (error instanceof Fault) return { connection, fault: error };
     throw error;

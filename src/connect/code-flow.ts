@@ -180,6 +180,7 @@ async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, s
     expiresAt: tokens.expiresAt,
     client: client.id,
     hosts: flow.doc.hosts,
+    inBrowser: true,
     madeFrom: state,
   });
 }

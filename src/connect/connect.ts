@@ -10,7 +10,7 @@ import { disconnect } from './disconnect.ts';
 import { flowOf, loadFlow } from './flow-record.ts';
 import { begin, completeWithKey } from './flows.ts';
 import { createFresh } from './fresh.ts';
-import { accept, setDefault, share } from './govern.ts';
+import { accept, confirm, setDefault, share } from './govern.ts';
 import { claimsOf } from './hosts.ts';
 import { createListing } from './listing.ts';
 import { matchCall } from './match.ts';
@@ -47,7 +47,7 @@ export function createConnect(given: ConnectDeps): Connect {
     },
     authorizationUrl: (by, session, id, fields) => authorizationUrl(deps, by, session, id, fields),
     complete: (by, session, callback) => completeCode(deps, by, session, callback),
-    completeWithKey: (by, id, fields) => completeWithKey(deps, by, id, fields),
+    completeWithKey: (by, id, fields, where) => completeWithKey(deps, by, id, fields, where),
 
     async connection(organization, id) {
       const row = await deps.records.in(organization).read((tx) => connectionById(tx, organization, id));
@@ -55,6 +55,7 @@ export function createConnect(given: ConnectDeps): Connect {
     },
     connections: listing.search,
     candidates: listing.candidates,
+    confirm: (tx, by, made) => confirm(deps, tx, by, made),
     setDefault: (by, id) => setDefault(deps, by, id),
     share: (tx, by, id, shared) => share(deps, tx, by, id, shared),
     accept: (tx, by, id, digest) => accept(deps, tx, by, id, digest),

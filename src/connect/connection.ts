@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Fault, Secret } from '#kernel';
+import { Fault, type FlowId, Secret } from '#kernel';
 import type { Place } from '#vault';
 import type { ConnectionRow } from './connections.sql.ts';
 import type { Connection, ConnectionStatus } from './contract.ts';
@@ -37,6 +37,8 @@ const pinnedSchema = z.object({
   hosts: z.array(z.string()).default([]),
   /** Client id at the provider; null: there is none. */
   client: z.string().nullable(),
+  /** The flow that made the credential, which is what the owner confirmed. */
+  flow: z.string().optional(),
 });
 export type Pinned = z.infer<typeof pinnedSchema>;
 
@@ -55,7 +57,7 @@ const statusSchema: z.ZodType<ConnectionStatus> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('interrupted'), since: z.number() }),
   z.object({
     kind: z.literal('needs_attention'),
-    reason: z.enum(['invalid_grant', 'rejected', 'expired', 'interrupted', 'provider_changed', 'unreadable']),
+    reason: z.enum(['invalid_grant', 'rejected', 'expired', 'interrupted', 'provider_changed', 'unreadable', 'unconfirmed']),
     since: z.number(),
   }),
   z.object({ kind: z.literal('disconnected'), since: z.number() }),
@@ -91,6 +93,7 @@ export function connectionOf(row: ConnectionRow): Connection {
     account: z.record(z.string(), z.string()).parse(JSON.parse(row.account_json)),
     scopes: z.array(z.string()).parse(JSON.parse(row.scopes_json)),
     hosts: pinnedOf(row).hosts,
+    flow: pinnedOf(row).flow as FlowId | undefined,
     expiresAt: row.expires_at ?? undefined,
     createdAt: row.created_at,
     refreshedAt: row.refreshed_at ?? undefined,

@@ -9,7 +9,7 @@ export type ConnectionStatus =
   | { readonly kind: 'interrupted'; readonly since: number }
   | {
       readonly kind: 'needs_attention';
-      readonly reason: 'invalid_grant' | 'rejected' | 'expired' | 'interrupted' | 'provider_changed' | 'unreadable';
+      readonly reason: 'invalid_grant' | 'rejected' | 'expired' | 'interrupted' | 'provider_changed' | 'unreadable' | 'unconfirmed';
       readonly since: number;
     }
   | { readonly kind: 'disconnected'; readonly since: number };
@@ -32,6 +32,8 @@ export interface Connection {
   readonly scopes: readonly string[];
   /** The account's own names below the provider's tenant suffixes: it is used at no other of them (`isPinned`). */
   readonly hosts: readonly string[];
+  /** The flow that made its credential. */
+  readonly flow: FlowId | undefined;
   readonly expiresAt: number | undefined;
   readonly createdAt: number;
   readonly refreshedAt: number | undefined;
@@ -144,11 +146,12 @@ export interface Connect {
   authorizationUrl(by: Principal, session: SessionId, id: FlowId, fields?: Readonly<Record<string, Secret<string>>>): Promise<string>;
   /** Ends a code flow. @throws {Fault} `upstream_sign_in_failed`, `link_ended`, `forbidden` */
   complete(by: Principal, session: SessionId, callback: URL): Promise<{ readonly flow: Flow; readonly connection: Connection }>;
-  /** Ends an API-key or basic flow with what the person typed (or the command line was given). */
+  /** Ends an API-key or basic flow with what the person typed in the browser, or the command line was given; then it rests (`confirm`). */
   completeWithKey(
     by: Principal,
     id: FlowId,
     fields: Readonly<Record<string, Secret<string>>>,
+    where: 'browser' | 'command_line',
   ): Promise<{ readonly flow: Flow; readonly connection: Connection }>;
 
   connection(organization: OrganizationId, id: ConnectionId): Promise<Connection | undefined>;
@@ -159,7 +162,13 @@ export interface Connect {
   ): Promise<{ readonly items: readonly Connection[]; readonly next?: string }>;
   /** Connections of a provider visible in these vaults, from a cache kept by generation; default first, then by name. */
   candidates(organization: OrganizationId, vaults: readonly VaultId[], provider: string): Promise<readonly Connection[]>;
-  setDefault(by: Principal, id: ConnectionId): Promise<Connection>;
+  /**
+   * The owner says yes to what a flow made outside their browser: to that credential, not to one that took its place
+   * (SECURITY 4). @throws {Fault} `connection_unknown`, `forbidden`, `conflict`
+   */
+  confirm(tx: Writing, by: Principal, made: { readonly connection: ConnectionId; readonly flow: FlowId }): Promise<Connection>;
+  /** The step that makes it the default of its vault and provider. @throws {Fault} `connection_unknown`, `forbidden`, `conflict` */
+  setDefault(by: Principal, id: ConnectionId): Promise<(tx: Writing) => Promise<Connection>>;
   share(tx: Writing, by: Principal, id: ConnectionId, shared: boolean): Promise<Connection>;
   /**
    * The owner agrees to a provider definition that changed after they connected (SECURITY 7); `digest` is that of the definition

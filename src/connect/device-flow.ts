@@ -123,6 +123,7 @@ async function finish(
       expiresAt: tokens.expiresAt,
       client,
       hosts: [],
+      inBrowser: false,
     });
   } catch (error) {
     if (!isFault(error)) throw error;

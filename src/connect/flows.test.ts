@@ -41,7 +41,7 @@ describe('a key', () => {
     const { connect, by, people } = await openConnecting();
     const flow = await connect.begin(by, { ...plain, provider: 'openai' });
     expect(flow).toMatchObject({ kind: 'api_key', state: { kind: 'waiting', url: `${testIssuer}/connect/${flow.id}` } });
-    const done = await connect.completeWithKey(by, flow.id, key('  sk-canary-0123456789abcdef '));
+    const done = await connect.completeWithKey(by, flow.id, key('  sk-canary-0123456789abcdef '), 'browser');
     expect(done.flow.state).toEqual({ kind: 'connected', connection: done.connection.id });
     expect(done.connection).toMatchObject({
       provider: 'openai',
@@ -56,7 +56,7 @@ describe('a key', () => {
     expect(people.audit.drafts.map((draft) => draft.name).slice(-2)).toEqual(['connection.started', 'connection.made']);
     expect(JSON.stringify(people.audit.drafts)).not.toContain('canary');
     const second = await connect.begin(by, { ...plain, provider: 'openai', name: 'work' });
-    expect((await connect.completeWithKey(by, second.id, key('sk-0123456789abcdefghi'))).connection.isDefault).toBe(false);
+    expect((await connect.completeWithKey(by, second.id, key('sk-0123456789abcdefghi'), 'browser')).connection.isDefault).toBe(false);
   });
 
   it('that does not look like one of the provider can be typed again', async () => {
@@ -69,15 +69,15 @@ describe('a key', () => {
       key('sk-0123456789abcdef\r\nX-Evil: 1'),
       { ...key('sk-0123456789abcdefghi'), extra: new Secret('x') },
     ])
-      await expect(connect.completeWithKey(by, flow.id, fields)).rejects.toEqual(fault('invalid_request'));
-    expect((await connect.completeWithKey(by, flow.id, key('sk-0123456789abcdefghi'))).connection.status.kind).toBe('connected');
+      await expect(connect.completeWithKey(by, flow.id, fields, 'browser')).rejects.toEqual(fault('invalid_request'));
+    expect((await connect.completeWithKey(by, flow.id, key('sk-0123456789abcdefghi'), 'browser')).connection.status.kind).toBe('connected');
   });
 
   it('completes its flow once, however many send it at once', async () => {
     const { connect, by, people } = await openConnecting();
     const flow = await connect.begin(by, { ...plain, provider: 'openai' });
     const tries = await Promise.allSettled(
-      Array.from({ length: 20 }, () => connect.completeWithKey(by, flow.id, key('sk-0123456789abcdefghi'))),
+      Array.from({ length: 20 }, () => connect.completeWithKey(by, flow.id, key('sk-0123456789abcdefghi'), 'browser')),
     );
     expect(tries.filter((one) => one.status === 'fulfilled')).toHaveLength(1);
     const { items } = await connect.connections(by.organization, await people.identity.vaultsOf(by), { limit: 10 });
@@ -88,11 +88,13 @@ describe('a key', () => {
     const { connect, by } = await openConnecting();
     const first = await connect.begin(by, { ...plain, provider: 'openai' });
     const rival = await connect.begin(by, { ...plain, provider: 'openai' });
-    const made = await connect.completeWithKey(by, first.id, key('sk-first-0123456789ab'));
+    const made = await connect.completeWithKey(by, first.id, key('sk-first-0123456789ab'), 'browser');
     await expect(connect.begin(by, { ...plain, provider: 'openai' })).rejects.toEqual(fault('connection_exists'));
-    await expect(connect.completeWithKey(by, rival.id, key('sk-rival-0123456789ab'))).rejects.toEqual(fault('connection_exists'));
+    await expect(connect.completeWithKey(by, rival.id, key('sk-rival-0123456789ab'), 'browser')).rejects.toEqual(
+      fault('connection_exists'),
+    );
     const again = await connect.begin(by, { ...plain, provider: 'openai', force: true });
-    const replaced = await connect.completeWithKey(by, again.id, key('sk-again-0123456789ab'));
+    const replaced = await connect.completeWithKey(by, again.id, key('sk-again-0123456789ab'), 'browser');
     expect(replaced.connection.id).toBe(made.connection.id);
     expect((await connect.fresh(by, replaced.connection)).parts.api_key?.reveal()).toBe('sk-again-0123456789ab');
   });
@@ -101,17 +103,17 @@ describe('a key', () => {
     const { connect, by, people } = await openConnecting();
     const eve = principalOf(await createTestUser(people, 'eve@example.com'));
     const flow = await connect.begin(by, { ...plain, provider: 'openai' });
-    await expect(connect.completeWithKey(eve, flow.id, key('sk-0123456789abcdefghi'))).rejects.toEqual(fault('forbidden'));
+    await expect(connect.completeWithKey(eve, flow.id, key('sk-0123456789abcdefghi'), 'browser')).rejects.toEqual(fault('forbidden'));
     const agent = { ...by, actors: [{ kind: 'agent', id: newId('agt') }] } as const;
     await expect(connect.begin(agent, { ...plain, provider: 'openai' })).rejects.toEqual(fault('forbidden'));
-    await expect(connect.completeWithKey(agent, flow.id, key('sk-0123456789abcdefghi'))).rejects.toEqual(fault('forbidden'));
+    await expect(connect.completeWithKey(agent, flow.id, key('sk-0123456789abcdefghi'), 'browser')).rejects.toEqual(fault('forbidden'));
   });
 
   it('is not taken for a flow that has run out', async () => {
     const { connect, by, people } = await openConnecting();
     const flow = await connect.begin(by, { ...plain, provider: 'openai' });
     await people.pass(16 * 60_000);
-    await expect(connect.completeWithKey(by, flow.id, key('sk-0123456789abcdefghi'))).rejects.toEqual(fault('link_ended'));
+    await expect(connect.completeWithKey(by, flow.id, key('sk-0123456789abcdefghi'), 'browser')).rejects.toEqual(fault('link_ended'));
     expect((await connect.flow(by.organization, flow.id))?.state).toMatchObject({ kind: 'failed', code: 'link_ended' });
   });
 });
@@ -301,6 +303,8 @@ describe('client credentials', () => {
     await giveClient(given, 'local', { id: 'svc', secret: new Secret('shh') });
     const flow = await given.connect.begin(given.by, { ...plain, provider: 'local', flow: 'client_credentials' });
     expect(flow.state.kind).toBe('connected');
+    const made = flow.state.kind === 'connected' && (await given.connect.connection(given.by.organization, flow.state.connection));
+    expect(made).toMatchObject({ status: { kind: 'needs_attention', reason: 'unconfirmed' } });
     expect(given.provider.tokenRequests()[0]?.parameters).toMatchObject({
       grant_type: 'client_credentials',
       scope: 'read write',
@@ -312,13 +316,18 @@ describe('client credentials', () => {
     const given = await standing();
     const flow = await given.connect.begin(given.by, { ...plain, provider: 'local', flow: 'client_credentials' });
     expect(flow.state.kind).toBe('waiting');
-    await expect(given.connect.completeWithKey(given.by, flow.id, { client_id: new Secret('x') })).rejects.toEqual(
+    await expect(given.connect.completeWithKey(given.by, flow.id, { client_id: new Secret('x') }, 'browser')).rejects.toEqual(
       fault('invalid_request'),
     );
-    const done = await given.connect.completeWithKey(given.by, flow.id, {
-      client_id: new Secret('mine'),
-      client_secret: new Secret('own'),
-    });
+    const done = await given.connect.completeWithKey(
+      given.by,
+      flow.id,
+      {
+        client_id: new Secret('mine'),
+        client_secret: new Secret('own'),
+      },
+      'browser',
+    );
     expect(done.connection).toMatchObject({ kind: 'oauth2', account: { id: 'mine' } });
     expect(await given.connect.hasClient(given.by.organization, 'local')).toBe(false);
   });

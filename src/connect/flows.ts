@@ -149,7 +149,7 @@ async function started(deps: FlowDeps, by: Principal, provider: Provider, id: Fl
   if (waits || hostFieldOf(provider, 'oauth2') !== undefined) return flowOf(deps, flow);
   const client = clientOfDoc(flow.doc);
   await ending(deps, by, flow, () =>
-    completeAsClient(deps, by, flow, { provider, auth: oauthOf(provider), client, own: false, hosts: [] }),
+    completeAsClient(deps, by, flow, { provider, auth: oauthOf(provider), client, own: false, hosts: [], inBrowser: false }),
   );
   return flowOf(deps, (await loadFlow(deps, by.organization, id)) ?? flow);
 }
@@ -214,23 +214,30 @@ export async function completeWithKey(
   by: Principal,
   id: FlowId,
   fields: Fields,
+  where: 'browser' | 'command_line',
 ): Promise<{ readonly flow: Flow; readonly connection: Connection }> {
   const person = personOf(by);
   const flow = await openFlow(deps, by.organization, id, (starter) => sameParty(starter, person));
   const provider = await deps.providers.get(by.organization, flow.row.provider_id);
   if (provider.digest !== flow.doc.digest) throw new Fault('link_ended', { detail: 'The provider definition changed meanwhile' });
-  const connection = await typed(deps, by, flow, provider, fields);
+  const connection = await typed(deps, by, flow, provider, { fields, inBrowser: where === 'browser' });
   return { flow: flowOf(deps, (await loadFlow(deps, by.organization, id)) ?? flow), connection };
 }
 
-async function typed(deps: FlowDeps, by: Principal, flow: FlowRecord, provider: Provider, fields: Fields): Promise<Connection> {
+interface Typed {
+  readonly fields: Fields;
+  readonly inBrowser: boolean;
+}
+
+async function typed(deps: FlowDeps, by: Principal, flow: FlowRecord, provider: Provider, given: Typed): Promise<Connection> {
+  const { fields, inBrowser } = given;
   if (flow.row.kind === 'client_credentials') {
     const auth = oauthOf(provider);
     const { hosts, problems } = typedHosts(provider, 'oauth2', fields.host);
     const known = flow.doc.client === undefined ? undefined : clientOfDoc(flow.doc);
     const client = known ?? typedClient(auth, fields, problems);
     if (Object.keys(problems).length > 0) throw new Fault('invalid_request', { fields: problems });
-    return completeAsClient(deps, by, flow, { provider, auth, client, own: known === undefined, hosts });
+    return completeAsClient(deps, by, flow, { provider, auth, client, own: known === undefined, hosts, inBrowser });
   }
   if (flow.row.kind !== 'api_key') throw new Fault('invalid_request', { detail: 'This flow is completed at the provider' });
   const { host, ...parts } = fields;
@@ -246,6 +253,7 @@ async function typed(deps: FlowDeps, by: Principal, flow: FlowRecord, provider: 
       expiresAt: undefined,
       client: undefined,
       hosts,
+      inBrowser,
     }),
   );
 }

@@ -264,7 +264,7 @@ describe('neighbours of a refresh', () => {
     await given.pass(hour + 1);
     const running = given.token();
     while (given.refreshes().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    await given.connect.setDefault(given.by, given.connection.id);
+    await given.write(await given.connect.setDefault(given.by, given.connection.id));
     await given.write((tx) => given.connect.share(tx, given.by, given.connection.id, true));
     release();
     expect(await running).toBe('at-1');
@@ -364,7 +364,7 @@ describe('choosing', () => {
       ['a', false],
       ['b', false],
     ]);
-    await given.connect.setDefault(given.by, b.id);
+    await given.write(await given.connect.setDefault(given.by, b.id));
     expect(await names()).toEqual([
       ['b', true],
       ['a', false],

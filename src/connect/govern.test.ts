@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type FaultCode, newId, Secret } from '#kernel';
+import { type ConnectionId, type FaultCode, type FlowId, newId, Secret } from '#kernel';
 import {
   connectByCode,
   giveClient,
@@ -20,7 +20,7 @@ async function keyed() {
   const { connect, by } = connecting;
   const make = async (name = 'default') => {
     const flow = await connect.begin(by, { ...plain, name });
-    return (await connect.completeWithKey(by, flow.id, { api_key: new Secret('sk-canary-0123456789abc') })).connection;
+    return (await connect.completeWithKey(by, flow.id, { api_key: new Secret('sk-canary-0123456789abc') }, 'browser')).connection;
   };
   return { ...connecting, make };
 }
@@ -85,9 +85,10 @@ describe('connections', () => {
   });
 
   it('have one default however many set it at once', async () => {
-    const { connect, by, people, make } = await keyed();
+    const { connect, by, people, write, make } = await keyed();
     const all = [await make('a'), await make('b'), await make('c')];
-    await Promise.allSettled(all.flatMap((one) => [connect.setDefault(by, one.id), connect.setDefault(by, one.id)]));
+    const set = async (id: ConnectionId) => write(await connect.setDefault(by, id));
+    await Promise.allSettled(all.flatMap((one) => [set(one.id), set(one.id)]));
     const seen = await connect.candidates(by.organization, await people.identity.vaultsOf(by), 'openai');
     expect(seen.filter((one) => one.isDefault)).toHaveLength(1);
     expect(seen[0]?.isDefault).toBe(true);
@@ -97,7 +98,7 @@ describe('connections', () => {
     const { connect, by, people, write, make } = await keyed();
     const one = await make('one');
     const two = await make('two');
-    await connect.setDefault(by, two.id);
+    await write(await connect.setDefault(by, two.id));
     await write((tx) => connect.share(tx, by, one.id, true));
     await connect.disconnect(by, one.id);
     const { events } = await people.audit.search(by.organization, { limit: 100 });
@@ -116,8 +117,48 @@ describe('connections', () => {
     await expect(connect.fresh(by, connection)).rejects.toEqual(fault('needs_attention'));
     expect((await connect.connection(by.organization, connection.id))?.status).toMatchObject({ reason: 'unreadable' });
     const again = await connect.begin(by, { ...plain, force: true });
-    await connect.completeWithKey(by, again.id, { api_key: new Secret('sk-0123456789abcdefgh') });
+    await connect.completeWithKey(by, again.id, { api_key: new Secret('sk-0123456789abcdefgh') }, 'browser');
     expect((await connect.fresh(by, connection)).parts.api_key?.reveal()).toBe('sk-0123456789abcdefgh');
+  });
+});
+
+describe('a connection made outside the browser (SECURITY 4)', () => {
+  async function commanded() {
+    const connecting = await openConnecting();
+    const { connect, by, write } = connecting;
+    const make = async (key: string, force = false) => {
+      const flow = await connect.begin(by, { ...plain, force });
+      const { connection } = await connect.completeWithKey(by, flow.id, { api_key: new Secret(key) }, 'command_line');
+      return { connection, flow: flow.id };
+    };
+    const confirm = (connection: ConnectionId, flow: FlowId, who = by) => write((tx) => connect.confirm(tx, who, { connection, flow }));
+    return { ...connecting, make, confirm };
+  }
+  const resting = { kind: 'needs_attention', reason: 'unconfirmed' };
+
+  it('rests until its owner says yes, and nobody else’s yes counts', async () => {
+    const { connect, by, people, make, confirm } = await commanded();
+    const { connection, flow } = await make('sk-canary-0123456789abc');
+    expect(connection.status).toMatchObject(resting);
+    await expect(connect.fresh(by, connection)).rejects.toEqual(fault('needs_attention'));
+    const admin = principalOf(await createTestUser(people, 'ann@example.com', 'administrator'));
+    await expect(confirm(connection.id, flow, admin)).rejects.toEqual(fault('forbidden'));
+    expect((await confirm(connection.id, flow)).status.kind).toBe('connected');
+    expect((await connect.fresh(by, connection)).parts.api_key?.reveal()).toBe('sk-canary-0123456789abc');
+    expect((await confirm(connection.id, flow)).status.kind).toBe('connected');
+  });
+
+  it('stops what it takes the place of, and a yes to one credential is none to the next', async () => {
+    const { connect, by, make, confirm } = await commanded();
+    const first = await make('sk-canary-0123456789abc');
+    const second = await make('sk-other-0123456789abcd', true);
+    expect(second.connection.id).toBe(first.connection.id);
+    await expect(confirm(first.connection.id, first.flow)).rejects.toEqual(fault('conflict'));
+    expect((await connect.connection(by.organization, first.connection.id))?.status).toMatchObject(resting);
+    await confirm(second.connection.id, second.flow);
+    expect((await connect.fresh(by, second.connection)).parts.api_key?.reveal()).toBe('sk-other-0123456789abcd');
+    await make('sk-third-0123456789abcd', true);
+    await expect(connect.fresh(by, second.connection)).rejects.toEqual(fault('needs_attention'));
   });
 });
 

@@ -1,7 +1,7 @@
-import { type ConnectionId, Fault, type Principal } from '#kernel';
+import { type ConnectionId, Fault, type FlowId, type Principal } from '#kernel';
 import type { Writing } from '#store';
 import { bindingDigest, originsOf } from './binding.ts';
-import { connectionOf, pinnedOf } from './connection.ts';
+import { connectedJson, connectionOf, pinnedOf, statusOf } from './connection.ts';
 import { type ConnectionRow, connectionById, connectionsInVault, updateConnection } from './connections.sql.ts';
 import type { Connection } from './contract.ts';
 import type { ConnectDeps } from './deps.ts';
@@ -19,10 +19,14 @@ export async function managed(deps: Deps, by: Principal, id: ConnectionId): Prom
   return row;
 }
 
-/** Makes it the one that is meant when none is named; the others of its vault and provider are it no more. @throws {Fault} `conflict` */
-export async function setDefault(deps: Deps, by: Principal, id: ConnectionId): Promise<Connection> {
-  const row = await managed(deps, by, id);
-  return deps.records.in(by.organization).write(async (tx) => {
+/**
+ * Makes it the one that is meant when none is named; the others of its vault and provider are it no more. Whether `by` may
+ * is asked first; the returned step runs in the transaction of the confirmation. @throws {Fault} `connection_unknown`, `forbidden`, `conflict`
+ */
+export async function setDefault(deps: Deps, by: Principal, id: ConnectionId): Promise<(tx: Writing) => Promise<Connection>> {
+  await managed(deps, by, id);
+  return async (tx) => {
+    const row = await inTransaction(tx, by, id);
     for (const other of await connectionsInVault(tx, by.organization, row.vault_id, row.provider_id)) {
       const wanted = other.id === id ? 1 : 0;
       if (other.is_default !== wanted && !(await updateConnection(tx, by.organization, other, { is_default: wanted })))
@@ -32,7 +36,7 @@ export async function setDefault(deps: Deps, by: Principal, id: ConnectionId): P
     const fields = { provider: row.provider_id, name: row.name };
     await deps.audit.record(tx, { name: 'connection.default_set', principal: by, connection: id, fields });
     return reread(tx, by, id);
-  });
+  };
 }
 
 async function reread(tx: Writing, by: Principal, id: ConnectionId): Promise<Connection> {
@@ -68,6 +72,28 @@ function assertOwnerOrOperator(by: Principal, row: ConnectionRow, _deps: Deps): 
   const { subject } = by;
   if (subject.kind === 'operator' || (subject.kind === 'user' && (row.owner_user_id === null || row.owner_user_id === subject.id))) return;
   throw new Fault('forbidden');
+}
+
+interface MadeByFlow {
+  readonly connection: ConnectionId;
+  readonly flow: FlowId;
+}
+
+/**
+ * The owner says yes to what a flow made outside their browser (SECURITY 4). Bound to the flow, so that a credential which
+ * took its place since is not meant. @throws {Fault} `connection_unknown`, `forbidden`, `conflict`
+ */
+export async function confirm(deps: Deps, tx: Writing, by: Principal, { connection, flow }: MadeByFlow): Promise<Connection> {
+  const row = await inTransaction(tx, by, connection);
+  assertOwnerOrOperator(by, row, deps);
+  if (pinnedOf(row).flow !== flow) throw new Fault('conflict', { detail: 'Another credential took its place meanwhile' });
+  const status = statusOf(row);
+  if (status.kind !== 'needs_attention' || status.reason !== 'unconfirmed') return connectionOf(row);
+  if (!(await updateConnection(tx, by.organization, row, { status_json: connectedJson }))) throw new Fault('conflict');
+  await tx.bump('connections');
+  const fields = { provider: row.provider_id, name: row.name };
+  await deps.audit.record(tx, { name: 'connection.confirmed', principal: by, connection, fields });
+  return reread(tx, by, connection);
 }
 
 /**

@@ -2,7 +2,7 @@ import { type ConnectionId, Fault, newId, type Principal, type UserId } from '#k
 import { isUniqueViolation, spend, type Writing } from '#store';
 import { type Account, accountLabel } from './account.ts';
 import { bindingDigest, originsOf } from './binding.ts';
-import { connectedJson, connectionOf, type Pinned, type StoredCredential, sealable } from './connection.ts';
+import { connectedJson, connectionOf, type Pinned, type StoredCredential, sealable, statusJson } from './connection.ts';
 import {
   type ConnectionChange,
   type ConnectionRow,
@@ -29,6 +29,8 @@ export interface Obtained {
   readonly client: string | undefined;
   /** What the person named of the provider's tenant hosts. */
   readonly hosts: readonly string[];
+  /** Whether its owner ended the flow in their browser; otherwise it rests until they say yes there (SECURITY 4). */
+  readonly inBrowser: boolean;
   /** The single-use value it was made from, whose hash goes into the same transaction (SECURITY 14). */
   readonly madeFrom?: string;
 }
@@ -85,16 +87,18 @@ function changeOf(deps: Deps, provider: Provider, flow: FlowRecord, obtained: Ob
     endpoints: flow.doc.endpoints,
     hosts: [...obtained.hosts],
     client: obtained.client ?? null,
+    flow: flow.row.id,
   };
+  const now = deps.clock.now();
   return {
     kind: obtained.kind,
-    status_json: connectedJson,
+    status_json: obtained.inBrowser ? connectedJson : statusJson({ kind: 'needs_attention', reason: 'unconfirmed', since: now }),
     account_json: JSON.stringify(obtained.account),
     scopes_json: JSON.stringify(obtained.scopes),
     pinned_json: JSON.stringify(pinned),
     expires_at: obtained.expiresAt ?? null,
     refresh_started_at: null,
-    refreshed_at: deps.clock.now(),
+    refreshed_at: now,
     forced_refresh_at: null,
   };
 }
@@ -154,6 +158,7 @@ function recordMade(deps: Deps, tx: Writing, by: Principal, id: ConnectionId, fl
     account: accountLabel(obtained.account),
     scopes: obtained.scopes,
     hosts: obtained.hosts,
+    rests: !obtained.inBrowser,
   };
   return deps.audit.record(tx, { name: 'connection.made', principal: by, connection: id, fields });
 }

@@ -148,7 +148,7 @@ describe('a definition', () => {
     const { connect, by, register, write } = await openConnecting();
     await register(tenants('http://localhost:1', [{ host: '*.local.test', tenant: false }]));
     const flow = await connect.begin(by, { ...plain, provider: 'local', flow: 'api_key' });
-    const { connection } = await connect.completeWithKey(by, flow.id, secrets({ api_key: 'key-abcdef' }));
+    const { connection } = await connect.completeWithKey(by, flow.id, secrets({ api_key: 'key-abcdef' }), 'browser');
     await register(tenants('http://localhost:1', [{ host: '*.local.test', tenant: true }]));
     await expect(write((tx) => connect.accept(tx, by, connection.id))).rejects.toEqual(fault('conflict'));
   });
@@ -168,13 +168,18 @@ describe('a flow of a provider with tenants', () => {
   it('with a key tells everything that is wrong at once, then pins the host and keeps it out of the credential', async () => {
     const { connect, by, begin, people } = await standing();
     const flow = await begin({ flow: 'api_key' });
-    await expect(connect.completeWithKey(by, flow.id, secrets({ api_key: 'nope', host: 'a.evil.test' }))).rejects.toEqual(
+    await expect(connect.completeWithKey(by, flow.id, secrets({ api_key: 'nope', host: 'a.evil.test' }), 'browser')).rejects.toEqual(
       fault('invalid_request', { '/fields/host': expect.stringContaining('local.test'), '/fields/api_key': expect.any(String) }),
     );
-    await expect(connect.completeWithKey(by, flow.id, secrets({ api_key: 'key-abcdef' }))).rejects.toEqual(
+    await expect(connect.completeWithKey(by, flow.id, secrets({ api_key: 'key-abcdef' }), 'browser')).rejects.toEqual(
       fault('invalid_request', { '/fields/host': 'this is needed' }),
     );
-    const { connection } = await connect.completeWithKey(by, flow.id, secrets({ api_key: 'key-abcdef', host: 'acme.local.test' }));
+    const { connection } = await connect.completeWithKey(
+      by,
+      flow.id,
+      secrets({ api_key: 'key-abcdef', host: 'acme.local.test' }),
+      'browser',
+    );
     expect(connection.hosts).toEqual(['acme.local.test']);
     const credential = await connect.fresh(by, connection);
     expect(credential.hosts).toEqual(['acme.local.test']);
@@ -190,7 +195,7 @@ describe('a flow of a provider with tenants', () => {
     const { connect, by } = await openConnecting();
     const flow = await connect.begin(by, { ...plain, provider: 'openai' });
     await expect(
-      connect.completeWithKey(by, flow.id, secrets({ api_key: 'sk-0123456789abcdefghi', host: 'evil.example' })),
+      connect.completeWithKey(by, flow.id, secrets({ api_key: 'sk-0123456789abcdefghi', host: 'evil.example' }), 'browser'),
     ).rejects.toEqual(fault('invalid_request', { '/fields': expect.any(String) }));
   });
 
@@ -227,8 +232,10 @@ describe('a flow of a provider with tenants', () => {
     const flow = await begin({ flow: 'client_credentials' });
     expect(flow.state.kind).toBe('waiting');
     expect(provider.tokenRequests()).toHaveLength(0);
-    await expect(connect.completeWithKey(by, flow.id, {})).rejects.toEqual(fault('invalid_request', { '/fields/host': 'this is needed' }));
-    const { connection } = await connect.completeWithKey(by, flow.id, secrets({ host: 'acme.local.test' }));
+    await expect(connect.completeWithKey(by, flow.id, {}, 'browser')).rejects.toEqual(
+      fault('invalid_request', { '/fields/host': 'this is needed' }),
+    );
+    const { connection } = await connect.completeWithKey(by, flow.id, secrets({ host: 'acme.local.test' }), 'browser');
     expect(connection.hosts).toEqual(['acme.local.test']);
   });
 
@@ -243,7 +250,7 @@ describe('a flow of a provider with tenants', () => {
     const { connect, by, begin } = await standing();
     const connected = async (host: string, force: boolean) => {
       const flow = await begin({ flow: 'api_key', force });
-      return (await connect.completeWithKey(by, flow.id, secrets({ api_key: 'key-abcdef', host }))).connection;
+      return (await connect.completeWithKey(by, flow.id, secrets({ api_key: 'key-abcdef', host }), 'browser')).connection;
     };
     const before = await connected('one.local.test', false);
     const after = await connected('two.local.test', true);

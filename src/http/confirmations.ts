@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { nameSchema, printReach, type Reach, reachSchema } from '#api';
 import { isTenant, type Provider } from '#connect';
-import { type AgentId, type ConnectionId, Fault, type PermissionId, type Principal, type UserId } from '#kernel';
+import { type AgentId, type ConnectionId, Fault, type FlowId, type PermissionId, type Principal, type UserId } from '#kernel';
 import type { ChangeKind, PermissionDraft } from '#policy';
 import type { HttpDeps, Writing } from './contract.ts';
 import type { Lookups } from './lookups.ts';
@@ -28,7 +28,7 @@ interface ChangeRow<T> {
   readonly schema: z.ZodType<T>;
   tell(context: Context, change: T): Promise<Told>;
   /** What must be done before that transaction. */
-  prepare?(context: Context, by: Principal, change: T): Promise<(tx: Writing) => Promise<void>>;
+  prepare?(context: Context, by: Principal, change: T): Promise<(tx: Writing) => Promise<unknown>>;
   /** Runs in the transaction that spends the confirmation, after what was prepared; returns what the asker is told. */
   apply(context: Context, tx: Writing, by: Principal, change: T): Promise<Result>;
 }
@@ -128,6 +128,37 @@ const changes = {
     async apply({ rooms }, tx, by, given) {
       return { agent: (await rooms.identity.reactivate(tx, by, given.agent)).id };
     },
+  }),
+  'connection.confirm': change({
+    schema: z.strictObject({ made: z.array(z.strictObject({ connection: id<ConnectionId>(), flow: id<FlowId>() })).min(1) }),
+    async tell(context, { made }) {
+      const names = await Promise.all(made.map(({ connection }) => askedTarget(context, { kind: 'connection', id: connection })));
+      return {
+        title: names.length === 1 ? `Use ${names[0]}?` : `Use these ${names.length} accounts?`,
+        sentence:
+          'A command connected this, with a key or an account that it was given. Permissions for every account of a provider cover it once you say yes.',
+        facts: names.map((name) => ['Connection', name] as const),
+        yes: 'Yes, I connected it',
+      };
+    },
+    async apply({ rooms }, tx, by, { made }) {
+      for (const one of made) await rooms.connect.confirm(tx, by, one);
+      return {};
+    },
+  }),
+  'connection.default': change({
+    schema: z.strictObject({ connection: id<ConnectionId>() }),
+    async tell(context, given) {
+      const what = await askedTarget(context, { kind: 'connection', id: given.connection });
+      return {
+        title: `Make ${what} the default?`,
+        sentence: 'Agents that may use several accounts of this provider use this one wherever they name none.',
+        facts: [['Connection', what]],
+        yes: 'Yes, make it the default',
+      };
+    },
+    prepare: ({ rooms }, by, given) => rooms.connect.setDefault(by, given.connection),
+    apply: async (_context, _tx, _by, given) => ({ connection: given.connection }),
   }),
   'connection.share': change({
     schema: connectionChange,

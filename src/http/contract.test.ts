@@ -2,7 +2,16 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { type Client, createClient, type RouteName } from '#api';
 import { isFault } from '#kernel';
 import { localDefinition } from '../../test/support/connecting.ts';
-import { type ActiveAgent, agentOf, openServing, proving, type Serving, type SignedIn, signedIn } from '../../test/support/serving.ts';
+import {
+  type ActiveAgent,
+  agentOf,
+  openServing,
+  post,
+  proving,
+  type Serving,
+  type SignedIn,
+  signedIn,
+} from '../../test/support/serving.ts';
 
 let serving: Serving;
 let owner: SignedIn;
@@ -36,6 +45,7 @@ beforeAll(async () => {
     .write((tx) => serving.connect.registerProvider(tx, owner.session.principal, localDefinition('https://login.local.test')));
   const flow = await person.call('connection_begin', { body: { provider: 'local', flow: 'api_key' } });
   await person.call('connection_key', { params: { flow: flow.id }, body: { fields: { api_key: 'key-abcdef' } } });
+  await post(serving, owner, `/connect/${flow.id}/confirm`);
 });
 
 describe('the typed client against the server', () => {

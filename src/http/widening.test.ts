@@ -113,7 +113,7 @@ describe('a command line never widens (SECURITY 4)', () => {
     expect((await ask('GET', '/v1/agents/researcher')).json()).toMatchObject({ status: 'active' });
   });
 
-  it('connects with a key, shares only after a yes, and stops sharing at once', async () => {
+  it('connects with a key that is used only after a yes, shares only after a yes, and stops sharing at once', async () => {
     const definition = localDefinition('https://login.local.test', { id: 'shared' });
     await serving.people.store.records
       .in(person.user.organization)
@@ -122,6 +122,12 @@ describe('a command line never widens (SECURITY 4)', () => {
     const done = await ask('POST', `/v1/flows/${String(flow.id)}/key`, { fields: { api_key: 'key-abcdef' } });
     expect(done.json()).toMatchObject({ state: { kind: 'connected' } });
     expect(done.text).not.toContain('key-abcdef');
+    const standing = async () => (await ask('GET', '/v1/connections/shared%2Fdefault')).json().status;
+    expect(await standing()).toMatchObject({ kind: 'needs_attention', reason: 'unconfirmed' });
+    const asked = await parked(ask('POST', '/v1/flows/confirm', { flows: [flow.id] }));
+    expect((await serving.send({ path: asked.page, headers: { cookie: person.cookie } })).text).toContain('Use shared/default?');
+    await post(serving, person, asked.page, { answer: 'yes' });
+    expect(await standing()).toMatchObject({ kind: 'connected' });
     const { page } = await parked(ask('POST', '/v1/connections/shared%2Fdefault/share', { shared: true }));
     await post(serving, person, page, { answer: 'yes' });
     expect((await ask('GET', '/v1/connections/shared%2Fdefault')).json()).toMatchObject({ shared: true });
@@ -131,6 +137,27 @@ describe('a command line never widens (SECURITY 4)', () => {
     expect((await ask('DELETE', '/v1/connections/shared%2Fdefault')).json()).toMatchObject({
       connection: { status: { kind: 'disconnected' } },
     });
+  });
+
+  it('makes another account the default only after a yes', async () => {
+    const definition = localDefinition('https://login.local.test', {
+      id: 'several',
+      hosts: [{ host: 'several.local.test' }],
+      variables: [],
+    });
+    await serving.people.store.records
+      .in(person.user.organization)
+      .write((tx) => serving.connect.registerProvider(tx, person.session.principal, definition));
+    for (const name of ['first', 'second']) {
+      const flow = (await ask('POST', '/v1/flows', { provider: 'several', name, flow: 'api_key' })).json();
+      await ask('POST', `/v1/flows/${String(flow.id)}/key`, { fields: { api_key: 'key-abcdef' } });
+    }
+    const isDefault = async (name: string) => (await ask('GET', `/v1/connections/several%2F${name}`)).json().is_default;
+    expect((await ask('POST', '/v1/connections/several%2Ffirst/default')).status).toBe(200);
+    const { page } = await parked(ask('POST', '/v1/connections/several%2Fsecond/default'));
+    expect([await isDefault('first'), await isDefault('second')]).toEqual([true, false]);
+    await post(serving, person, page, { answer: 'yes' });
+    expect([await isDefault('first'), await isDefault('second')]).toEqual([false, true]);
   });
 
   it('tells before it revokes', async () => {

@@ -95,6 +95,8 @@ export type ChangeKind =
   | 'permission.end'
   | 'agent.confirm'
   | 'agent.reactivate'
+  | 'connection.confirm'
+  | 'connection.default'
   | 'connection.share'
   | 'connection.reveal'
   | 'provider.register'

@@ -84,7 +84,7 @@ describe('a token that the API no longer takes', () => {
 });
 
 test('a token that a client gets for itself is kept until it ends, and then minted once for a hundred calls at once', async () => {
-  const { connect, by, permit, ask, people, again, asked } = await standing((_, count) => ({
+  const { connect, by, permit, ask, people, write, again, asked } = await standing((_, count) => ({
     body: { access_token: `canary-token-${count - 1}`, expires_in: 3600 },
   }));
   await giveClient({ connect, people, by }, 'local', { id: 'service', secret: new Secret('the-client-secret') });
@@ -92,6 +92,7 @@ test('a token that a client gets for itself is kept until it ends, and then mint
   const flow = await connect.flow(by.organization, id);
   expect(flow?.state.kind).toBe('connected');
   const [connection] = await connect.candidates(by.organization, await people.identity.vaultsOf(by), 'local');
+  await write((tx) => connect.confirm(tx, by, { connection: (connection as Connection).id, flow: id }));
   await permit(connection as Connection);
   await again();
   for (let i = 0; i < 3; i++) await ask(target, 'GET /echo HTTP/1.1');

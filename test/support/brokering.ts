@@ -73,7 +73,7 @@ export async function openBrokering(
     async connectKey(provider, fields, name = 'default') {
       const flow = await connect.begin(by, { provider, name, flow: 'api_key', force: false, allow: [] });
       const secrets = Object.fromEntries(Object.entries(fields).map(([part, value]) => [part, new Secret(value)]));
-      return (await connect.completeWithKey(by, flow.id, secrets)).connection;
+      return (await connect.completeWithKey(by, flow.id, secrets, 'browser')).connection;
     },
     permit: (connection, more = {}) =>
       write((tx) =>

@@ -95,6 +95,11 @@ export function confirms(serving: Serving, owner: () => SignedIn, answer: 'yes' 
   return whenSaid(/\/confirm\/(cnf_[0-9a-z]{26})/, ([, id]) => post(serving, owner(), `/confirm/${id}`, { answer }));
 }
 
+/** The owner says yes on the page of a flow that a command ended. */
+export function uses(serving: Serving, owner: () => SignedIn): (said: string) => void {
+  return whenSaid(/\/connect\/(flw_[0-9a-z]{26})/, ([, flow]) => post(serving, owner(), `/connect/${flow}/confirm`));
+}
+
 /** The owner types the claim code that a command shows, and confirms the agent. */
 export function claims(serving: Serving, owner: () => SignedIn): (said: string) => void {
   const acts = [

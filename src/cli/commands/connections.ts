@@ -6,7 +6,7 @@ import { awaitConfirmation, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { type PagingOptions, pagingFlags, printPages, timeOf } from '../listing.ts';
-import { first } from './agent.ts';
+import { first, parkedChange } from './agent.ts';
 
 type Connection = z.output<typeof schemas.connectionView>;
 
@@ -30,10 +30,11 @@ export function connectionCommands(program: Command, host: CommandHost): void {
     example: 'gatehouse connections inspect github/work',
     action: inspect,
   });
-  addCommand(group, host, {
+  addCommand<WaitOptions>(group, host, {
     usage: 'set-default <connection>',
-    tells: 'use it where no other is named',
+    tells: 'use it where no other is named, confirmed in the browser',
     example: 'gatehouse connections set-default github/work',
+    options: waitFlags,
     action: setDefault,
   });
   addCommand<WaitOptions & { readonly stop?: boolean }>(group, host, {
@@ -116,9 +117,11 @@ function show(context: Context, connection: Connection, line: string): undefined
   return undefined;
 }
 
-async function setDefault(context: Context, given: readonly string[]): Promise<undefined> {
-  const connection = await context.server().person.call('connection_default', { params: { connection: first(given) } });
-  return show(context, connection, `${nameOf(connection)} is the default of ${connection.provider}`);
+async function setDefault(context: Context, given: readonly string[], flags: WaitOptions): Promise<undefined> {
+  const connection = first(given);
+  const answer = await context.server().person.ask('connection_default', { params: { connection } });
+  if (answer.status === 200) return show(context, answer.body, `${nameOf(answer.body)} is the default already`);
+  return parkedChange(context, flags, async () => answer.body, `${connection} is the default`);
 }
 
 async function share(context: Context, given: readonly string[], flags: WaitOptions & { readonly stop?: boolean }): Promise<undefined> {

@@ -3,16 +3,26 @@ import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import type { Command } from 'commander';
 import { Fault } from '#kernel';
-import { askSeveral, readInput } from '../asking.ts';
+import { askSeveral, awaitConfirmation, readInput, type WaitOptions, waitFlags } from '../asking.ts';
 import { addCommand, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { connectFound, type Found, type Provider, parseImport, recognise } from '../found-keys.ts';
 import type { Server } from '../server.ts';
 import { lowered } from '../speech.ts';
 
+interface ImportFlags extends WaitOptions {
+  readonly force?: boolean;
+}
+
+interface ScanFlags extends ImportFlags {
+  readonly import?: boolean;
+  readonly yes?: boolean;
+  readonly env?: boolean;
+}
+
 /** scan and import: keys that lie about become connections. */
 export function importCommands(program: Command, host: CommandHost): void {
-  addCommand<{ readonly import?: boolean; readonly yes?: boolean; readonly env?: boolean }>(program, host, {
+  addCommand<ScanFlags>(program, host, {
     usage: 'scan [folder]',
     tells: 'look for keys in .env files and the environment; shows names, never values',
     example: 'gatehouse scan . --import',
@@ -20,14 +30,15 @@ export function importCommands(program: Command, host: CommandHost): void {
       ['--import', 'make connections of what you choose'],
       ['--yes', 'with --import: of everything that was recognised'],
       ['--no-env', 'leave the environment out'],
+      ...waitFlags,
     ],
     action: scan,
   });
-  addCommand<{ readonly force?: boolean }>(program, host, {
+  addCommand<ImportFlags>(program, host, {
     usage: 'import',
-    tells: 'make connections of keys on standard input: .env lines, or JSON as other brokers export it',
+    tells: 'make connections of keys on standard input (.env lines, or JSON as other brokers export it), confirmed in the browser',
     example: 'gatehouse import < keys.env',
-    options: [['--force', 'replace connections of the same name']],
+    options: [['--force', 'replace connections of the same name'], ...waitFlags],
     more: 'JSON: { "OPENAI_API_KEY": "…" }, or [{ "provider": "openai", "connection": "work", "key": "…" }]',
     action: importKeys,
   });
@@ -45,11 +56,7 @@ async function allProviders(server: Server): Promise<readonly Provider[]> {
   return providers;
 }
 
-async function scan(
-  context: Context,
-  given: readonly string[],
-  flags: { readonly import?: boolean; readonly yes?: boolean; readonly env?: boolean },
-): Promise<number | undefined> {
+async function scan(context: Context, given: readonly string[], flags: ScanFlags): Promise<number | undefined> {
   const server = context.server();
   const providers = await allProviders(server);
   const folder = resolve(context.io.cwd, given[0] ?? '.');
@@ -57,7 +64,7 @@ async function scan(
   const found = places.flatMap(({ place, values }) => recognise(place, values, providers));
   if (!flags.import) return report(context, found);
   const chosen = await choose(context, found, flags.yes === true);
-  return connectAll(context, server, chosen, false);
+  return connectAll(context, server, chosen, flags);
 }
 
 /** `.env` and `.env.*` of one folder; samples hold no keys. */
@@ -94,7 +101,7 @@ async function choose(context: Context, found: readonly Found[], all: boolean): 
   return chosen.flatMap((label) => labels.get(label) ?? []);
 }
 
-async function importKeys(context: Context, _given: readonly string[], flags: { readonly force?: boolean }): Promise<number> {
+async function importKeys(context: Context, _given: readonly string[], flags: ImportFlags): Promise<number> {
   const text = await readInput(context);
   const server = context.server();
   const keys = parseImport(text, await allProviders(server));
@@ -103,26 +110,39 @@ async function importKeys(context: Context, _given: readonly string[], flags: { 
       detail: 'Nothing on standard input is a key of a known provider',
       hint: 'see what is known: gatehouse provider list',
     });
-  return connectAll(context, server, keys, flags.force === true);
+  return connectAll(context, server, keys, flags);
 }
 
 function reasonOf(fault: Fault): string {
   return [fault.message, ...Object.values(fault.details.fields ?? {})].map(lowered).join(': ');
 }
 
-/** Each on its own: one that fails keeps no other from its turn. The first failure gives the exit code. */
-async function connectAll(context: Context, server: Server, keys: readonly Found[], force: boolean): Promise<number> {
-  const results: { readonly name: string; readonly connection: string; readonly result: string }[] = [];
-  let failure: Fault | undefined;
-  for (const key of keys) {
-    const outcome = await connectFound(server, key, force);
-    if (outcome.fault !== undefined) failure ??= outcome.fault;
-    results.push({
-      name: key.name,
-      connection: outcome.connection,
-      result: outcome.fault === undefined ? 'connected' : reasonOf(outcome.fault),
-    });
-  }
+async function confirmAll(context: Context, server: Server, flows: readonly string[], flags: WaitOptions): Promise<string> {
+  if (flows.length === 0) return 'not connected';
+  const parked = await server.person.call('connection_confirm', { body: { flows: [...flows] } });
+  const { status } = await awaitConfirmation(context, server, parked, flags);
+  return status === 'confirmed' ? 'connected' : 'not confirmed yet';
+}
+
+/**
+ * Each on its own: one that fails keeps no other from its turn. The first failure gives the exit code. One link confirms all
+ * that were made (SECURITY 4).
+ */
+async function connectAll(context: Context, server: Server, keys: readonly Found[], flags: ImportFlags): Promise<number> {
+  const outcomes: (Awaited<ReturnType<typeof connectFound>> & { readonly name: string })[] = [];
+  for (const key of keys) outcomes.push({ name: key.name, ...(await connectFound(server, key, flags.force === true)) });
+  const failure = outcomes.find(({ fault }) => fault !== undefined)?.fault;
+  const made = await confirmAll(
+    context,
+    server,
+    outcomes.flatMap(({ flow }) => flow ?? []),
+    flags,
+  );
+  const results = outcomes.map(({ name, connection, fault }) => ({
+    name,
+    connection,
+    result: fault === undefined ? made : reasonOf(fault),
+  }));
   if (context.speech.json) context.speech.value({ items: results });
   else
     context.speech.table(

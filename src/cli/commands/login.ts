@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { z } from 'zod';
 import { type BodyInput, nameSchema, parseReach, type schemas } from '#api';
 import { Fault, type FaultCode, faults } from '#kernel';
-import { awaitConfirmation, readInput, showLink, type WaitOptions, waitFlags, waitUntil } from '../asking.ts';
+import { readInput, showLink, type WaitOptions, waitFlags, waitUntil } from '../asking.ts';
 import { addCommand, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { connectWithKey, type Flow } from '../key-flow.ts';
@@ -88,9 +88,9 @@ async function connectAccount(context: Context, target: string, flags: LoginFlag
   const input = flags.keyStdin ? await readInput(context) : undefined;
   const server = context.server();
   const flow = await server.person.call('connection_begin', { body: request });
-  const done = input === undefined ? await finishInBrowser(context, server, flow, flags) : await connectWithKey(server, flow, input);
-  if (done.state.kind === 'waiting' || done.state.kind === 'device') return tell(context, done, 'not connected yet');
-  if (input !== undefined) await askForPermissions(context, server, request, flags);
+  const begun = input === undefined ? flow : await connectWithKey(server, flow, input);
+  const done = await finishInBrowser(context, server, begun, flags);
+  if (done === undefined) return tell(context, begun, begun.state.kind === 'connected' ? 'not confirmed yet' : 'not connected yet');
   return tell(context, done, `connected: ${nameOf(done)}`);
 }
 
@@ -100,21 +100,28 @@ function tell(context: Context, flow: Flow, line: string): undefined {
   return undefined;
 }
 
-/** The link, or the code to type at the provider; then waits for the end. @throws {Fault} what the flow failed with */
-async function finishInBrowser(context: Context, server: Server, flow: Flow, flags: WaitOptions): Promise<Flow> {
+/**
+ * The link, or the code to type at the provider; then waits for the end. What was connected outside the browser is used once
+ * its owner says yes there (SECURITY 4). Undefined: not waited for. @throws {Fault} what the flow failed with
+ */
+async function finishInBrowser(context: Context, server: Server, flow: Flow, flags: WaitOptions): Promise<Flow | undefined> {
   const { state } = flow;
   if (state.kind === 'device' && state.user_code !== undefined) {
     showLink(context, `type the code ${state.user_code} here:`, state.url ?? flow.url, flags.open);
-    context.speech.note(`or follow it here: ${flow.url}`);
-  } else if (state.kind !== 'connected') showLink(context, `connect ${flow.provider} in the browser:`, flow.url, flags.open);
-  if (flags.wait === false) return flow;
+    context.speech.note(`then say here that it was you: ${flow.url}`);
+  } else if (state.kind === 'connected') showLink(context, 'confirm it in the browser:', flow.url, flags.open);
+  else showLink(context, `connect ${flow.provider} in the browser:`, flow.url, flags.open);
+  if (flags.wait === false) return undefined;
   return waitUntil(context, `waiting for ${flow.provider}`, async () =>
-    judged(context, await server.person.call('connection_flow', { params: { flow: flow.id } })),
+    judged(context, server, await server.person.call('connection_flow', { params: { flow: flow.id } })),
   );
 }
 
-function judged(context: Context, flow: Flow): Flow | undefined {
-  if (flow.state.kind === 'connected') return flow;
+async function judged(context: Context, server: Server, flow: Flow): Promise<Flow | undefined> {
+  if (flow.state.connection !== undefined) {
+    const { status } = await server.person.call('connection_get', { params: { connection: flow.state.connection } });
+    if (status.reason !== 'unconfirmed') return flow;
+  }
   if (flow.state.kind === 'failed') throw failureOf(flow.state);
   if (context.clock.now() > flow.expires_at) throw new Fault('link_ended');
   return undefined;
@@ -123,26 +130,6 @@ function judged(context: Context, flow: Flow): Flow | undefined {
 function failureOf({ code, detail }: z.output<typeof schemas.flowView>['state']): Fault {
   const known = code !== undefined && Object.hasOwn(faults, code) ? (code as FaultCode) : 'upstream_sign_in_failed';
   return new Fault(known, detail === undefined ? {} : { detail });
-}
-
-/** A key given here ends no page in the browser, so each proposal is confirmed by a link of its own (SECURITY 4). */
-async function askForPermissions(
-  context: Context,
-  server: Server,
-  request: BodyInput<'connection_begin'>,
-  flags: WaitOptions,
-): Promise<void> {
-  for (const { agent, allow } of request.allow ?? []) {
-    const answer = await server.person.ask('permission_give', {
-      body: { agent, provider: request.provider, connection: request.name ?? 'default', reach: parseReach(allow) },
-    });
-    if (answer.status === 202) await awaitConfirmation(context, server, answer.body, flags);
-  }
-  if ((request.allow ?? []).length === 0) {
-    context.speech.note(
-      `say what it may be used for: gatehouse policy allow <agent> ${request.provider}/${request.name ?? 'default'} read`,
-    );
-  }
 }
 
 /** Ends the command-line session at the pinned server and forgets the server. */

@@ -6,7 +6,7 @@ import { fieldsOf } from '../views.ts';
 import { allowForm, type Choices, choicesOf, chooseFrom, giveChosen } from './allow.ts';
 import { doneAt } from './done.ts';
 import { html, linkTo, type Markup } from './html.ts';
-import { command, field, note, tokenField } from './layout.ts';
+import { command, facts, field, note, passwordAgain, tokenField } from './layout.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf } from './page.ts';
 
 /** Connecting an account, and what the new connection may be used for (SECURITY 4). */
@@ -28,6 +28,7 @@ export function connectPages(kit: PageKit): readonly PageRoute[] {
       handle: async (request) => ask(kit, request, await made(kit, request), undefined),
     },
     { method: 'POST', path: '/connect/:flow/allow', needs: 'session', handle: (request) => allow(kit, request) },
+    { method: 'POST', path: '/connect/:flow/confirm', needs: 'session', handle: (request) => confirm(kit, request) },
   ];
 }
 
@@ -135,7 +136,7 @@ ${note('bad', detail)}
 async function withKey(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
   const known = await begun(kit, request);
   try {
-    await kit.rooms.connect.completeWithKey(request.session.principal, known.flow.id, typedIn(request, known));
+    await kit.rooms.connect.completeWithKey(request.session.principal, known.flow.id, typedIn(request, known), 'browser');
     return { kind: 'go', to: `/connect/${known.flow.id}/allow` };
   } catch (error) {
     return again(kit, request, known, error);
@@ -188,6 +189,7 @@ async function callback(kit: PageKit, { session, incoming }: PageRequest<Session
 }
 
 async function ask(kit: PageKit, request: PageRequest<Session>, known: Made, told: Choices | undefined): Promise<PageAnswer> {
+  if (rests(known.connection)) return askToUse(kit, request, known, undefined);
   const stale = !isFresh(request.session, kit.rooms.clock.now());
   const offered = await chooseFrom(kit, request.session, known.flow.allow);
   return {
@@ -196,6 +198,38 @@ async function ask(kit: PageKit, request: PageRequest<Session>, known: Made, tol
     title: `${known.provider.name} is connected`,
     body: allowForm({ kit, token: request.token, stale, ...known, offered, told }),
   };
+}
+
+/** Connected by a command, and its owner has not yet said yes (SECURITY 4). */
+function rests({ status }: Connection): boolean {
+  return status.kind === 'needs_attention' && status.reason === 'unconfirmed';
+}
+
+async function askToUse(kit: PageKit, request: PageRequest<Session>, known: Made, error: string | undefined): Promise<PageAnswer> {
+  const { flow, provider, connection } = known;
+  const told = await kit.changes.tell('connection.confirm', { made: [{ connection: connection.id, flow: flow.id }] });
+  const account = connection.account.name ?? connection.account.email ?? connection.account.id;
+  return {
+    kind: 'page',
+    status: error === undefined ? 200 : 403,
+    title: told.title,
+    body: html`<h1>${told.title}</h1>
+<p class="lead">${told.sentence}</p>
+<div class="card">${facts([...told.facts, ['Provider', provider.name], ...(account === undefined ? [] : ([['Account', account]] as const))])}
+<form method="post" action="${kit.base}/connect/${flow.id}/confirm">${tokenField(request.token)}
+${passwordAgain(!isFresh(request.session, kit.rooms.clock.now()), error)}
+<div class="actions"><button>${told.yes}</button></div></form></div>
+<p class="soft small">If you did not ask for this, end it: <code>gatehouse logout ${connection.provider}/${connection.name}</code></p>`,
+  };
+}
+
+async function confirm(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
+  const known = await made(kit, request);
+  const proved = await proveAgain(kit, request);
+  if (proved.kind === 'not_proved') return askToUse(kit, request, known, proved.error);
+  const one = { connection: known.connection.id, flow: known.flow.id };
+  await kit.rooms.transact((tx) => kit.rooms.connect.confirm(tx, proved.session.principal, one));
+  return { kind: 'go', to: `/connect/${known.flow.id}/allow` };
 }
 
 async function allow(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {

@@ -2,6 +2,7 @@ import { printReach } from '#api';
 import { events, type RecordedEvent } from '#audit';
 import type { Connection } from '#connect';
 import type { Agent } from '#identity';
+import { Fault } from '#kernel';
 import type { Permission } from '#policy';
 import type { Session } from '#signin';
 import { administers, mayAnswer } from '../rights.ts';
@@ -22,6 +23,17 @@ export function homePages(kit: PageKit): readonly PageRoute[] {
         const { id, provider } = await kit.look.connection(session.principal, params.connection ?? '');
         const { digest } = await kit.rooms.connect.provider(kit.rooms.organization.id, provider);
         const confirmation = await kit.changes.ask(session.principal, 'provider.accept', { connection: id, provider, digest });
+        return { kind: 'go', to: `/confirm/${confirmation.id}` };
+      },
+    },
+    {
+      method: 'POST',
+      path: '/connections/:connection/confirm',
+      needs: 'session',
+      async handle({ session, params }) {
+        const { id, flow } = await kit.look.connection(session.principal, params.connection ?? '');
+        if (flow === undefined) throw new Fault('not_found');
+        const confirmation = await kit.changes.ask(session.principal, 'connection.confirm', { made: [{ connection: id, flow }] });
         return { kind: 'go', to: `/confirm/${confirmation.id}` };
       },
     },
@@ -85,6 +97,9 @@ function attention({ base }: PageKit, token: string, { id, provider, name, statu
   if (status.kind !== 'needs_attention') return undefined;
   if (status.reason === 'provider_changed') {
     return html`<form method="post" action="${base}/connections/${id}/accept">${tokenField(token)}The provider changed. <button class="plain">See what changed</button></form>`;
+  }
+  if (status.reason === 'unconfirmed') {
+    return html`<form method="post" action="${base}/connections/${id}/confirm">${tokenField(token)}A command connected it. <button class="plain">Say whether to use it</button></form>`;
   }
   return html` Connect it again: <code>gatehouse login ${provider}${name === 'default' ? '' : ` --connection ${name}`} --force</code>`;
 }

@@ -11,6 +11,7 @@ type Routes =
   | 'connection_begin'
   | 'connection_flow'
   | 'connection_key'
+  | 'connection_confirm'
   | 'connection_default'
   | 'connection_share'
   | 'connection_end';
@@ -50,13 +51,25 @@ export function connectionRoutes(kit: Kit): HandlersOf<Routes> {
     async connection_key({ caller, params, body }) {
       const flow = await flowOf(kit, params.flow);
       const fields = Object.fromEntries(Object.entries(body.fields).map(([name, value]) => [name, new Secret(value)]));
-      const done = await connect.completeWithKey(caller.principal, flow.id, fields);
+      const done = await connect.completeWithKey(caller.principal, flow.id, fields, caller.kind);
       return { status: 200, body: await viewFlow(done.flow) };
+    },
+
+    async connection_confirm({ caller, body }) {
+      const made = await Promise.all(
+        body.flows.map(async (reference) => {
+          const { id, state } = await flowOf(kit, reference);
+          if (state.kind !== 'connected') throw new Fault('not_found', { detail: 'Nothing is connected yet' });
+          return { connection: (await look.connection(caller.principal, state.connection)).id, flow: id };
+        }),
+      );
+      return parked(kit, await kit.changes.ask(caller.principal, 'connection.confirm', { made }));
     },
 
     async connection_default({ caller, params }) {
       const connection = await look.connection(caller.principal, params.connection);
-      return { status: 200, body: connectionView(await connect.setDefault(caller.principal, connection.id)) };
+      if (connection.isDefault) return { status: 200, body: connectionView(connection) };
+      return parked(kit, await kit.changes.ask(caller.principal, 'connection.default', { connection: connection.id }));
     },
 
     async connection_share({ caller, params, body }) {
