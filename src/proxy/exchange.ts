@@ -232,9 +232,14 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     this.#ledger.status = head.status;
     this.#ledger.step('answered');
     this.#touch();
-    if (head.status === 401 && this.#mayRenew()) {
-      this.#renew(head, framing, Buffer.from(bytes)).catch((error: unknown) => this.#fail(error));
-      return 'hold';
+    if (head.status === 401 && this.#verdict.refreshable && !this.#renewed) {
+      this.#renewed = true;
+      // While the body is still on its way the answer cannot wait; the next call has the new credential all the same.
+      if (!this.#requestDone) void this.#renewal(this.#verdict);
+      else {
+        this.#renew(head, framing, Buffer.from(bytes)).catch((error: unknown) => this.#fail(error));
+        return 'hold';
+      }
     }
     return this.#forward(head, framing, bytes);
   }
@@ -253,23 +258,20 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     return 'body';
   }
 
-  /** SECURITY 13: once, and only when the same request can safely be sent again. */
-  #mayRenew(): boolean {
-    return this.#verdict.refreshable && !this.#renewed && this.#replay !== undefined && this.#requestDone;
-  }
-
-  async #renew(head: ResponseHead, framing: Framing, bytes: Buffer): Promise<void> {
-    this.#renewed = true;
-    this.deadline = Number.POSITIVE_INFINITY;
-    const before = this.#verdict;
-    const next = await this.#plane.broker.renew(before).catch((error: unknown) => {
-      this.#plane.log.info('a credential could not be renewed', {
-        exchange: before.exchange,
-        code: isFault(error) ? error.code : 'internal',
-      });
+  #renewal(verdict: Allowed): Promise<Allowed | undefined> {
+    const { broker, log } = this.#plane;
+    return broker.renew(verdict).catch((error: unknown) => {
+      log.info('a credential could not be renewed', { exchange: verdict.exchange, code: isFault(error) ? error.code : 'internal' });
       return undefined;
     });
-    if (next === undefined || this.#over) {
+  }
+
+  /** SECURITY 13: once. Only a request that can safely be sent again is; of any other the 401 is the answer. */
+  async #renew(head: ResponseHead, framing: Framing, bytes: Buffer): Promise<void> {
+    this.deadline = Number.POSITIVE_INFINITY;
+    const before = this.#verdict;
+    const next = await this.#renewal(before);
+    if (next === undefined || this.#replay === undefined || this.#over) {
       next?.recorded.catch(() => {});
       if (next !== undefined && next.exchange !== before.exchange) new Ledger(this.#plane).report(next, 'client_gone', undefined);
       if (!this.#over) this.#upstream?.proceed(this.#forward(head, framing, bytes) === 'raw');

@@ -57,16 +57,34 @@ describe('a token that the API no longer takes', () => {
     expect(asked('refresh_token')).toHaveLength(1);
   });
 
-  test('is not refreshed for a call that may not be repeated: its 401 is passed on, and the call is sent once', async () => {
+  const large = 'x'.repeat(100_000);
+  test.each([
+    ['that is not idempotent', 'POST /guarded HTTP/1.1\r\nContent-Length: 2', '{}'],
+    ['whose body is too large to keep', `PUT /guarded HTTP/1.1\r\nContent-Length: ${large.length}`, large],
+  ])('is refreshed for the next call by one %s: that one is sent once, and its 401 passed on', async (_, request, sent) => {
     const { ask, people, again, asked } = await byCode();
     await people.pass(2 * minute);
     await again();
-    good = 'another';
+    good = 'canary-token-1';
     const seen = api.seen.length;
-    const { status, body } = await ask(target, 'POST /guarded HTTP/1.1\r\nContent-Length: 2', '{}');
+    const { status, body } = await ask(target, request, sent);
     expect([status, body]).toEqual([401, 'unknown token']);
     expect(api.seen.length).toBe(seen + 1);
-    expect(asked('refresh_token')).toHaveLength(0);
+    expect(asked('refresh_token')).toHaveLength(1);
+    expect((await ask(target, request, sent)).body).toBe('welcome');
+    expect(asked('refresh_token')).toHaveLength(1);
+  });
+
+  test('is refreshed also when the 401 comes before the whole body was sent', async () => {
+    const { ask, open, people, again, asked } = await byCode();
+    await people.pass(2 * minute);
+    await again();
+    good = 'canary-token-1';
+    const { send, until } = await open(target);
+    send(`POST /early HTTP/1.1\r\nHost: ${target}\r\nContent-Length: 10\r\n\r\nhalf`);
+    expect(await until('too early')).toContain('401');
+    await expect.poll(() => asked('refresh_token')).toHaveLength(1);
+    await expect.poll(async () => (await ask(target, 'GET /guarded HTTP/1.1')).body).toBe('welcome');
   });
 
   test('is not refreshed again when the new one is refused as well: the 401 is passed on, then the owner is needed', async () => {

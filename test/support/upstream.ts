@@ -83,6 +83,8 @@ export async function startUpstream(
   const sockets = new Set<Socket>();
   const table = { ...routes, ...extra };
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    // The one route that does not wait for a body.
+    if (request.url === '/early') return void response.writeHead(401).end('too early');
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
