@@ -86,6 +86,8 @@ export interface Allowed {
   readonly until: number;
   /** One forced refresh and one safe retry are possible after 401. */
   readonly refreshable: boolean;
+  /** The body could be such a form, and under this permission no field of it may name another method (SECURITY 9). */
+  readonly form: 'urlencoded' | 'multipart' | undefined;
   /** Resolves when `call.allowed` is durable; awaited before the first byte leaves. @throws {Fault} `audit_unavailable` */
   readonly recorded: Promise<void>;
   /** Extra authorities for this host, PEM. */

@@ -9,7 +9,7 @@ import type { Allowed, Broker, Call, Verdict } from './contract.ts';
 import { denied, type Exchanges } from './exchanges.ts';
 import { shownPath } from './injectors.ts';
 import { Latest } from './latest.ts';
-import { isOverridden } from './overrides.ts';
+import { formOf, isOverridden } from './overrides.ts';
 import type { Own } from './own.ts';
 import { findPlaceholders, type Meaning, maskPlaceholders, meaningsFor } from './placeholders.ts';
 import { type Place, type Places, stampOf } from './places.ts';
@@ -137,8 +137,14 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     asked.connection = chosen.connection;
     if (chosen.connection.status.kind === 'needs_attention') return attention(deps, chosen.connection);
     const question = questionOf(asked, chosen, deps.clock.now());
-    const decision = deps.policy.decide(await deps.policy.facts(run.live.organization, run.asker), question);
-    return decision.effect === 'allow' ? { kind: 'permitted', chosen, decision, question } : deniedBy(decision);
+    const facts = await deps.policy.facts(run.live.organization, run.asker);
+    const decision = deps.policy.decide(facts, question);
+    if (decision.effect === 'deny') return deniedBy(decision);
+    // A form may name another method: where that would not be permitted as well, it must not.
+    const form = formOf(call);
+    const asAnother = form && deps.policy.decide(facts, { ...question, ambiguous: true });
+    if (asAnother?.effect !== 'deny') return { kind: 'permitted', chosen, decision, question, form: undefined };
+    return form === 'sealed' ? deniedBy(asAnother) : { kind: 'permitted', chosen, decision, question, form };
   }
 
   async function fitTo(asked: Asked, { chosen, decision }: Judged, steps: Step[]): Promise<Fit | Refused> {
@@ -203,6 +209,7 @@ interface Judged {
   readonly chosen: Chosen | undefined;
   readonly decision: Permitted | undefined;
   readonly question: Question | undefined;
+  readonly form: Allowed['form'];
 }
 
 type Fit = Fitted & Pick<Prepared, 'expiresAt' | 'refreshable'>;
@@ -228,7 +235,7 @@ function refusedAtOnce(deps: DecideDeps, { call, place }: Asked): Refused | unde
 function other(deps: DecideDeps, { placed }: Asked): Refused | Judged {
   if (deps.otherHosts === 'deny') return refusal('host_refused');
   if (placed.length > 0) return refusal('placeholder_misplaced');
-  return { kind: 'permitted', chosen: undefined, decision: undefined, question: undefined };
+  return { kind: 'permitted', chosen: undefined, decision: undefined, question: undefined, form: undefined };
 }
 
 function questionOf({ call, run }: Asked, { match, connection }: Chosen, at: number): Question {
@@ -307,6 +314,7 @@ function allow(deps: DecideDeps, asked: Asked, judged: Judged, fitted: Fit, step
     scrub: fitted.scrub,
     until,
     refreshable: fitted.refreshable,
+    form: judged.form,
     recorded,
     ca: deps.authorities[call.host] ?? noAuthorities,
   });

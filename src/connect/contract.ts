@@ -71,7 +71,7 @@ export interface ProviderMatch {
   /** The entry of `provider.hosts` that claims the call; `injectionsFor(provider, entry, connection.kind)` says what to inject. */
   readonly entry: HostEntry;
   readonly operation: MatchedOperation | undefined;
-  /** SECURITY 9: the path or method could be read in two ways. */
+  /** SECURITY 9: the path or method could be read in two ways, or the body carries calls of its own. */
   readonly ambiguous: boolean;
 }
 

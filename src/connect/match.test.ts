@@ -46,7 +46,7 @@ describe('an operation', () => {
   });
 
   it('is none for GraphQL, batches and what nobody described', () => {
-    expect(first('api.github.com', 'POST', '/graphql')).toMatchObject({ operation: undefined, ambiguous: false });
+    expect(first('api.github.com', 'POST', '/graphql')).toMatchObject({ operation: undefined, ambiguous: true });
     expect(first('api.linear.app', 'POST', '/graphql')?.operation).toBeUndefined();
     expect(first('api.github.com', 'GET', '/something/new')?.operation).toBeUndefined();
     expect(first('www.googleapis.com', 'POST', '/batch/drive/v3')?.operation).toBeUndefined();

@@ -1,4 +1,4 @@
-import { isAmbiguous } from './ambiguous-path.ts';
+import { carriesCalls, isAmbiguous } from './ambiguous-path.ts';
 import type { CallShape, ProviderMatch } from './contract.ts';
 import { claimsOf, type HostIndex, liesUnder } from './hosts.ts';
 import { operationOf } from './operations.ts';
@@ -15,7 +15,7 @@ export function matchCall(index: HostIndex, call: CallShape): readonly ProviderM
   for (const { provider, entry } of claimsOf(index, call.host, call.port)) {
     if (entry.path !== undefined && (ambiguous || !liesUnder(call.path, entry.path))) continue;
     const operation = operationOf(provider, entry, call.method, call.path, plain);
-    found.push({ provider, entry, operation, ambiguous });
+    found.push({ provider, entry, operation, ambiguous: ambiguous || carriesCalls(call.path, operation !== undefined) });
   }
   return found;
 }

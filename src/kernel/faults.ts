@@ -144,7 +144,12 @@ export const faults = {
   host_mismatch: row(421, 1, 'The tunnel, the TLS name and the Host header do not agree', 'send requests for one host in one tunnel'),
   bad_framing: row(400, 1, 'The request is not strict HTTP/1.1', 'see the detail; the connection is closed'),
   method_refused: row(403, 1, 'That method is refused', 'use another method'),
-  ambiguous_path: row(403, 1, 'The path or an override header could be read in two ways', 'send the plain form'),
+  ambiguous_path: row(
+    403,
+    1,
+    'The call could be read as another one, or carries others in its body (GraphQL, batch)',
+    'send the plain form; only a permission for the whole host lets it pass',
+  ),
   encoding_refused: row(502, 1, 'The upstream used a content encoding that cannot be scrubbed', 'ask for identity or gzip'),
   placeholder_misplaced: row(
     403,

@@ -39,7 +39,7 @@ export interface Question {
   readonly call: { readonly method: string; readonly host: string; readonly path: string };
   /** The catalogue's operation that matched, if any. */
   readonly operation: { readonly id: string; readonly classes: readonly RiskClass[] } | undefined;
-  /** The path or an override could be read in two ways: only `everything` may pass it. */
+  /** The call could be read in two ways, or carries others in its body: only `everything` may pass it. */
   readonly ambiguous: boolean;
   readonly at: number;
 }

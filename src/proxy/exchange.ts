@@ -4,6 +4,7 @@ import { Answer, type AnswerUser } from './answer.ts';
 import type { ClientConnection, ClientUser } from './client.ts';
 import type { Timed } from './deadlines.ts';
 import { type ConnectionTokens, connectionTokens, endsHere, passingTrailers } from './fields.ts';
+import { type FormGuard, formGuard } from './form.ts';
 import { chunkParts, type Framing, lastChunkWith } from './framing.ts';
 import type { Fields, RequestHead, ResponseHead } from './head.ts';
 import { type Altered, alter } from './inject.ts';
@@ -52,6 +53,7 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
   #replay: Buffer[] | undefined;
   #replaySize = 0;
   #trailers: Fields | undefined;
+  readonly #form: FormGuard | undefined;
   #renewed = false;
 
   constructor(plane: Plane, client: ClientConnection, ask: Ask, verdict: Allowed) {
@@ -60,6 +62,7 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     this.#ask = ask;
     this.#ledger = new Ledger(plane);
     this.#replay = idempotent.has(ask.head.method) ? [] : undefined;
+    this.#form = verdict.form === undefined ? undefined : formGuard(verdict.form);
     this.#verdict = verdict;
     this.#adopt(verdict);
   }
@@ -169,6 +172,10 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
 
   requestBody(slice: Buffer): void {
     if (this.#over) return;
+    if (this.#form?.(slice)) {
+      this.#fail(new Fault('ambiguous_path', { detail: 'A field of the form names another method' }));
+      return;
+    }
     this.#ledger.sent += slice.length;
     if (this.#replay !== undefined) {
       this.#replaySize += slice.length;

@@ -77,6 +77,51 @@ test('a spelling that an upstream could read as another call is refused under a 
   expect(api.seen.length).toBe(seen);
 });
 
+const form = (type: string, body: string, more = '') =>
+  [`POST /item HTTP/1.1\r\nContent-Type: ${type}\r\n${more}Content-Length: ${body.length}`, body] as const;
+const parts = (name: string) => `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\nDELETE\r\n--b--\r\n`;
+
+describe('a form under a permission narrower than the host', () => {
+  const urlencoded = 'application/x-www-form-urlencoded';
+
+  test('names no other method in its body: the upstream never has the whole of one that does', async () => {
+    const { ask } = await permitting({ classes: ['write'] });
+    const seen = api.seen.length;
+    for (const [request, body] of [
+      form(urlencoded, 'a=1&_method=DELETE'),
+      form(`${urlencoded}; charset=utf-8`, '%5Fmethod=DELETE'),
+      form('multipart/form-data; boundary=b', parts('_method')),
+      form(urlencoded, 'cannot be read', 'Content-Encoding: gzip\r\n'),
+      ['POST /item HTTP/1.1\r\nContent-Length: 16', '_method=DELETE&a'],
+    ] as const) {
+      const { status, json } = await ask(target, request, body);
+      expect([status, json().code], request).toEqual([403, 'ambiguous_path']);
+    }
+    expect(api.seen.length).toBe(seen);
+    for (const [request, body] of [form(urlencoded, 'a=1&payment_method=x'), form('multipart/form-data; boundary=b', parts('file'))]) {
+      expect((await ask(target, request, body)).status, request).toBe(200);
+    }
+  });
+
+  test('may say what it likes where the whole host is permitted', async () => {
+    const { ask } = await permitting({ everything: true });
+    const [request, body] = form(urlencoded, '_method=DELETE');
+    expect((await ask(target, request, body)).status).toBe(200);
+  });
+});
+
+test('GraphQL and batches, whose calls nobody reads, pass only where the whole host is permitted', async () => {
+  const lines = ['POST /graphql', 'POST /api/GraphQL/', 'GET /graphql?query=x', 'POST /v1.0/$batch', 'POST /batch/v1', 'POST /v1/batch'];
+  const patterns = [{ methods: [], path: '/**' }];
+  const narrow = await permitting({ patterns });
+  for (const line of lines) expect((await narrow.ask(target, `${line} HTTP/1.1`)).json(), line).toMatchObject({ code: 'ambiguous_path' });
+  const mixed = 'POST /other HTTP/1.1\r\nContent-Type: multipart/mixed; boundary=b';
+  expect((await narrow.ask(target, mixed)).json()).toMatchObject({ code: 'ambiguous_path' });
+  for (const line of ['POST /graphs', 'GET /batches/1']) expect((await narrow.ask(target, `${line} HTTP/1.1`)).status, line).toBe(200);
+  const whole = await permitting({ everything: true });
+  for (const line of lines) expect((await whole.ask(target, `${line} HTTP/1.1`)).status, line).toBe(200);
+});
+
 describe('the next request in a tunnel that is already open', () => {
   test('follows a permission that is given and ended', async () => {
     const { open, permit, connection, policy, write, by } = await permitting(undefined);

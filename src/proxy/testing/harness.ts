@@ -48,6 +48,7 @@ export function allowed(call: Call, more: Partial<Allowed> = {}): Allowed {
     scrub: [],
     until: systemClock.monotonic() + 3_000,
     refreshable: false,
+    form: undefined,
     recorded: Promise.resolve(),
     ca: [],
     ...more,
