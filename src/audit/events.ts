@@ -32,6 +32,10 @@ export const events = {
   'connection.started': { tells: 'a connection was begun', fields: ['provider', 'name', 'flow'] },
   'connection.made': { tells: 'an account was connected', fields: ['provider', 'name', 'account', 'scopes', 'hosts', 'rests'] },
   'connection.confirmed': { tells: 'the owner said yes to what was connected outside their browser', fields: ['provider', 'name'] },
+  'connection.brought_again': {
+    tells: 'the answer of a provider was brought a second time, by somebody else; what it connected was ended',
+    fields: ['provider', 'name'],
+  },
   'connection.failed': { tells: 'a connection was not completed', fields: ['provider', 'name', 'reason'] },
   'connection.refreshed': { tells: 'a credential was refreshed', fields: ['provider', 'name', 'forced'] },
   'connection.refresh_failed': { tells: 'a credential was not refreshed', fields: ['provider', 'name', 'class'] },

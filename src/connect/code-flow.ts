@@ -2,15 +2,18 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import * as oauth from 'oauth4webapi';
 import { Fault, type FlowId, isFault, type OrganizationId, type Principal, parseId, Secret, type SessionId } from '#kernel';
 import { bearerValue, createPkce } from '#oauth';
-import { bearerKey, sha256 } from '#store';
+import { bearerKey, madeFrom, sha256 } from '#store';
 import { accountOf } from './account.ts';
 import type { Fields } from './api-key-flow.ts';
+import { connectionOf, pinnedOf } from './connection.ts';
+import { connectionById } from './connections.sql.ts';
 import type { Connection, Flow } from './contract.ts';
 import { type ConnectDeps, callbackUrl } from './deps.ts';
+import { disconnect } from './disconnect.ts';
 import type { Endpoints } from './endpoints.ts';
 import type { ClientIdentity } from './exchange.ts';
 import { type FlowDoc, type FlowRecord, flowOf, loadFlow, openFlow, saveDoc } from './flow-record.ts';
-import { failFlow, makeConnection } from './making.ts';
+import { failFlow, type MadeFromState, makeConnection } from './making.ts';
 import { credentialOfTokens, oauthOf } from './oauth-credential.ts';
 import type { OauthAuth, Provider } from './provider.ts';
 import type { Providers } from './providers.ts';
@@ -60,7 +63,7 @@ function addressOf(deps: Deps, doc: FlowDoc, auth: OauthAuth, provider: Provider
 
 /**
  * Ends a code flow with what the browser brought back. The state is taken first, so that it is good once, whoever
- * brings it; then it must be this person's, this session's and this flow's.
+ * brings it; then it must be this person's, this session's and this flow's. Brought again, it makes nothing (`broughtAgain`).
  * @throws {Fault} `link_ended`, `forbidden`, `upstream_sign_in_failed`, `cancelled`, `connection_exists`
  */
 export async function completeCode(
@@ -70,17 +73,48 @@ export async function completeCode(
   callback: URL,
 ): Promise<{ readonly flow: Flow; readonly connection: Connection }> {
   const state = onlyOne(callback, 'state');
+  const before = await broughtAgain(deps, by, session, state);
+  if (before !== undefined) return before;
   const flow = await flowOfState(deps, by, session, state);
   const { provider, auth } = await flowProvider(deps, flow);
   try {
     const code = judgeCallback(flow.doc, callback, state);
-    const connection = await redeem(deps, by, { flow, provider, auth, code, state });
+    const connection = await redeem(deps, by, { flow, provider, auth, code, madeFrom: { state, session } });
     const ended = await loadFlow(deps, by.organization, flow.row.id);
     return { flow: flowOf(deps, ended ?? flow), connection };
   } catch (error) {
     if (isFault(error)) await failFlow(deps, by, flow, error.code, error.details.detail ?? error.row.title);
     throw error;
   }
+}
+
+/**
+ * A state that was spent before makes nothing (SECURITY 14). The session that spent it has loaded its page again, and is told
+ * what came of it then. From anybody else it has leaked, and the code with it: what it made is ended.
+ * @throws {Fault} `link_ended`
+ */
+async function broughtAgain(
+  deps: Deps,
+  by: Principal,
+  session: SessionId,
+  state: string,
+): Promise<{ readonly flow: Flow; readonly connection: Connection } | undefined> {
+  const { organization } = by;
+  const kept = await deps.records.in(organization).read((tx) => madeFrom(tx, 'oauth_state', state));
+  if (kept === undefined) return undefined;
+  const made = JSON.parse(kept) as MadeFromState;
+  const flow = await loadFlow(deps, organization, made.flow);
+  const row = await deps.records.in(organization).read((tx) => connectionById(tx, organization, made.connection));
+  // Of another organization, ended since, or replaced by what another flow made.
+  if (flow === undefined || row === undefined || row.live === null || pinnedOf(row).flow !== made.flow) throw new Fault('link_ended');
+  if (made.session === session && sameParty(flow.startedBy, personOf(by)))
+    return { flow: flowOf(deps, flow), connection: connectionOf(row) };
+  const fields = { provider: row.provider_id, name: row.name };
+  await deps.records
+    .in(organization)
+    .write((tx) => deps.audit.record(tx, { name: 'connection.brought_again', principal: by, connection: row.id, fields }));
+  await disconnect(deps, { organization, subject: flow.startedBy, actors: [] }, row.id);
+  throw new Fault('link_ended', { detail: 'This answer of the provider was brought before, by somebody else; what it connected is ended' });
 }
 
 /** A parameter that is there once. @throws {Fault} `link_ended` */
@@ -152,10 +186,10 @@ interface Redeeming {
   readonly provider: Provider;
   readonly auth: OauthAuth;
   readonly code: string;
-  readonly state: string;
+  readonly madeFrom: { readonly state: string; readonly session: SessionId };
 }
 
-async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, state }: Redeeming): Promise<Connection> {
+async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, madeFrom }: Redeeming): Promise<Connection> {
   const client = clientOfDoc(flow.doc);
   const verifier = flow.doc.attempt?.verifier;
   const now = deps.clock.now();
@@ -181,7 +215,7 @@ async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, s
     client: client.id,
     hosts: flow.doc.hosts,
     inBrowser: true,
-    madeFrom: state,
+    madeFrom,
   });
 }
 

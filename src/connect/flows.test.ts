@@ -149,7 +149,40 @@ describe('a code flow', () => {
     );
     expect(tries.filter((one) => one.status === 'fulfilled')).toHaveLength(1);
     expect(given.provider.tokenRequests()).toHaveLength(1);
-    await expect(given.connect.complete(given.by, given.session, callback({ state, code: 'c' }))).rejects.toEqual(fault('link_ended'));
+  });
+
+  it('tells the session that brought it again what came of it, and makes nothing more', async () => {
+    const given = await standing();
+    const { state } = await opened(given);
+    const back = () => given.connect.complete(given.by, given.session, callback({ state, code: 'c' }));
+    const [first, again] = [await back(), await back()];
+    expect(again.flow).toEqual(first.flow);
+    expect(again.connection).toMatchObject({ id: first.connection.id, status: { kind: 'connected' } });
+    expect(given.provider.tokenRequests()).toHaveLength(1);
+  });
+
+  it.each(['another session of the same person', 'another person'])('ends what it made when %s brings it again', async (who) => {
+    const given = await standing();
+    const { state } = await opened(given);
+    const { connection } = await given.connect.complete(given.by, given.session, callback({ state, code: 'c' }));
+    const eve = principalOf(await createTestUser(given.people, 'eve@example.com'));
+    const [by, session] = who === 'another person' ? [eve, given.session] : [given.by, newId('ses')];
+    const brought = () => given.connect.complete(by, session, callback({ state, code: 'c' }));
+    await expect(brought()).rejects.toEqual(fault('link_ended'));
+    expect((await given.connect.connection(given.by.organization, connection.id))?.status.kind).toBe('disconnected');
+    expect(given.provider.seen.filter(({ path }) => path === '/revoke')).toHaveLength(1);
+    const { events } = await given.people.audit.search(given.by.organization, { limit: 50 });
+    expect(events.filter(({ name }) => name === 'connection.brought_again')).toHaveLength(1);
+    await expect(brought()).rejects.toEqual(fault('link_ended'));
+  });
+
+  it('leaves alone what another flow has put in the place of what it made', async () => {
+    const given = await standing();
+    const { state } = await opened(given);
+    await given.connect.complete(given.by, given.session, callback({ state, code: 'c' }));
+    const { connection } = await connectByCode(given, { force: true });
+    await expect(given.connect.complete(given.by, newId('ses'), callback({ state, code: 'c' }))).rejects.toEqual(fault('link_ended'));
+    expect((await given.connect.connection(given.by.organization, connection.id))?.status.kind).toBe('connected');
   });
 
   it('refuses another session of the same person, and another person', async () => {

@@ -1,4 +1,4 @@
-import { type ConnectionId, Fault, newId, type Principal, type UserId } from '#kernel';
+import { type ConnectionId, Fault, type FlowId, newId, type Principal, type SessionId, type UserId } from '#kernel';
 import { isUniqueViolation, spend, type Writing } from '#store';
 import { type Account, accountLabel } from './account.ts';
 import { bindingDigest, originsOf } from './binding.ts';
@@ -31,8 +31,8 @@ export interface Obtained {
   readonly hosts: readonly string[];
   /** Whether its owner ended the flow in their browser; otherwise it rests until they say yes there (SECURITY 4). */
   readonly inBrowser: boolean;
-  /** The single-use value it was made from, whose hash goes into the same transaction (SECURITY 14). */
-  readonly madeFrom?: string;
+  /** The single-use state it was made from, whose hash goes into the same transaction, and who brought it (SECURITY 14). */
+  readonly madeFrom?: { readonly state: string; readonly session: SessionId };
 }
 
 type Deps = ConnectDeps;
@@ -114,8 +114,20 @@ async function inOneTransaction<T>(deps: Deps, by: Principal, fn: (tx: Writing) 
   }
 }
 
-function spendState(deps: Deps, tx: Writing, value: string, made: string, flow: FlowRecord): Promise<void> {
-  return spend(tx, { kind: 'oauth_state', value, made, now: deps.clock.now(), expiresAt: flow.row.expires_at + 3600_000 });
+type Spending = NonNullable<Obtained['madeFrom']>;
+
+function spendState(deps: Deps, tx: Writing, { state, session }: Spending, connection: ConnectionId, flow: FlowRecord): Promise<void> {
+  const made: MadeFromState = { connection, flow: flow.row.id, session };
+  const expiresAt = flow.row.expires_at + 3600_000;
+  return spend(tx, { kind: 'oauth_state', value: state, made: JSON.stringify(made), now: deps.clock.now(), expiresAt });
+}
+
+/** What is kept with a state that was spent, for whoever brings it again. */
+export interface MadeFromState {
+  readonly connection: ConnectionId;
+  readonly flow: FlowId;
+  /** The session that spent it. */
+  readonly session: SessionId;
 }
 
 interface Storing {

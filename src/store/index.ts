@@ -28,4 +28,4 @@ export {
   type Writing,
 } from './ports.ts';
 export type { Schema } from './schema.ts';
-export { forgetSpent, type SpentValue, spend } from './spent.ts';
+export { forgetSpent, madeFrom, type SpentValue, spend } from './spent.ts';

@@ -1,5 +1,5 @@
 import { sha256 } from './keys.ts';
-import type { Writing } from './ports.ts';
+import type { Reading, Writing } from './ports.ts';
 
 /** A single-use value that is being spent (SECURITY 14). */
 export interface SpentValue {
@@ -28,6 +28,12 @@ export async function spend(tx: Writing, spent: SpentValue): Promise<void> {
       expires_at: spent.expiresAt,
     })
     .execute();
+}
+
+/** What was made from a value that was spent, for as long as that is kept. */
+export async function madeFrom(tx: Reading, kind: string, value: string): Promise<string | undefined> {
+  const hash = sha256(`${kind}:${value}`);
+  return (await tx.db.selectFrom('spent_values').select('made').where('hash', '=', hash).executeTakeFirst())?.made;
 }
 
 /** Removes what was spent and is dead by itself by `now`, at most `limit` rows; returns how many. */
