@@ -27,6 +27,20 @@ beforeAll(async () => {
       response.addTrailers({ 'x-sum': value(headers) });
       response.end();
     },
+    fields: ({ url }, response) => {
+      response.writeEarlyHints({ link: '</a>; rel=preload', 'alt-svc': 'h3=":443"' });
+      response.writeHead(Number(url?.split('/')[2]), {
+        'www-authenticate': 'Bearer realm="api"',
+        'proxy-authenticate': 'Basic realm="a trap"',
+        'gatehouse-request': 'forged',
+        'set-cookie': ['a=1; Path=/', 'b=2'],
+        'alt-svc': 'h3=":443"',
+        trailer: 'x-sum',
+      });
+      response.write('body');
+      response.addTrailers({ 'x-sum': '1', 'set-cookie': 'c=3', 'www-authenticate': 'Basic', 'alt-svc': 'clear', 'proxy-x': '1' });
+      response.end();
+    },
     challenge: ({ headers }, response) =>
       response
         .writeHead(403, {
@@ -82,6 +96,31 @@ test('cookies and challenges of the upstream pass, scrubbed; a challenge that lo
   expect(head).toContain(`www-authenticate: Bearer realm="api", hint="${'*'.repeat(canary.length)}"`);
   expect(head).toContain('set-cookie: session=of-the-account; HttpOnly\r\nset-cookie: theme=dark');
   expect(head).not.toMatch(/proxy-authenticate|alt-svc/i);
+});
+
+const answering = [
+  ['with a credential of ours', {}],
+  ['with the program’s own', { passCredential: true }],
+] as const;
+test.each(answering)(
+  'the policy for cookies, challenges and offers is the same for a call %s, also in trailers and before the answer',
+  async (_, more) => {
+    const own = await openGateway({ ports: [api.port] });
+    await own.add(service('custom', [{ host: 'api.test', port: api.port }]), { api_key: canary }, more);
+    for (const status of [200, 401, 403, 500]) {
+      const { text } = await own.ask(target, `GET /fields/${status} HTTP/1.1\r\nAuthorization: Bearer mine\r\nTE: trailers`);
+      expect(text).toContain(`\r\nHTTP/1.1 ${status} `);
+      expect(text.match(/^set-cookie: .*$/gim)).toEqual(['set-cookie: a=1; Path=/', 'set-cookie: b=2']);
+      expect(text.match(/^www-authenticate: .*$/gim)).toEqual(['www-authenticate: Bearer realm="api"']);
+      expect(text).not.toMatch(/alt-svc|proxy-|gatehouse-/i);
+      expect(text).toMatch(/^x-sum: 1$/im);
+    }
+  },
+);
+
+test('a cookie of the upstream does not come back to it through a connection', async () => {
+  await gateway.ask(target, 'GET /challenge HTTP/1.1\r\nCookie: session=of-the-account');
+  expect(api.seen.at(-1)?.headers.cookie).toBeUndefined();
 });
 
 test('a refusal is a problem document of ours with a code, what to do and where to go, which no upstream can forge', async () => {
