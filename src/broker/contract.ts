@@ -84,6 +84,8 @@ export interface Allowed {
   readonly scrub: readonly Secret<string>[];
   /** Monotonic milliseconds until which the proxy may act on it. */
   readonly until: number;
+  /** The answer is one of a token endpoint: the tokens in it are hidden as well (SECURITY 10). */
+  readonly tokens: boolean;
   /** One forced refresh and one safe retry are possible after 401. */
   readonly refreshable: boolean;
   /** The body could be such a form, and under this permission no field of it may name another method (SECURITY 9). */

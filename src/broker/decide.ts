@@ -312,6 +312,7 @@ function allow(deps: DecideDeps, asked: Asked, judged: Judged, fitted: Fit, step
     permission: decision?.permission,
     alteration: fitted.alteration,
     scrub: fitted.scrub,
+    tokens: chosen?.match.tokens === true && fitted.scrub.length > 0,
     until,
     refreshable: fitted.refreshable,
     form: judged.form,

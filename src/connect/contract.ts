@@ -73,6 +73,8 @@ export interface ProviderMatch {
   readonly operation: MatchedOperation | undefined;
   /** SECURITY 9: the path or method could be read in two ways, or the body carries calls of its own. */
   readonly ambiguous: boolean;
+  /** It goes to the provider's own token endpoint: the tokens of its answer are not for the program. */
+  readonly tokens: boolean;
 }
 
 export interface BeginConnection {

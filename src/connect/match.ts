@@ -3,6 +3,7 @@ import type { CallShape, ProviderMatch } from './contract.ts';
 import { claimsOf, type HostIndex, liesUnder } from './hosts.ts';
 import { operationOf } from './operations.ts';
 import type { HostEntry, Injection, Provider } from './provider.ts';
+import { answersTokens } from './token-answers.ts';
 
 /**
  * Providers that claim this call, the most specific first. Pure, no I/O. A path with two readings is claimed by
@@ -15,7 +16,13 @@ export function matchCall(index: HostIndex, call: CallShape): readonly ProviderM
   for (const { provider, entry } of claimsOf(index, call.host, call.port)) {
     if (entry.path !== undefined && (ambiguous || !liesUnder(call.path, entry.path))) continue;
     const operation = operationOf(provider, entry, call.method, call.path, plain);
-    found.push({ provider, entry, operation, ambiguous: ambiguous || carriesCalls(call.path, operation !== undefined) });
+    found.push({
+      provider,
+      entry,
+      operation,
+      ambiguous: ambiguous || carriesCalls(call.path, operation !== undefined),
+      tokens: answersTokens(provider, call),
+    });
   }
   return found;
 }

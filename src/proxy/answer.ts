@@ -6,6 +6,7 @@ import { chunkParts, type Framing, lastChunkWith } from './framing.ts';
 import type { Fields, ResponseHead } from './head.ts';
 import { holdsAny, maskFields, maskText, Scrubber, type Sieve } from './scrub.ts';
 import { fieldValues } from './target.ts';
+import { TokenMask } from './token-mask.ts';
 import type { Wire } from './wire.ts';
 
 /** Who waits for an answer that must be decoded. */
@@ -22,6 +23,8 @@ export interface AnswerFor {
   readonly minor: 0 | 1;
   /** The connection ends after it. */
   readonly close: boolean;
+  /** Its tokens are hidden. */
+  readonly tokens: boolean;
 }
 
 /** One answer on its way to the client: its head filtered, its body scrubbed and framed anew. */
@@ -31,6 +34,7 @@ export class Answer {
   readonly #wire: Wire;
   readonly #user: AnswerUser;
   readonly #scrubber: Scrubber | undefined;
+  readonly #tokens: TokenMask | undefined;
   readonly #sieve: Sieve | undefined;
   readonly #framing: 'none' | 'as_is' | 'chunked' | 'close';
   readonly #coding: Coding;
@@ -47,6 +51,7 @@ export class Answer {
     if (coding === undefined) throw new Fault('encoding_refused');
     this.#coding = coding;
     this.#scrubber = sieve === undefined || bare ? undefined : new Scrubber(sieve);
+    this.#tokens = how.tokens && !bare ? new TokenMask() : undefined;
     this.#framing = bare ? 'none' : framing.kind === 'length' && coding === 'identity' ? 'as_is' : how.minor === 1 ? 'chunked' : 'close';
     this.close = how.close || this.#framing === 'close';
     wire.put(this.#renderHead(head, bytes));
@@ -54,7 +59,7 @@ export class Answer {
 
   /** Secrets masked, in the head and in the body. */
   get masked(): number {
-    return this.#masked + (this.#scrubber?.masked ?? 0);
+    return this.#masked + (this.#scrubber?.masked ?? 0) + (this.#tokens?.masked ?? 0);
   }
 
   #renderHead(head: ResponseHead, bytes: Buffer): string {
@@ -105,6 +110,7 @@ export class Answer {
   }
 
   #put(part: Buffer): void {
+    this.#tokens?.push(part);
     const clean = this.#scrubber === undefined ? part : this.#scrubber.push(part);
     if (clean.length > 0) this.#frame(clean);
   }

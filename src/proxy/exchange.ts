@@ -258,7 +258,12 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     const unsent = !this.#requestDone && this.#ask.head.names.includes('expect');
     const close = minor === 0 || this.#ask.tokens.close || this.#plane.closing || unsent;
     try {
-      this.#answer = new Answer(this.#client.wire, this, head, framing, bytes, this.#sieve, { method, minor, close });
+      this.#answer = new Answer(this.#client.wire, this, head, framing, bytes, this.#sieve, {
+        method,
+        minor,
+        close,
+        tokens: this.#verdict.tokens,
+      });
     } catch (error) {
       this.#fail(error);
     }

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { canary, type Gateway, openGateway, service, startApi } from '../support/gateway.ts';
@@ -9,6 +10,14 @@ let target: string;
 
 const value = (headers: Readonly<Record<string, unknown>>) => String(headers['x-api-key']);
 const awkward = 'sk-canary/with+odd=characters&"quoted"';
+
+/** What a token endpoint answers, in its several forms. */
+function tokens({ url }: IncomingMessage, response: ServerResponse): void {
+  const answer = { access_token: 'canary-access', token_type: 'bearer', nested: { refresh_token: 'canary-refresh' } };
+  if (url?.endsWith('form')) response.end('access_token=canary-access&token_type=bearer');
+  else if (url?.endsWith('gzip')) response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(JSON.stringify(answer)));
+  else response.end(JSON.stringify(answer));
+}
 
 beforeAll(async () => {
   api = await startApi({
@@ -41,6 +50,8 @@ beforeAll(async () => {
       response.addTrailers({ 'x-sum': '1', 'set-cookie': 'c=3', 'www-authenticate': 'Basic', 'alt-svc': 'clear', 'proxy-x': '1' });
       response.end();
     },
+    oauth: tokens,
+    OAuth: tokens,
     challenge: ({ headers }, response) =>
       response
         .writeHead(403, {
@@ -117,6 +128,30 @@ test.each(answering)(
     }
   },
 );
+
+test('the tokens that a provider’s own token endpoint answers with do not reach the program, whatever permits the call', async () => {
+  const own = await openGateway({ ports: [api.port] });
+  const plain = service('custom', [{ host: 'api.test', port: api.port }]);
+  const endpoint = `https://api.test:${api.port}/oauth/token`;
+  const flow = { kind: 'oauth2', flows: ['client_credentials'], token_endpoint: endpoint, scopes: [], inject: [{ kind: 'bearer' }] };
+  const operations = [
+    { id: 'oauth.token', title: 'Tokens', classes: ['mint-credential'], match: [{ methods: ['POST'], path: '/oauth/token' }] },
+  ];
+  await own.add(
+    { ...plain, auth: [...plain.auth, flow], operations } as typeof plain,
+    { api_key: canary },
+    {
+      reach: { classes: ['mint-credential'], operations: [], patterns: [], everything: true },
+    },
+  );
+  for (const path of ['/oauth/token', '/oauth/token?form', '/OAuth/Token', '/oauth/token?gzip']) {
+    const { status, body } = await own.ask(target, `POST ${path} HTTP/1.1`);
+    expect([status, body.length], path).toEqual([200, expect.any(Number)]);
+    expect(body, path).toMatch(/token_type/);
+    expect(body, path).not.toContain('canary');
+  }
+  expect((await own.ask(target, 'POST /oauth/other HTTP/1.1')).body).toContain('canary-access');
+});
 
 test('a cookie of the upstream does not come back to it through a connection', async () => {
   await gateway.ask(target, 'GET /challenge HTTP/1.1\r\nCookie: session=of-the-account');

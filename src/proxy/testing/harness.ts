@@ -49,6 +49,7 @@ export function allowed(call: Call, more: Partial<Allowed> = {}): Allowed {
     until: systemClock.monotonic() + 3_000,
     refreshable: false,
     form: undefined,
+    tokens: false,
     recorded: Promise.resolve(),
     ca: [],
     ...more,
