@@ -293,6 +293,30 @@ describe('a decision', () => {
     expect(allowed(await decide()).until).toBeLessThanOrEqual(people.clock.monotonic() + 1_000);
   });
 
+  test('that ran out on the way to the upstream is judged anew: the same as ever, or refused', async () => {
+    const { decide, people, broker, policy, by, write, permit, connection } = await withOpenai();
+    const verdict = allowed(await decide());
+    await people.pass(4_000);
+    expect(verdict.until).toBeLessThan(people.clock.monotonic());
+    const again = await broker.confirm(verdict);
+    expect(again).toEqual({ ...verdict, until: again.until });
+    expect(again.until).toBeGreaterThan(people.clock.monotonic());
+    await verdict.recorded;
+    await people.audit.flush();
+    const { events } = await people.audit.search(by.organization, { name: 'call.allowed', limit: 9 });
+    expect(events).toHaveLength(1);
+    const other = await permit(connection);
+    for (const { id } of (await policy.list(by.organization, { limit: 10 })).items)
+      if (id !== other.id) await write((tx) => policy.end(tx, by, id));
+    await expect(broker.confirm(again)).rejects.toMatchObject({ code: 'busy' });
+    await write((tx) => policy.end(tx, by, other.id));
+    await expect(broker.confirm(again)).rejects.toMatchObject({ code: 'policy_denied' });
+    people.clock.advance(3_001);
+    await expect(broker.confirm(again)).rejects.toMatchObject({ code: 'stale_revocations' });
+    broker.report(report(again));
+    await expect(broker.confirm(again)).rejects.toMatchObject({ code: 'busy' });
+  });
+
   test('holds no longer than its permission', async () => {
     const { decide, connectKey, permit, people } = await openBrokering();
     await permit(await connectKey('openai', { api_key: canary }), { expiresAt: people.clock.now() + 500 });

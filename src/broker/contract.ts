@@ -149,6 +149,11 @@ export interface Broker {
   /** What to do with a CONNECT. Touches no DNS. */
   admit(run: LiveRun, target: { readonly host: string; readonly port: number }): Promise<Admission>;
   decide(call: Call): Promise<Verdict>;
+  /**
+   * The same verdict, judged anew and good again: reaching the upstream took longer than it held.
+   * @throws {Fault} why the call is not allowed any more
+   */
+  confirm(verdict: Allowed): Promise<Allowed>;
   /** After 401 on a refreshable connection: one forced refresh; undefined when not possible (SECURITY 13). */
   renew(verdict: Allowed): Promise<Allowed | undefined>;
   report(exchange: Exchange): void;

@@ -55,7 +55,7 @@ const soon = 60_000;
 const longestRemembered = 256;
 
 /** Decides calls. Allowed ones are on their way to the record and count as open when this returns. */
-export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'> {
+export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'confirm' | 'renew'> {
   const prepared = new Latest<string, { readonly stamp: number; readonly value: Prepared }>(10_000);
   const meanings = new Latest<string, { readonly generation: number; readonly value: ReadonlyMap<string, Meaning> }>(2_000);
 
@@ -103,23 +103,47 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
   }
 
   async function decide(call: Call): Promise<Verdict> {
-    const started = deps.clock.monotonic();
     const steps: Step[] = [{ step: 'identified', ms: 0 }];
+    const settled = await settle(call, deps.clock.monotonic(), steps);
+    return 'refused' in settled ? refuse(deps, settled.asked, settled.refused) : allow(deps, settled, steps);
+  }
+
+  /** Judges a call until nothing changed meanwhile. */
+  async function settle(call: Call, started: number, steps: Step[]): Promise<Settled> {
     for (let round = 0; round < mostRounds; round++) {
       const stamp = everything(deps.changes);
       const run = await deps.runs.standing(call.run.organization, call.run.id);
       const at = await deps.places.of(run, call.host, call.port);
       const placed = await place(call, run);
       const asked: Asked = { call, run, place: at, started, placed: placed ?? none };
-      const outcome = placed ? await judge(asked) : refusal('placeholder_foreign');
-      if (outcome.kind !== 'permitted') return refuse(deps, asked, outcome);
+      const judged = placed ? await judge(asked) : refusal('placeholder_foreign');
+      if (judged.kind !== 'permitted') return { asked, refused: judged };
       if (round === 0) steps.push({ step: 'decided', ms: deps.clock.monotonic() - started });
-      const fitted = await fitTo(asked, outcome, steps);
-      if ('kind' in fitted) return refuse(deps, asked, fitted);
+      const fitted = await fitTo(asked, judged, steps);
+      if ('kind' in fitted) return { asked, refused: fitted };
       // Opening may have taken long: what was permitted then must still be permitted (SECURITY 11).
-      if (everything(deps.changes) === stamp) return allow(deps, asked, outcome, fitted, steps);
+      if (everything(deps.changes) === stamp) return { asked, judged, fitted };
     }
     throw new Fault('busy', { retryAfter: 1 });
+  }
+
+  /** What is on record must be what leaves: another permission or connection is another call. */
+  async function confirm(verdict: Allowed): Promise<Allowed> {
+    const open = deps.exchanges.get(verdict.exchange);
+    if (!open) throw new Fault('busy', { retryAfter: 1 });
+    const settled = await settle(open.call, open.started, []);
+    if ('refused' in settled) throw new Fault(settled.refused.code, settled.refused);
+    const { asked, judged, fitted } = settled;
+    if (judged.decision?.permission !== verdict.permission || judged.chosen?.connection.id !== verdict.connection?.id)
+      throw new Fault('busy', { retryAfter: 1 });
+    open.verdict = Object.freeze({
+      ...verdict,
+      alteration: fitted.alteration,
+      scrub: fitted.scrub,
+      refreshable: fitted.refreshable,
+      until: untilOf(deps, asked.run, judged.decision?.expiresAt, fitted.expiresAt),
+    });
+    return open.verdict;
   }
 
   async function judge(asked: Asked): Promise<Refused | Judged> {
@@ -186,7 +210,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'renew'
     return open.verdict;
   }
 
-  return { decide, renew };
+  return { decide, confirm, renew };
 }
 
 /** A refresh that may not be forced, or that fails, leaves the upstream's own answer standing. */
@@ -213,6 +237,14 @@ interface Judged {
 }
 
 type Fit = Fitted & Pick<Prepared, 'expiresAt' | 'refreshable'>;
+
+interface Cleared {
+  readonly asked: Asked;
+  readonly judged: Judged;
+  readonly fitted: Fit;
+}
+
+type Settled = Cleared | { readonly asked: Asked; readonly refused: Refused };
 
 /** Everything a decision rests on; it changes when any of it does. */
 function everything(changes: Changes): number {
@@ -297,7 +329,7 @@ function untilOf({ clock, changes }: DecideDeps, run: RunState, ...ends: readonl
   return clock.monotonic() + life;
 }
 
-function allow(deps: DecideDeps, asked: Asked, judged: Judged, fitted: Fit, steps: Step[]): Allowed {
+function allow(deps: DecideDeps, { asked, judged, fitted }: Cleared, steps: Step[]): Allowed {
   const { call, run } = asked;
   const { chosen, decision, question } = judged;
   const until = untilOf(deps, run, decision?.expiresAt, fitted.expiresAt);

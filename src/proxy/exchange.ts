@@ -31,6 +31,9 @@ export interface Ask {
 /** RFC 9110 §9.2.2, but TRACE, which is refused. */
 const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
+/** A connection that was dialled waits in the pool meanwhile, so that one is the rule. */
+const mostConfirmations = 3;
+
 /** Fields that would make an answer unreadable for the scrubber. */
 const unscrubbable: ReadonlySet<string> = new Set(['accept-encoding', 'range', 'if-range', 'sec-websocket-extensions']);
 
@@ -76,21 +79,27 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
   }
 
   #adopt(verdict: Allowed): void {
-    this.#verdict = verdict;
-    this.#sieve = verdict.scrub.length === 0 ? undefined : sieveFor(verdict.scrub);
+    this.#hold(verdict);
     this.#plane.work.add(verdict.run, this, verdict.exchange);
   }
 
-  async #attempt(reuse: boolean): Promise<void> {
+  #hold(verdict: Allowed): void {
+    this.#verdict = verdict;
+    this.#sieve = verdict.scrub.length === 0 ? undefined : sieveFor(verdict.scrub);
+  }
+
+  async #attempt(reuse: boolean, confirmed = 0): Promise<void> {
     const verdict = this.#verdict;
     const altered = this.#alter(verdict);
     const upstream = await this.#connected(verdict, reuse);
-    if (this.#over || this.#plane.clock.monotonic() > verdict.until) {
-      this.#plane.pool.give(upstream);
-      if (this.#over) return;
-      throw new Fault('stale_revocations', { detail: 'Reaching the upstream took longer than a decision holds', retryAfter: 1 });
-    }
-    this.#send(upstream, altered);
+    const late = this.#plane.clock.monotonic() > verdict.until;
+    if (!this.#over && !late) return this.#send(upstream, altered);
+    this.#plane.pool.give(upstream);
+    if (this.#over) return;
+    if (confirmed === mostConfirmations) throw new Fault('upstream_timeout', { detail: 'Reaching the upstream took too long' });
+    // Reaching it took longer than the decision holds: what was permitted then must still be (SECURITY 11).
+    this.#hold(await this.#plane.broker.confirm(verdict));
+    if (!this.#over) await this.#attempt(true, confirmed + 1);
   }
 
   #alter(verdict: Allowed): Altered {

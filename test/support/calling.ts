@@ -5,6 +5,8 @@ import type { HostileAgent } from './hostile.ts';
 export interface Caller {
   /** The status; 0 when no answer came. */
   call(url: string): Promise<number>;
+  /** The status, and what we or the system said if there was no answer of the API. */
+  ask(url: string): Promise<{ readonly status: number; readonly refusal: string | undefined }>;
   close(): Promise<void>;
 }
 
@@ -22,16 +24,18 @@ export function callerOf(run: { readonly credential: string; readonly authority_
     requestTls: { ca: run.authority_pem },
     headersTimeout: 40_000,
   });
+  const ask: Caller['ask'] = async (url) => {
+    try {
+      const answer = await request(url, { dispatcher });
+      const text = await answer.body.text();
+      return { status: answer.statusCode, refusal: answer.headers['gatehouse-refusal'] === undefined ? undefined : text };
+    } catch (error) {
+      return { status: 0, refusal: String(error) };
+    }
+  };
   return {
-    async call(url) {
-      try {
-        const answer = await request(url, { dispatcher });
-        await answer.body.dump();
-        return answer.statusCode;
-      } catch {
-        return 0;
-      }
-    },
+    ask,
+    call: async (url) => (await ask(url)).status,
     close: () => dispatcher.destroy(),
   };
 }
