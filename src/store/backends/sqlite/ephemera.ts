@@ -76,6 +76,7 @@ export async function openSqliteEphemera(path: string, clock: Clock): Promise<Ep
 type Row = Readonly<Record<string, unknown>>;
 
 async function execute(connection: Connection, sql: string, parameters: readonly unknown[]): Promise<readonly Row[]> {
+  connection.assertThere();
   const { rows } = await whenFree(() => connection.run({ sql, parameters }));
   return rows as readonly Row[];
 }

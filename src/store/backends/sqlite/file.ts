@@ -1,4 +1,4 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CompiledQuery, QueryResult } from 'kysely';
@@ -8,6 +8,7 @@ import { UniqueViolation } from '../../errors.ts';
 
 const cachedStatements = 500;
 const busyPatience = 15_000;
+const lookEvery = 100;
 
 /** The file is locked by another connection just now. Never leaves the backend. */
 export class Busy extends Error {}
@@ -17,6 +18,11 @@ export interface Connection {
   readonly database: DatabaseSync;
   /** Runs one statement. @throws {Busy} @throws {UniqueViolation} @throws {Fault} `unavailable` */
   run(query: Pick<RunnableQuery, 'sql' | 'parameters' | 'each'>): QueryResult<unknown>;
+  /**
+   * Looks, at most every 100 ms, whether the path still leads to this file: what is written to one that was moved, removed
+   * or replaced is lost to everybody else. @throws {Fault} `unavailable`
+   */
+  assertThere(): void;
   close(): void;
 }
 
@@ -38,6 +44,7 @@ export function openConnection(path: string, pragmas: readonly string[], readOnl
   const prepared = new Map<string, Prepared>();
   return {
     database,
+    assertThere: watchOver(path),
     run(query) {
       try {
         const { statement, answers } = prepare(database, prepared, query.sql);
@@ -52,6 +59,28 @@ export function openConnection(path: string, pragmas: readonly string[], readOnl
       if (database.isOpen) database.close();
     },
   };
+}
+
+function watchOver(path: string): Connection['assertThere'] {
+  const opened = fileAt(path);
+  let seen = performance.now();
+  return () => {
+    if (performance.now() - seen < lookEvery) return;
+    const found = fileAt(path);
+    if (found === undefined || found !== opened)
+      throw new Fault('unavailable', { cause: new Error('the database file is not where it was') });
+    seen = performance.now();
+  };
+}
+
+/** Which file that is; undefined when none can be seen there. */
+function fileAt(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev} ${ino}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The cached statement; when the cache is full the oldest leaves. */

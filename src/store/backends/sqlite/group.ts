@@ -78,6 +78,7 @@ export function createGroupCommit(connection: Connection): GroupCommit {
 
 async function runGroup(connection: Connection, members: readonly Member[], onBusy: () => void): Promise<void> {
   try {
+    connection.assertThere();
     await whenFree(() => connection.run(begin), onBusy);
   } catch (error) {
     for (const member of members) member.reject(error);

@@ -1,5 +1,7 @@
+import { copyFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { Fault, fakeClock, isFault } from '#kernel';
@@ -125,6 +127,25 @@ test('a full disk rejects with a fault, loses nothing that was written, and is o
   await limit(1_000_000);
   await note(backend, 'large', 'x'.repeat(200_000));
   expect(await names(backend)).toContain('large');
+  await backend.close();
+});
+
+test('a file that was moved, removed or replaced is neither written to nor read, until it is back', async () => {
+  const backend = await open();
+  await note(backend, 'before');
+  const away = `${backend.path}.away`;
+  const gone = async () => {
+    await sleep(120);
+    expect(isFault((await outcomes([note(backend, 'lost')]))[0], 'unavailable')).toBe(true);
+    await expect(names(backend)).rejects.toMatchObject({ code: 'unavailable' });
+  };
+  renameSync(backend.path, away);
+  await gone();
+  copyFileSync(away, backend.path);
+  await gone();
+  renameSync(away, backend.path);
+  await note(backend, 'after');
+  expect(await names(backend)).toEqual(['after', 'before']);
   await backend.close();
 });
 

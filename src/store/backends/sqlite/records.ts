@@ -45,6 +45,7 @@ export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
 
   async function read<T>(narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
     if (closed) throw new Fault('shutting_down');
+    reader.assertThere();
     const handle = enter(runRead, narrowing);
     try {
       return await handles.run(handle, fn, handle.db);
