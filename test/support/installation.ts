@@ -40,6 +40,8 @@ export interface Installation {
   readonly proxyPort: number;
   readonly env: Readonly<Record<string, string>>;
   readonly browser: Browser;
+  /** Of the server that runs now. */
+  pid(): number | undefined;
   /** What the server printed so far. */
   output(): string;
   start(): Promise<void>;
@@ -56,6 +58,8 @@ export interface InstallationOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly parameters?: readonly string[];
   readonly browser?: BrowserOptions;
+  /** A program that starts the server in its place, as `unshare` does. */
+  readonly within?: readonly string[];
 }
 
 export interface ServerProcess {
@@ -72,8 +76,9 @@ export async function startServer(
   cwd: string,
   parameters: readonly string[] = [],
   hear: (text: string) => void = () => {},
+  within: readonly string[] = [],
 ): Promise<ServerProcess> {
-  const [program, ...first] = gatehouse;
+  const [program, ...first] = [...within, ...gatehouse] as [string, ...string[]];
   const child = spawn(program, [...first, 'serve', ...parameters], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
   let printed = '';
@@ -85,7 +90,7 @@ export async function startServer(
   }
   await until(
     () => printed.includes('gatehouse is ready') || child.exitCode !== null,
-    20_000,
+    60_000,
     () => `the server did not start: ${printed}`,
   );
   if (child.exitCode !== null) throw new Error(`the server ended: ${printed}`);
@@ -125,11 +130,13 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
     proxyPort,
     env,
     browser: createBrowser(options.browser),
+    pid: () => server?.pid,
     output: () => printed,
     async start() {
-      server = await startServer(env, folder, options.parameters, (text) => {
+      const hear = (text: string) => {
         printed += text;
-      });
+      };
+      server = await startServer(env, folder, options.parameters, hear, options.within);
     },
     async stop(signal = 'SIGTERM') {
       const running = server;

@@ -39,6 +39,7 @@ export interface WorldOptions {
   /** Replaces parts of the provider's definition. */
   readonly definition?: Readonly<Record<string, unknown>>;
   readonly fields?: Readonly<Record<string, string>>;
+  readonly within?: readonly string[];
 }
 
 /** Made anew in every process, so that no source or cache holds it. */
@@ -59,6 +60,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       ...options.env,
     },
     browser: { ca: authority.pem, local: '.example.test' },
+    ...(options.within === undefined ? {} : { within: options.within }),
   });
   const close = async () => {
     await site.close();
