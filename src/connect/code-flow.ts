@@ -157,6 +157,7 @@ async function flowProvider(deps: Deps, flow: FlowRecord): Promise<{ provider: P
  */
 export function judgeCallback(doc: Pick<FlowDoc, 'endpoints' | 'issuer' | 'names_itself'>, callback: URL, state: string): string {
   const given = callback.searchParams.getAll('iss');
+  if (given.includes('')) throw new Fault('upstream_sign_in_failed', { detail: 'The answer names an empty issuer' });
   const issuer = doc.issuer ?? (given.length === 1 && sameOrigin(given[0], doc.endpoints.authorization) ? given[0] : undefined);
   const server: oauth.AuthorizationServer = {
     issuer: issuer ?? doc.endpoints.authorization ?? '',

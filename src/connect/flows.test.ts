@@ -219,6 +219,7 @@ describe('a code flow', () => {
 
   it.each([
     ['another issuer than the one known', { issuer: 'https://as.example' }, 'https://evil.example', 'upstream_sign_in_failed'],
+    ['an empty issuer', {}, '', 'upstream_sign_in_failed'],
     ['an issuer of another origin, when none is known', {}, 'https://evil.example', 'upstream_sign_in_failed'],
   ] as const)('refuses an answer of %s', async (_name, oauth, iss, code) => {
     const given = await standing(oauth);
