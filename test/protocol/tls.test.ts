@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 import { connect as connectTls } from 'node:tls';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { brokerOver } from '../support/brokering.ts';
-import { testAuthority } from '../support/certificates.ts';
+import { selfSigned, testAuthority } from '../support/certificates.ts';
 import { canary, type Gateway, type GatewayOptions, openGateway, service, startApi, upstreamAuthority } from '../support/gateway.ts';
 import { startUpstream, type Upstream } from '../support/upstream.ts';
 
@@ -69,11 +69,11 @@ describe('the protocol inside a tunnel', () => {
   });
 });
 
-describe('an upstream that nobody known vouches for', () => {
+describe('an upstream that nobody can vouch for', () => {
   const stranger = testAuthority('test');
 
-  async function strange(net?: GatewayOptions['net']) {
-    const upstream = await startUpstream(stranger.issue('api.test'));
+  async function strange(net?: GatewayOptions['net'], certificate = stranger.issue('api.test')) {
+    const upstream = await startUpstream(certificate);
     const own = await openGateway({ ports: [upstream.port], ...(net ? { net } : {}) });
     await own.add(service('custom', [{ host: 'api.test', port: upstream.port }]));
     return { ...own, upstream, target: `api.test:${upstream.port}` };
@@ -88,13 +88,25 @@ describe('an upstream that nobody known vouches for', () => {
     });
   }
 
-  test('gets no request and no credential, over HTTP or as a WebSocket', async () => {
-    const { upstream, target, ask, openSocket } = await strange();
-    const { status, json } = await ask(target, 'GET /echo HTTP/1.1');
-    expect(status).toBe(502);
-    expect(json()).toMatchObject({ code: 'upstream_certificate_untrusted' });
+  test.each([
+    ['signed itself', selfSigned('api.test'), 'upstream_certificate_untrusted'],
+    ['comes from a root that nobody trusts', stranger.issue('api.test'), 'upstream_certificate_untrusted'],
+    ['has run out', upstreamAuthority.issue('api.test', { from: -48, until: -24 }), 'upstream_certificate_expired'],
+    ['does not hold yet', upstreamAuthority.issue('api.test', { from: 24, until: 48 }), 'upstream_certificate_expired'],
+    ['is for another name', upstreamAuthority.issue('other.test'), 'upstream_certificate_name'],
+    ['is for a name below', upstreamAuthority.issue('a.api.test'), 'upstream_certificate_name'],
+  ])('whose certificate %s gets no request and no credential, over HTTP or as a WebSocket', async (_, certificate, code) => {
+    const { upstream, target, ask, openSocket, people, run } = await strange(undefined, certificate);
+    const { status, json, text } = await ask(target, 'POST /echo HTTP/1.1\r\nContent-Length: 4', 'body');
+    expect([status, json().code]).toEqual([502, code]);
+    expect(text).not.toContain(canary);
     expect(await webSocket({ openSocket }, target)).toContain('502');
     expect(upstream.seen).toEqual([]);
+    await vi.waitFor(async () => {
+      await people.audit.flush();
+      const { events } = await people.audit.search(run.organization, { name: 'call.finished', limit: 9 });
+      expect(events.map(({ fields }) => fields.code)).toEqual([code, code]);
+    });
     await upstream.close();
   });
 

@@ -23,3 +23,12 @@ export function testAuthority(...names: readonly string[]): TestAuthority {
     },
   });
 }
+
+/** A server's certificate that nobody signed but itself. */
+export function selfSigned(host: string): { readonly cert: string; readonly key: string } {
+  const key = newKey();
+  const self = signer(host, key);
+  const now = Date.now();
+  const cert = leafCertificate(self, self, host, { from: now - hour, until: now + 24 * hour });
+  return { cert, key: key.export({ type: 'pkcs8', format: 'pem' }) as string };
+}
