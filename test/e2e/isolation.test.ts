@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { masterKeyIn } from '../support/canaries.ts';
 import { testWith } from '../support/need.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
@@ -43,14 +44,12 @@ const isolated = (program: readonly string[]) => {
 };
 
 testWith('unshare')('a separated program finds no canary, no key file, no database and no socket of ours', async () => {
-  const { code, stdout, stderr } = await isolated(['/usr/bin/python3', '-c', search, world.canary, readKey().slice(0, 40)]);
+  const { code, stdout, stderr } = await isolated(['/usr/bin/python3', '-c', search, world.canary, readKey()]);
   expect([code, stderr]).toEqual([0, expect.stringContaining('gatehouse: separated:')]);
   expect(stdout).toBe('environment False\nfound []\n');
 });
 
-function readKey(): string {
-  return readFileSync(join(world.site.env.XDG_CONFIG_HOME as string, 'gatehouse', 'master.key'), 'utf8').trim();
-}
+const readKey = () => masterKeyIn(join(world.site.env.XDG_CONFIG_HOME as string, 'gatehouse', 'master.key')).text;
 
 testWith('unshare', 'curl')('its calls still arrive authenticated', async () => {
   const { stdout } = await isolated(['curl', '-sS', `${world.api}/status/200`]);

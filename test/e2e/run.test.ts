@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { python, testWith } from '../support/need.ts';
+import { testWith } from '../support/need.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 let world: World;
@@ -79,5 +79,3 @@ describe('what rests', () => {
     expect(JSON.parse(stdout)).toMatchObject({ holds: true, breaks: [] });
   });
 });
-
-void python;

@@ -17,7 +17,7 @@ beforeAll(async () => {
   world = await makeWorld({
     definition: { variables },
     extra: {
-      git: (...call) => git.route(...call),
+      git: (request, response, body) => git.route(request, response, body),
       npm: (_, response) => response.end(JSON.stringify(npmPackage)),
       cargo: (request, response) => response.end(JSON.stringify(request.url?.endsWith('config.json') ? cargoRegistry() : cargoAnswer)),
       aws: (_, response) => response.writeHead(200, { 'content-type': 'application/xml' }).end(awsBuckets),

@@ -25,7 +25,16 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
-type Route = (request: IncomingMessage, response: ServerResponse, body: Buffer) => void;
+/** `body` is empty when it is larger than what is kept; `whole` tells of all of it. */
+type Route = (request: IncomingMessage, response: ServerResponse, body: Buffer, whole: Whole) => void;
+
+interface Whole {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** A body larger than this is counted and not kept. */
+const kept = 64_000_000;
 
 const json = (response: ServerResponse, status: number, value: unknown): void => {
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
@@ -42,7 +51,7 @@ const routes: Readonly<Record<string, Route>> = {
       .writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
       .end(gzipSync(JSON.stringify({ headers: request.headers, body: body.toString('utf8') }))),
   status: (request, response) => json(response, Number(request.url?.split('/')[2] ?? 200), { ok: false }),
-  digest: (_, response, body) => json(response, 200, { bytes: body.length, sha256: createHash('sha256').update(body).digest('hex') }),
+  digest: (_request, response, _body, whole) => json(response, 200, whole),
   bytes: (request, response) => sendBytes(Number(request.url?.split('/')[2] ?? 0), response),
   sse: (request, response) => sendEvents(Number(request.url?.split('/')[2] ?? 3), Number(request.url?.split('/')[3] ?? 50), response),
 };
@@ -78,6 +87,7 @@ function sendEvents(events: number, every: number, response: ServerResponse): vo
 export async function startUpstream(
   tls?: ReturnType<TestAuthority['issue']>,
   extra: Readonly<Record<string, Route>> = {},
+  address = '127.0.0.1',
 ): Promise<Upstream> {
   const seen: Seen[] = [];
   const sockets = new Set<Socket>();
@@ -86,14 +96,21 @@ export async function startUpstream(
     // The one route that does not wait for a body.
     if (request.url === '/early') return void response.writeHead(401).end('too early');
     const parts: Buffer[] = [];
-    request.on('data', (part: Buffer) => parts.push(part));
+    const hash = createHash('sha256');
+    let bytes = 0;
+    request.on('data', (part: Buffer) => {
+      hash.update(part);
+      bytes += part.length;
+      if (bytes <= kept) parts.push(part);
+      else parts.length = 0;
+    });
     request.on('end', () => {
       const body = Buffer.concat(parts);
       const { method = '', url = '', headers, rawHeaders } = request;
-      seen.push({ method, url, headers, rawHeaders, body: body.length > 1_000_000 ? '' : body.toString('utf8'), bytes: body.length });
+      seen.push({ method, url, headers, rawHeaders, body: bytes > 1_000_000 ? '' : body.toString('utf8'), bytes });
       const route = table[url.split(/[/?]/)[1] ?? ''];
       if (route === undefined) json(response, 200, { ok: true, path: url });
-      else route(request, response, body);
+      else route(request, response, body, { bytes, sha256: hash.digest('hex') });
     });
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer({ cert: tls.cert, key: tls.key }, listener);
@@ -113,7 +130,7 @@ export async function startUpstream(
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   return {
     port: (server.address() as AddressInfo).port,
     seen,

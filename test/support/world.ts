@@ -40,6 +40,8 @@ export interface WorldOptions {
   readonly definition?: Readonly<Record<string, unknown>>;
   readonly fields?: Readonly<Record<string, string>>;
   readonly within?: readonly string[];
+  /** Of the loopback interface, at which the API is. */
+  readonly address?: '127.0.0.1' | '::1';
 }
 
 /** Made anew in every process, so that no source or cache holds it. */
@@ -49,13 +51,14 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), 'gatehouse-world-'));
   const host = 'api.example.test';
   const authority = testAuthority('example.test');
-  const upstream = await startUpstream(authority.issue(host), options.extra);
+  const { address = '127.0.0.1' } = options;
+  const upstream = await startUpstream(authority.issue(host), options.extra, address);
   const ca = join(folder, 'authority.pem');
   writeFileSync(ca, authority.pem);
   const site = await install({
     env: {
-      GATEHOUSE_RESOLVE: `${host}=127.0.0.1`,
-      GATEHOUSE_ALLOW_PRIVATE: `${host}:${upstream.port}=127.0.0.0/8`,
+      GATEHOUSE_RESOLVE: `${host}=${address}`,
+      GATEHOUSE_ALLOW_PRIVATE: `${host}:${upstream.port}=${address === '::1' ? '::1/128' : '127.0.0.0/8'}`,
       GATEHOUSE_UPSTREAM_CA: `${host}=${ca}`,
       ...options.env,
     },
