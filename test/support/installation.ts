@@ -90,7 +90,7 @@ export async function startServer(
   }
   await until(
     () => printed.includes('gatehouse is ready') || child.exitCode !== null,
-    60_000,
+    180_000,
     () => `the server did not start: ${printed}`,
   );
   if (child.exitCode !== null) throw new Error(`the server ended: ${printed}`);
