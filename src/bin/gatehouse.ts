@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
+import { enableCompileCache, flushCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -9,6 +9,8 @@ function keepCompiled(): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     enableCompileCache(folder);
+    // Node itself writes it when the process ends, which one that is killed never does.
+    setTimeout(flushCompileCache, 2_000).unref();
   } catch {
     // A machine without a writable home starts a little slower.
   }

@@ -1,4 +1,4 @@
-import { fetch, ProxyAgent, type RequestInit, type Response } from 'undici';
+import type { ProxyAgent, RequestInit, Response } from 'undici';
 import type { Agent } from '#identity';
 import { Fault, type RunId } from '#kernel';
 import { createProxy, type Proxy as DataPlane } from '#proxy';
@@ -40,7 +40,8 @@ export function createLibraryCalls(parts: Parts): LibraryCalls {
     const { port } = await plane;
     const started = await broker.startRun(agent, { level: 'cooperative', program: 'library', connections: {}, passed: [] });
     const token = `Basic ${Buffer.from(`gatehouse:${started.credential.reveal()}`).toString('base64')}`;
-    const dispatcher = new ProxyAgent({
+    const undici = await import('undici');
+    const dispatcher = new undici.ProxyAgent({
       uri: `http://127.0.0.1:${port}`,
       token,
       requestTls: { ca: started.authorityPem },
@@ -69,7 +70,8 @@ export function createLibraryCalls(parts: Parts): LibraryCalls {
   return Object.freeze({
     async call(agent: string, url: string, init: Omit<RequestInit, 'dispatcher'> = {}) {
       const { dispatcher } = await lineOf(agent);
-      return fetch(url, { ...init, dispatcher });
+      const undici = await import('undici');
+      return undici.fetch(url, { ...init, dispatcher });
     },
     async close() {
       for (const line of lines.values()) await end(await line, 'closed');

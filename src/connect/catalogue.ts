@@ -3,17 +3,24 @@ import { dirname, join } from 'node:path';
 import { Fault } from '#kernel';
 import { hostKey } from './checks.ts';
 import { parseDefinition, parseShape, providerOf } from './definition.ts';
-import type { Provider } from './provider.ts';
+import type { Provider, ProviderDefinition } from './provider.ts';
 
 /** The shipped providers by id, checked: none is ambiguous with another. */
 export type Catalogue = ReadonlyMap<string, Provider>;
 
+/** Beside the built program: every shipped definition, checked and as the schema makes it. */
+const compiled = join(import.meta.dirname, 'providers.json');
+
 /**
  * Reads every `<id>.json` in the folder and checks it; without one, `providers/` of this package, of which the tests have
- * checked before it was shipped what the schema cannot say.
+ * checked before it was shipped what the schema cannot say, or what the build made of it.
  * @throws {Fault} `provider_invalid` naming the file as a JSON pointer's first member
  */
 export function loadCatalogue(folder?: string): Catalogue {
+  if (folder === undefined && existsSync(compiled)) {
+    const definitions = JSON.parse(readFileSync(compiled, 'utf8')) as readonly ProviderDefinition[];
+    return catalogueOf(definitions.map((definition) => providerOf(definition, 'catalogue')));
+  }
   const from = folder ?? catalogueFolder();
   const files = readdirSync(from)
     .filter((name) => name.endsWith('.json'))

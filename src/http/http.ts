@@ -76,6 +76,7 @@ function createApp(deps: HttpDeps): { app: FastifyInstance; handle: RequestListe
       handle = handler as RequestListener;
       return createServer();
     },
+    schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
     frameworkErrors: (error, request, reply) => {
       void sendProblem(deps, error, request, reply);
     },
@@ -83,6 +84,11 @@ function createApp(deps: HttpDeps): { app: FastifyInstance; handle: RequestListe
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body));
   return { app, handle };
+}
+
+/** What a route takes and gives is checked by the contract (api); the framework's own compilers are never loaded. */
+function noSchemas(): never {
+  throw new Fault('internal', { detail: 'a route gives the framework a schema' });
 }
 
 /** Before anything else: whose name was called, whose page sent it, and whether this installation is set up. */

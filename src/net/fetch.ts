@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
-import { Client, type Dispatcher, errors } from 'undici';
-import { Fault } from '#kernel';
+import type { Client, Dispatcher } from 'undici';
+import { Fault, type FaultCode } from '#kernel';
 import { parseIpv4 } from './addresses.ts';
 import { decoded } from './body.ts';
 import type { GuardedAnswer, GuardedRequest } from './contract.ts';
@@ -89,8 +89,10 @@ function redirected(leg: Leg, status: number, location: string): Leg {
 
 async function once(ways: Ways, leg: Leg, request: GuardedRequest, timeout: number, signal: AbortSignal): Promise<GuardedAnswer> {
   signal.throwIfAborted();
+  // Loaded by the first fetch: a server starts without one.
+  const undici = await import('undici');
   const socket = await ways.connect(leg.url, request, timeout, signal);
-  const client = new Client(leg.url.origin, {
+  const client = new undici.Client(leg.url.origin, {
     // Not at once: undici forgets the request when its connector answers before it returns.
     connect: (_options: unknown, callback: (error: null, socket: Socket) => void) => queueMicrotask(() => callback(null, socket)),
     allowH2: false,
@@ -128,17 +130,18 @@ function joined(headers: Readonly<Record<string, string | string[] | undefined>>
   return plain;
 }
 
+/** What undici throws, by name. */
+const codes: Readonly<Record<string, FaultCode>> = {
+  HeadersTimeoutError: 'upstream_timeout',
+  BodyTimeoutError: 'upstream_timeout',
+  AbortError: 'cancelled',
+  HTTPParserError: 'upstream_invalid',
+  HeadersOverflowError: 'upstream_invalid',
+};
+
 function faultOf(error: unknown, deadline: AbortSignal): Fault {
   if (deadline.aborted) return new Fault('upstream_timeout', { cause: error });
   if (error instanceof Fault) return error;
-  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError) {
-    return new Fault('upstream_timeout', { cause: error });
-  }
-  if (error instanceof errors.RequestAbortedError || (error instanceof Error && error.name === 'AbortError')) {
-    return new Fault('cancelled', { cause: error });
-  }
-  if (error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError) {
-    return new Fault('upstream_invalid', { cause: error });
-  }
-  return new Fault('upstream_unreachable', { cause: error });
+  const name = error instanceof Error ? error.name : '';
+  return new Fault(codes[name] ?? 'upstream_unreachable', { cause: error });
 }

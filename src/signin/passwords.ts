@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { type Algorithm, hash, verify } from '@node-rs/argon2';
+import type { Algorithm } from '@node-rs/argon2';
 import { Fault, Secret } from '#kernel';
 import { isPlausible, normalPassword } from './password-rules.ts';
 
@@ -21,15 +21,18 @@ export interface Passwords {
   holds(stored: string | undefined, password: Secret<string>): Promise<boolean>;
 }
 
+/** Loaded by the first password: a server starts without one. */
+const argon2 = () => import('@node-rs/argon2');
+
 /** Hashes off the event loop. Three at most: the pool has four threads, and look-ups and files need one too. */
 export function createPasswords(limits: PasswordLimits = { atOnce: Math.min(availableParallelism(), 3), waiting: 64 }): Passwords {
   const gate = createGate(limits);
   const nobody = unmatchable();
   return Object.freeze({
-    hash: (password: Secret<string>) => gate(() => hash(normalPassword(password).reveal(), cost)),
+    hash: (password: Secret<string>) => gate(async () => (await argon2()).hash(normalPassword(password).reveal(), cost)),
     async holds(stored: string | undefined, password: Secret<string>) {
       const plausible = isPlausible(password) ? password : new Secret('');
-      const same = await gate(() => verify(stored ?? nobody, normalPassword(plausible).reveal()));
+      const same = await gate(async () => (await argon2()).verify(stored ?? nobody, normalPassword(plausible).reveal()));
       return same && stored !== undefined && plausible === password;
     },
   });

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Fault } from '#kernel';
 import { handSignals, type ProgramInput } from './child.ts';
 import { type Places, placesOf } from './enclosure-places.ts';
@@ -84,9 +83,16 @@ function refuseUnsupported(): void {
   }
 }
 
+/** The folder of this package's own `package.json`, from `src/` as well as from `dist/`. */
+function packageFolder(): string {
+  let folder = import.meta.dirname;
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return folder;
+}
+
 /** What is loaded the next time somebody types our command. */
 function ownCode(): readonly string[] {
-  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const root = packageFolder();
   const beside = dirname(root);
   if (basename(beside) === 'node_modules') return [beside, process.execPath];
   return [...['src', 'dist', 'tools', 'providers', 'node_modules', 'package.json'].map((name) => join(root, name)), process.execPath];
@@ -124,8 +130,7 @@ function terminalTakesInput(): boolean {
 }
 
 function spawnInit(fromRoot: boolean): ChildProcess {
-  const own = fileURLToPath(import.meta.url);
-  const entry = own.replace(/isolate\.(ts|js)$/, 'enclosure.$1');
+  const entry = join(packageFolder(), import.meta.filename.endsWith('.ts') ? 'src/cli/run/enclosure.ts' : 'dist/cli/run/enclosure.js');
   const user = fromRoot ? [] : ['--user', '--map-current-user', '--keep-caps'];
   const namespaces = ['--mount', '--pid', '--ipc', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
   const flags = process.execArgv.filter((flag) => flag.startsWith('--conditions') || flag.startsWith('--disable-warning'));
