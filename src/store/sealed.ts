@@ -1,16 +1,20 @@
 import type { RecordsBackend } from './backend.ts';
 import { isUniqueViolation } from './errors.ts';
+import { hotQuery } from './hot-query.ts';
 import { checkKey } from './limits.ts';
 import type { SealedEntry, SealedStore } from './ports.ts';
+
+const entryOf = hotQuery<{ key: string }, SealedEntry>((db, slot) =>
+  db.selectFrom('sealed_values').select(['envelope', 'version']).where('key', '=', slot('key')),
+);
 
 /** Ciphertext by key in the SQL database: a row per key, compare-and-set on its version. */
 export function createSqlSealedStore(backend: RecordsBackend): SealedStore {
   return Object.freeze({
     async get(key: string): Promise<SealedEntry | undefined> {
       checkKey(key);
-      return await backend.read(undefined, (db) =>
-        db.selectFrom('sealed_values').select(['envelope', 'version']).where('key', '=', key).executeTakeFirst(),
-      );
+      const { rows } = await backend.read(undefined, (db) => entryOf({ db, organization: undefined }, { key }));
+      return rows[0];
     },
 
     async put(key: string, envelope: Uint8Array, expected: number): Promise<boolean> {
