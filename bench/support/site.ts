@@ -63,6 +63,9 @@ export interface OursOptions {
   readonly others?: number;
 }
 
+/** Milliseconds that a million rows of each kind may take. */
+const populating = 600_000;
+
 export async function startOurs(site: Site, options: OursOptions = {}): Promise<Running> {
   const folder = mkdtempSync(join(site.folder, 'ours-'));
   const parameters = [...(options.flags ?? []), ...fromSource, join(root, 'bench', 'support', 'server.ts'), String(site.port)];
@@ -77,7 +80,7 @@ export async function startOurs(site: Site, options: OursOptions = {}): Promise<
   };
   mkdirSync(env.XDG_RUNTIME_DIR, { mode: 0o700 });
   const others = options.others === undefined ? [] : [String(options.others)];
-  const child = await start(process.execPath, [...parameters, ...others], /^(\{.*\})\n/m, { env, cwd: folder });
+  const child = await start(process.execPath, [...parameters, ...others], /^(\{.*\})\n/m, { env, cwd: folder, patience: populating });
   const told = JSON.parse(child.said[1] as string) as { readonly proxyPort: number; readonly credential: string; readonly ca: string };
   return running('gatehouse', child, { ...told, host, port: site.port });
 }
