@@ -4,9 +4,9 @@ import { type Rival, relay, row, squidBumping, squidPeeking } from '../support/r
 import { openSite, type Running, startOurs } from '../support/site.ts';
 
 const rounds = 5;
-const tunnels = 160;
+const tunnels = 120;
 /** Code that is still being compiled is not what a proxy costs. */
-const before = 640;
+const before = 320;
 
 /** Where the upstream keeps the connection, and where it closes it after every answer. */
 const cases = [

@@ -1,3 +1,4 @@
+import { closeSync, fsyncSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 
 /**
@@ -21,5 +22,14 @@ export function populate(file: string, organization: string, count: number): voi
     select ${id('prm')}, ${common}, 'allow', ${id('agt')}, ${id('con')},
       '{"classes":["read"],"operations":[],"patterns":[],"everything":false}', 0, '{}', 1 from n`);
   db.exec('commit');
+  db.exec('pragma wal_checkpoint(truncate)');
   db.close();
+  settle(file);
+}
+
+/** What the disk has not yet taken would be waited for by the first calls that are recorded. */
+function settle(file: string): void {
+  const open = openSync(file, 'r+');
+  fsyncSync(open);
+  closeSync(open);
 }
