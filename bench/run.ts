@@ -26,6 +26,11 @@ function line(row: Row): string {
   return `${row.name.padEnd(52)} ${number(row.ours).padStart(9)} ${row.unit.padEnd(12)} ${row.against.padEnd(24)} ${number(row.other).padStart(9)}  ratio ${number(row.ratio).padStart(6)}  ${row.budget.padEnd(9)} ${verdict}\n`;
 }
 
+/** Every row has every member: what there is no figure for is null. */
+function jsonOf(rows: readonly Row[]): string {
+  return `${JSON.stringify(rows, (_, value: unknown) => (value === undefined ? null : value), 2)}\n`;
+}
+
 const benches = await load();
 if (values.help) {
   process.stdout.write(
@@ -45,5 +50,5 @@ for (const bench of benches.filter(({ name }) => positionals.length === 0 || pos
     rows.push(row);
     process.stdout.write(line(row));
   }
+  if (values.json !== undefined) writeFileSync(values.json, jsonOf(rows));
 }
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`);
