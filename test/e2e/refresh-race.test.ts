@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { foldersOf } from '#config';
 import { type Caller, callerOf, startRun } from '../support/calling.ts';
 import { type HostileAgent, hostileAgent } from '../support/hostile.ts';
 import { freePort, type ServerProcess, startServer, until } from '../support/installation.ts';
@@ -182,15 +184,21 @@ function loaded(): readonly string[] {
   return world.upstream.seen.map((seen) => seen.url).filter((url) => url.startsWith('/load/'));
 }
 
+/** Over the local socket: tens of thousands of events are too many pages for as many commands. */
 async function recordedPaths(): Promise<ReadonlySet<string>> {
+  const { env, url } = world.site;
+  const local = new Client(url, { socketPath: foldersOf(env.GATEHOUSE_HOME as string, env).serverSocket });
   const paths = new Set<string>();
-  let cursor: string | undefined;
-  do {
-    const page = cursor === undefined ? [] : ['--cursor', cursor];
-    const { stdout } = must(await world.site.command(['log', '--json', '--name', 'call.allowed', '--limit', '200', ...page]));
-    const { items, next } = JSON.parse(stdout) as { items: { fields: { path: string } }[]; next?: string };
-    for (const { fields } of items) paths.add(fields.path);
-    cursor = next;
-  } while (cursor !== undefined);
+  try {
+    for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+      const query = { name: 'call.allowed', limit: '200', ...(cursor === '' ? {} : { cursor }) };
+      const { body } = await local.request({ method: 'GET', path: '/v1/events', query });
+      const { items, next } = (await body.json()) as { items: { fields: { path: string } }[]; next?: string };
+      for (const { fields } of items) paths.add(fields.path);
+      cursor = next;
+    }
+  } finally {
+    await local.close();
+  }
   return paths;
 }
