@@ -109,6 +109,17 @@ describe('recording', () => {
     expect(await all(audit)).toEqual([]);
   });
 
+  it('refuses a draft that is no event alone: its neighbours of the same group are recorded', async () => {
+    const store = await openTestStore();
+    const audit = await openTestAudit(store);
+    const drafts = Array.from({ length: 30 }, (_, i) =>
+      i % 3 === 0 ? ({ ...allowed(`x${i}`), fields: { other: 1 } } as Draft) : allowed(`x${i}`),
+    );
+    const outcomes = await Promise.allSettled(drafts.map((draft) => audit.exchange(draft)));
+    expect(outcomes.map(({ status }) => status)).toEqual(drafts.map((_, i) => (i % 3 === 0 ? 'rejected' : 'fulfilled')));
+    expect(await audit.verify(organization)).toMatchObject({ holds: true, events: 20 });
+  });
+
   it('goes on in one chain when two processes record in one file', async () => {
     const store = await openTestStore();
     const other = await openTestStore({ home: store.home });
