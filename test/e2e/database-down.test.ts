@@ -21,7 +21,7 @@ async function standing(options: Parameters<typeof makeWorld>[0] = {}) {
   const file = join(world.folder, 'rotating.json');
   writeFileSync(file, JSON.stringify(provider.definition(world.host, world.upstream.port)));
   must(await withPerson(site, ['provider', 'register', file], [answers(site)]));
-  must(await site.command(['provider', 'client', 'rotating', '--client-id', 'ours']));
+  must(await withPerson(site, ['provider', 'client', 'rotating', '--client-id', 'ours'], [answers(site)]));
   must(await withPerson(site, ['login', 'rotating'], [connects(site, { reach: 'everything' })]));
   must(await withPerson(site, ['policy', 'allow', 'steady', 'example-api', 'everything'], [answers(site)]));
   return { world, provider, target, agent, run: await agent.startRun() };
