@@ -58,7 +58,7 @@ async function tunnel(): Promise<Line> {
 describe('a data folder that is taken away', () => {
   beforeAll(async () => {
     down = await standing();
-  }, 300_000);
+  });
   afterAll(() => down.world.close());
 
   test('stops every new call, cuts what is under way within the bound, refreshes nothing, and all goes on when it is back', async () => {
@@ -117,7 +117,7 @@ describe('a data folder that is taken away', () => {
 describe('leases that cannot be had, because another process holds their file', () => {
   beforeAll(async () => {
     down = await standing();
-  }, 300_000);
+  });
   afterAll(() => down.world.close());
 
   test('let no refresh begin; the call is refused, and made once they can be had', async () => {

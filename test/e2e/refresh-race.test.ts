@@ -30,7 +30,7 @@ beforeAll(async () => {
   must(await withPerson(site, ['provider', 'client', 'rotating', '--client-id', 'ours'], [answers(site)]));
   await connectRotating('raced');
   must(await withPerson(site, ['policy', 'allow', 'racer', 'example-api', 'everything'], [answers(site)]));
-}, 300_000);
+});
 afterEach(async () => {
   provider.onStage = () => {};
   for (const caller of callers.splice(0)) await caller.close();

@@ -16,7 +16,7 @@ beforeAll(async () => {
   world = await makeWorld({
     extra: { slow: (_, response) => void setTimeout(() => response.end('{"slow":true}'), 4_000) },
   });
-}, 300_000);
+});
 afterAll(() => world?.close());
 
 const arrived = (path: string) => world.upstream.seen.filter((seen) => seen.url === path).length;
@@ -124,7 +124,7 @@ describe('what an owner takes away', () => {
     agent = await hostileAgent(world.site, 'checked');
     must(await withPerson(world.site, ['policy', 'allow', 'checked', 'example-api', 'everything'], [answers(world.site)]));
     run = await agent.startRun();
-  }, 300_000);
+  });
 
   const get = (line: Line, path: string) => line.send(`GET ${path} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
   const answered = async (line: Line, path: string) => {

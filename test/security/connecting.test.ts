@@ -29,7 +29,7 @@ beforeAll(async () => {
     ],
   });
   cookie = heldBy(world.site.browser);
-}, 300_000);
+});
 afterAll(() => world?.close());
 
 async function register(definition: object): Promise<void> {

@@ -38,7 +38,7 @@ beforeAll(async () => {
   reports = join(world.folder, 'reports');
   mkdirSync(reports);
   server = await serverThatReports(key);
-}, 300_000);
+});
 afterAll(async () => {
   await server?.stop('SIGKILL');
   await world?.close();
