@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { masterKeyIn } from '../support/canaries.ts';
+import { masterKeyOf } from '../support/canaries.ts';
 import { testWith } from '../support/need.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
@@ -44,12 +44,10 @@ const isolated = (program: readonly string[]) => {
 };
 
 testWith('unshare')('a separated program finds no canary, no key file, no database and no socket of ours', async () => {
-  const { code, stdout, stderr } = await isolated(['/usr/bin/python3', '-c', search, world.canary, readKey()]);
+  const { code, stdout, stderr } = await isolated(['/usr/bin/python3', '-c', search, world.canary, masterKeyOf(world.site).text]);
   expect([code, stderr]).toEqual([0, expect.stringContaining('gatehouse: separated:')]);
   expect(stdout).toBe('environment False\nfound []\n');
 });
-
-const readKey = () => masterKeyIn(join(world.site.env.XDG_CONFIG_HOME as string, 'gatehouse', 'master.key')).text;
 
 testWith('unshare', 'curl')('its calls still arrive authenticated', async () => {
   const { stdout } = await isolated(['curl', '-sS', `${world.api}/status/200`]);
@@ -58,8 +56,7 @@ testWith('unshare', 'curl')('its calls still arrive authenticated', async () => 
 });
 
 testWith('unshare')('it sees neither the data folder nor our sockets nor the processes outside', async () => {
-  const { home, env } = world.site;
-  const config = join(env.XDG_CONFIG_HOME as string, 'gatehouse');
+  const { home, config, env } = world.site;
   const state = join(env.XDG_RUNTIME_DIR as string, 'gatehouse');
   const script = `ls -A '${home}' '${config}' '${state}' 2>/dev/null | grep -v ':$' | grep . ; ls -d /proc/[0-9]* | wc -l; cat /proc/1/environ 2>/dev/null; unshare -Urm umount -l '${home}' 2>/dev/null && echo uncovered; exit 9`;
   const { code, stdout } = await isolated(['sh', '-c', script]);

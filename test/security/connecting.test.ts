@@ -28,7 +28,7 @@ beforeAll(async () => {
       { ...auth, issuer: `${origin}/evil`, authorization_endpoint: `${origin}/evil-authorize`, token_endpoint: `${origin}/evil-token` },
     ],
   });
-  cookie = heldBy(world.site.browser);
+  cookie = cookieHeader(world.site.browser);
 });
 afterAll(() => world?.close());
 
@@ -40,7 +40,7 @@ async function register(definition: object): Promise<void> {
   must(await withPerson(world.site, ['provider', 'client', id, '--client-id', 'ours'], [answers(world.site)]));
 }
 
-function heldBy(browser: World['site']['browser']): string {
+function cookieHeader(browser: World['site']['browser']): string {
   return Object.entries(browser.cookies(world.site.url))
     .map(([name, value]) => `${name}=${value}`)
     .join('; ');
@@ -110,7 +110,7 @@ describe('a browser that comes back from a provider', () => {
     const second = createBrowser();
     await second.submit(await second.open(`${world.site.url}/signin`), '/signin', { email: owner.email, password: owner.password });
     expect((await comesBack({ state, code: 'swapped' }, { cookie: '' })).headers.location).toMatch(/^\/signin\?next=/);
-    expect((await comesBack({ state, code: 'swapped' }, { cookie: heldBy(second) })).status).toBe(403);
+    expect((await comesBack({ state, code: 'swapped' }, { cookie: cookieHeader(second) })).status).toBe(403);
     expect((await comesBack({ state, code: 'swapped' })).status).toBe(410);
     expect(codesAt('token')).toHaveLength(before);
     expect((await get(`${path}/allow`)).status).toBe(404);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Canaries, heldBy, masterKeyIn } from '../support/canaries.ts';
+import { type Canaries, heldBy, masterKeyOf, sessionOf } from '../support/canaries.ts';
 import { type HostileRun, hostileAgent, type Line, say, tunnelTo } from '../support/hostile.ts';
 import { type Ended, freePort, type ServerProcess, startServer, until } from '../support/installation.ts';
 import { answers, must, withPerson } from '../support/person.ts';
@@ -22,18 +22,17 @@ const breaking = `process.on('SIGWINCH', () => setImmediate(() => { throw new Er
 beforeAll(async () => {
   world = await makeWorld();
   const { site } = world;
-  const { text: key, bytes } = masterKeyIn(join(site.env.XDG_CONFIG_HOME as string, 'gatehouse', 'master.key'));
+  const { text: key, bytes } = masterKeyOf(site);
   const agent = await hostileAgent(site, 'dumped');
   must(await withPerson(site, ['policy', 'allow', 'dumped', 'example-api', 'everything'], [answers(site)]));
   run = await agent.startRun();
-  const session = Object.values(site.browser.cookies(site.url)).reduce((a, b) => (a.length > b.length ? a : b));
   canaries = new Map<string, string | Buffer>([
     ['key', world.canary],
     ['master key', key],
     ['master key bytes', bytes],
     ['environment', inEnvironment],
     ['run credential', run.credential],
-    ['browser session', session],
+    ['browser session', sessionOf(site)],
   ]);
   reports = join(world.folder, 'reports');
   mkdirSync(reports);

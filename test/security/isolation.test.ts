@@ -22,7 +22,7 @@ afterAll(() => site?.close());
 const isolated = (...program: readonly string[]) => site.command(['run', '--isolate', '--', ...program], { cwd: project });
 
 testWith('unshare', 'python3')('what a shell left open does not lead out', async () => {
-  const key = join(site.env.XDG_CONFIG_HOME as string, 'gatehouse', 'master.key');
+  const key = join(site.config, 'master.key');
   const left = `exec 9<'${key}' 200<'${key}' 201<'${site.home}'; exec "$@"`;
   const look = `
 import os

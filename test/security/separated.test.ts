@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Canaries, heldBy, masterKeyIn, veiled } from '../support/canaries.ts';
+import { type Canaries, heldBy, masterKeyOf, sessionOf, veiled } from '../support/canaries.ts';
 import { type Ended, gatehouse } from '../support/installation.ts';
 import { count, testWith } from '../support/need.ts';
 import { answers, connects, must, withPerson } from '../support/person.ts';
@@ -82,7 +82,7 @@ beforeAll(async () => {
   }
   await connectByCode();
   writePinned();
-  const { text, bytes } = masterKeyIn(join(configFolder(), 'master.key'));
+  const { text, bytes } = masterKeyOf(site);
   canaries = new Map<string, string | Buffer>([
     ['bearer key', world.canary],
     ['header key', keys.header],
@@ -97,7 +97,7 @@ beforeAll(async () => {
     ['master key', text],
     ['master key bytes', bytes],
     ['agent key', agentKey()],
-    ['browser session', Object.values(site.browser.cookies(site.url)).reduce((a, b) => (a.length > b.length ? a : b))],
+    ['browser session', sessionOf(site)],
     ['pinned session', pinnedSession],
   ]);
 }, 600_000);
@@ -114,16 +114,14 @@ async function connectByCode(): Promise<void> {
   must(await withPerson(site, ['login', 'rotating'], [connects(site, { reach: 'everything' })]));
 }
 
-const configFolder = () => join(world.site.env.XDG_CONFIG_HOME as string, 'gatehouse');
-
 /** A session at another server, as `login` leaves it. */
 function writePinned(): void {
   const servers = { 'https://elsewhere.example.test': { issuer: 'https://elsewhere.example.test', session: pinnedSession } };
-  writeFileSync(join(configFolder(), 'servers.json'), JSON.stringify({ servers }), { mode: 0o600 });
+  writeFileSync(join(world.site.config, 'servers.json'), JSON.stringify({ servers }), { mode: 0o600 });
 }
 
 function agentKey(): string {
-  const file = JSON.parse(readFileSync(join(configFolder(), 'agents', 'default.json'), 'utf8')) as { private_jwk: { d: string } };
+  const file = JSON.parse(readFileSync(join(world.site.config, 'agents', 'default.json'), 'utf8')) as { private_jwk: { d: string } };
   return file.private_jwk.d;
 }
 
@@ -232,7 +230,7 @@ describe('a separated program', () => {
   testWith('python3', 'unshare')(
     'finds no canary in any process or file that it can open',
     async () => {
-      const parameters = [skipped.join(':'), world.site.folder, world.folder, world.site.home, configFolder()];
+      const parameters = [skipped.join(':'), world.site.folder, world.folder, world.site.home, world.site.config];
       const { code, stdout, stderr } = await runAt('separated', ['/usr/bin/python3', '-c', search, ...parameters], veiled(canaries));
       expect([code, stderr]).toEqual([0, expect.stringContaining('gatehouse: separated')]);
       expect(JSON.parse(stdout)).toEqual({ found: [], opened: true });
@@ -241,7 +239,7 @@ describe('a separated program', () => {
   );
 
   test('is searched by a search that does find them: the owner, at the same places, holds some', async () => {
-    const parameters = [skipped.join(':'), configFolder()];
+    const parameters = [skipped.join(':'), world.site.config];
     const { stdout } = await runAt(
       'cooperative',
       ['/usr/bin/python3', '-c', search.replace("['/'] + ", ''), ...parameters],
@@ -253,9 +251,9 @@ describe('a separated program', () => {
 
   testWith('unshare')('cannot read key file or database, nor speak to the local sockets', async () => {
     const files = [
-      join(configFolder(), 'master.key'),
-      join(configFolder(), 'servers.json'),
-      join(configFolder(), 'agents', 'default.json'),
+      join(world.site.config, 'master.key'),
+      join(world.site.config, 'servers.json'),
+      join(world.site.config, 'agents', 'default.json'),
     ];
     const databases = readdirSync(world.site.home).map((name) => join(world.site.home, name));
     const sockets = ['server.sock', 'proxy.sock'].flatMap((name) =>

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Installation } from './installation.ts';
 
 /** What must not be found anywhere, by name. */
 export type Canaries = ReadonlyMap<string, string | Buffer>;
@@ -32,9 +34,14 @@ export function veiled(canaries: Canaries): string {
   return Buffer.from(Buffer.from(JSON.stringify(rows)).map((byte) => byte ^ 0x5a)).toString('hex');
 }
 
-/** The newest master key of a key file, as it is written there and as bytes. */
-export function masterKeyIn(file: string): { readonly text: string; readonly bytes: Buffer } {
-  const { keys } = JSON.parse(readFileSync(file, 'utf8')) as { readonly keys: readonly { readonly key: string }[] };
+/** The session of its browser. */
+export function sessionOf({ browser, url }: Installation): string {
+  return Object.values(browser.cookies(url)).reduce((a, b) => (a.length > b.length ? a : b));
+}
+
+/** Its newest master key, as it is written in the key file and as bytes. */
+export function masterKeyOf({ config }: Installation): { readonly text: string; readonly bytes: Buffer } {
+  const { keys } = JSON.parse(readFileSync(join(config, 'master.key'), 'utf8')) as { readonly keys: readonly { readonly key: string }[] };
   const text = keys.at(-1)?.key ?? '';
   const bytes = Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64url');
   if (bytes.length !== 32) throw new Error('the key file holds no key');

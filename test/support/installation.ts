@@ -35,6 +35,8 @@ export interface CommandOptions {
 export interface Installation {
   readonly folder: string;
   readonly home: string;
+  /** Keys and sessions. */
+  readonly config: string;
   readonly url: string;
   readonly port: number;
   readonly proxyPort: number;
@@ -125,6 +127,7 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
   const self: Installation = {
     folder,
     home,
+    config: join(folder, 'config', 'gatehouse'),
     url: `http://localhost:${port}`,
     port,
     proxyPort,
