@@ -298,7 +298,7 @@ describe('a decision', () => {
     const verdict = allowed(await decide());
     await people.pass(4_000);
     expect(verdict.until).toBeLessThan(people.clock.monotonic());
-    const again = await broker.confirm(verdict);
+    const again = await broker.rejudge(verdict);
     expect(again).toEqual({ ...verdict, until: again.until });
     expect(again.until).toBeGreaterThan(people.clock.monotonic());
     await verdict.recorded;
@@ -308,13 +308,13 @@ describe('a decision', () => {
     const other = await permit(connection);
     for (const { id } of (await policy.list(by.organization, { limit: 10 })).items)
       if (id !== other.id) await write((tx) => policy.end(tx, by, id));
-    await expect(broker.confirm(again)).rejects.toMatchObject({ code: 'busy' });
+    await expect(broker.rejudge(again)).rejects.toMatchObject({ code: 'busy' });
     await write((tx) => policy.end(tx, by, other.id));
-    await expect(broker.confirm(again)).rejects.toMatchObject({ code: 'policy_denied' });
+    await expect(broker.rejudge(again)).rejects.toMatchObject({ code: 'policy_denied' });
     people.clock.advance(3_001);
-    await expect(broker.confirm(again)).rejects.toMatchObject({ code: 'stale_revocations' });
+    await expect(broker.rejudge(again)).rejects.toMatchObject({ code: 'stale_revocations' });
     broker.report(report(again));
-    await expect(broker.confirm(again)).rejects.toMatchObject({ code: 'busy' });
+    await expect(broker.rejudge(again)).rejects.toMatchObject({ code: 'busy' });
   });
 
   test('holds no longer than its permission', async () => {

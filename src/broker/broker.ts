@@ -58,7 +58,7 @@ export function createBroker(deps: BrokerDeps): Broker {
     carriedRun: async ({ organization, id }) => (await runs.carried(organization, id)).live,
     admit: (run, target) => admit({ ...deps, runs, places, own }, run, target),
     decide: decider.decide,
-    confirm: decider.confirm,
+    rejudge: decider.rejudge,
     renew: decider.renew,
     report: exchanges.report,
     tunnel: exchanges.tunnel,

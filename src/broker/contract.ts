@@ -153,7 +153,7 @@ export interface Broker {
    * The same verdict, judged anew and good again: reaching the upstream took longer than it held.
    * @throws {Fault} why the call is not allowed any more
    */
-  confirm(verdict: Allowed): Promise<Allowed>;
+  rejudge(verdict: Allowed): Promise<Allowed>;
   /** After 401 on a refreshable connection: one forced refresh; undefined when not possible (SECURITY 13). */
   renew(verdict: Allowed): Promise<Allowed | undefined>;
   report(exchange: Exchange): void;

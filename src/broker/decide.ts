@@ -55,7 +55,7 @@ const soon = 60_000;
 const longestRemembered = 256;
 
 /** Decides calls. Allowed ones are on their way to the record and count as open when this returns. */
-export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'confirm' | 'renew'> {
+export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'rejudge' | 'renew'> {
   const prepared = new Latest<string, { readonly stamp: number; readonly value: Prepared }>(10_000);
   const meanings = new Latest<string, { readonly generation: number; readonly value: ReadonlyMap<string, Meaning> }>(2_000);
 
@@ -128,7 +128,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'confir
   }
 
   /** What is on record must be what leaves: another permission or connection is another call. */
-  async function confirm(verdict: Allowed): Promise<Allowed> {
+  async function rejudge(verdict: Allowed): Promise<Allowed> {
     const open = deps.exchanges.get(verdict.exchange);
     if (!open) throw new Fault('busy', { retryAfter: 1 });
     const settled = await settle(open.call, open.started, []);
@@ -210,7 +210,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'confir
     return open.verdict;
   }
 
-  return { decide, confirm, renew };
+  return { decide, rejudge, renew };
 }
 
 /** A refresh that may not be forced, or that fails, leaves the upstream's own answer standing. */

@@ -59,7 +59,7 @@ beforeAll(async () => {
 afterEach(() => {
   harness.broker.decideWith = (call) => bearer(call, secret);
   harness.broker.renewWith = () => Promise.resolve(undefined);
-  harness.broker.confirmWith = () => Promise.reject(new Fault('stale_revocations'));
+  harness.broker.rejudgeWith = () => Promise.reject(new Fault('stale_revocations'));
 });
 afterAll(async () => {
   await harness.close();
@@ -206,13 +206,13 @@ describe('a call in an intercepted tunnel', () => {
     const other = new Secret('another-credential-0123456789');
     const past = () => systemClock.monotonic() - 1;
     harness.broker.decideWith = (call) => bearer(call, secret, { until: past() });
-    harness.broker.confirmWith = async (verdict) => bearer(harness.broker.calls.at(-1) as Call, other, { recorded: verdict.recorded });
+    harness.broker.rejudgeWith = async (verdict) => bearer(harness.broker.calls.at(-1) as Call, other, { recorded: verdict.recorded });
     const seen = api.seen.length;
     const answer = await once(`POST /echo HTTP/1.1\r\n${host}Content-Length: 2\r\n\r\n{}`);
     expect(answer).toContain('HTTP/1.1 200 OK');
     expect(answer).not.toContain(other.reveal());
     expect(api.seen.slice(seen).map(({ headers, body }) => [headers.authorization, body])).toEqual([[`Bearer ${other.reveal()}`, '{}']]);
-    harness.broker.confirmWith = async (verdict) => ({ ...verdict, until: past() });
+    harness.broker.rejudgeWith = async (verdict) => ({ ...verdict, until: past() });
     expect(await once(`GET /echo HTTP/1.1\r\n${host}\r\n`)).toContain('upstream_timeout');
     expect(api.seen).toHaveLength(seen + 1);
   });

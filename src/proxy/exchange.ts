@@ -32,7 +32,7 @@ export interface Ask {
 const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 /** A connection that was dialled waits in the pool meanwhile, so that one is the rule. */
-const mostConfirmations = 3;
+const mostRejudged = 3;
 
 /** Fields that would make an answer unreadable for the scrubber. */
 const unscrubbable: ReadonlySet<string> = new Set(['accept-encoding', 'range', 'if-range', 'sec-websocket-extensions']);
@@ -88,7 +88,7 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     this.#sieve = verdict.scrub.length === 0 ? undefined : sieveFor(verdict.scrub);
   }
 
-  async #attempt(reuse: boolean, confirmed = 0): Promise<void> {
+  async #attempt(reuse: boolean, rejudged = 0): Promise<void> {
     const verdict = this.#verdict;
     const altered = this.#alter(verdict);
     const upstream = await this.#connected(verdict, reuse);
@@ -96,10 +96,10 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     if (!this.#over && !late) return this.#send(upstream, altered);
     this.#plane.pool.give(upstream);
     if (this.#over) return;
-    if (confirmed === mostConfirmations) throw new Fault('upstream_timeout', { detail: 'Reaching the upstream took too long' });
+    if (rejudged === mostRejudged) throw new Fault('upstream_timeout', { detail: 'Reaching the upstream took too long' });
     // Reaching it took longer than the decision holds: what was permitted then must still be (SECURITY 11).
-    this.#hold(await this.#plane.broker.confirm(verdict));
-    if (!this.#over) await this.#attempt(true, confirmed + 1);
+    this.#hold(await this.#plane.broker.rejudge(verdict));
+    if (!this.#over) await this.#attempt(true, rejudged + 1);
   }
 
   #alter(verdict: Allowed): Altered {

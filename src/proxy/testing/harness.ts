@@ -16,7 +16,7 @@ export const organization = newId('org');
 export interface ToldBroker extends Broker {
   decideWith: (call: Call) => Verdict | Promise<Verdict>;
   admitWith: (host: string) => Admission;
-  confirmWith: (verdict: Allowed) => Promise<Allowed>;
+  rejudgeWith: (verdict: Allowed) => Promise<Allowed>;
   renewWith: (verdict: Allowed) => Promise<Allowed | undefined>;
   authenticateWith: (credential: string) => LiveRun;
   readonly run: LiveRun;
@@ -84,7 +84,7 @@ export function toldBroker(authority: TestAuthority): ToldBroker {
     tunnels: [],
     decideWith: (call) => allowed(call),
     admitWith: () => ({ kind: 'intercept' }),
-    confirmWith: () => Promise.reject(new Fault('stale_revocations', { retryAfter: 1 })),
+    rejudgeWith: () => Promise.reject(new Fault('stale_revocations', { retryAfter: 1 })),
     renewWith: () => Promise.resolve(undefined),
     authenticateWith: (given) => {
       if (given !== credential) throw new Fault('proxy_unauthenticated');
@@ -101,7 +101,7 @@ export function toldBroker(authority: TestAuthority): ToldBroker {
       broker.calls.push(call);
       return broker.decideWith(call);
     },
-    confirm: (verdict) => broker.confirmWith(verdict),
+    rejudge: (verdict) => broker.rejudgeWith(verdict),
     renew: (verdict) => broker.renewWith(verdict),
     report: (exchange) => void broker.reports.push(exchange),
     tunnel: async (_, target, end) => void broker.tunnels.push({ ...target, ...end }),
