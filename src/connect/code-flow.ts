@@ -13,7 +13,7 @@ import { disconnect } from './disconnect.ts';
 import type { Endpoints } from './endpoints.ts';
 import type { ClientIdentity } from './exchange.ts';
 import { type FlowDoc, type FlowRecord, flowOf, loadFlow, openFlow, saveDoc } from './flow-record.ts';
-import { failFlow, type MadeFromState, makeConnection } from './making.ts';
+import { type BroughtState, failFlow, type MadeFromState, makeConnection } from './making.ts';
 import { credentialOfTokens, oauthOf } from './oauth-credential.ts';
 import type { OauthAuth, Provider } from './provider.ts';
 import type { Providers } from './providers.ts';
@@ -79,7 +79,7 @@ export async function completeCode(
   const { provider, auth } = await flowProvider(deps, flow);
   try {
     const code = judgeCallback(flow.doc, callback, state);
-    const connection = await redeem(deps, by, { flow, provider, auth, code, madeFrom: { state, session } });
+    const connection = await redeem(deps, by, { flow, provider, auth, code, brought: { state, session } });
     const ended = await loadFlow(deps, by.organization, flow.row.id);
     return { flow: flowOf(deps, ended ?? flow), connection };
   } catch (error) {
@@ -187,10 +187,10 @@ interface Redeeming {
   readonly provider: Provider;
   readonly auth: OauthAuth;
   readonly code: string;
-  readonly madeFrom: { readonly state: string; readonly session: SessionId };
+  readonly brought: BroughtState;
 }
 
-async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, madeFrom }: Redeeming): Promise<Connection> {
+async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, brought }: Redeeming): Promise<Connection> {
   const client = clientOfDoc(flow.doc);
   const verifier = flow.doc.attempt?.verifier;
   const now = deps.clock.now();
@@ -216,7 +216,7 @@ async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, m
     client: client.id,
     hosts: flow.doc.hosts,
     inBrowser: true,
-    madeFrom,
+    madeFrom: brought,
   });
 }
 

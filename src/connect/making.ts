@@ -19,6 +19,12 @@ import { nextVersion, settle } from './keeping.ts';
 import { pendingLabel } from './labels.ts';
 import type { Provider } from './provider.ts';
 
+/** A single-use state, and the session that brought it. */
+export interface BroughtState {
+  readonly state: string;
+  readonly session: SessionId;
+}
+
 /** What a flow obtained. */
 export interface Obtained {
   readonly kind: 'api_key' | 'oauth2';
@@ -31,8 +37,8 @@ export interface Obtained {
   readonly hosts: readonly string[];
   /** Whether its owner ended the flow in their browser; otherwise it rests until they say yes there (SECURITY 4). */
   readonly inBrowser: boolean;
-  /** The single-use state it was made from, whose hash goes into the same transaction, and who brought it (SECURITY 14). */
-  readonly madeFrom?: { readonly state: string; readonly session: SessionId };
+  /** The hash of the state goes into the same transaction (SECURITY 14). */
+  readonly madeFrom?: BroughtState;
 }
 
 type Deps = ConnectDeps;
@@ -114,9 +120,7 @@ async function inOneTransaction<T>(deps: Deps, by: Principal, fn: (tx: Writing) 
   }
 }
 
-type Spending = NonNullable<Obtained['madeFrom']>;
-
-function spendState(deps: Deps, tx: Writing, { state, session }: Spending, connection: ConnectionId, flow: FlowRecord): Promise<void> {
+function spendState(deps: Deps, tx: Writing, { state, session }: BroughtState, connection: ConnectionId, flow: FlowRecord): Promise<void> {
   const made: MadeFromState = { connection, flow: flow.row.id, session };
   const expiresAt = flow.row.expires_at + 3600_000;
   return spend(tx, { kind: 'oauth_state', value: state, made: JSON.stringify(made), now: deps.clock.now(), expiresAt });
