@@ -58,7 +58,7 @@ async function inTransaction(tx: Writing, by: Principal, id: ConnectionId): Prom
  */
 export async function share(deps: Deps, tx: Writing, by: Principal, id: ConnectionId, shared: boolean): Promise<Connection> {
   const row = await inTransaction(tx, by, id);
-  assertOwnerOrOperator(by, row, deps);
+  assertOwnerOrOperator(by, row);
   if (!(await updateConnection(tx, by.organization, row, { shared: shared ? 1 : 0 }))) throw new Fault('conflict');
   await tx.bump('connections');
   const fields = { provider: row.provider_id, name: row.name, shared };
@@ -67,7 +67,7 @@ export async function share(deps: Deps, tx: Writing, by: Principal, id: Connecti
 }
 
 /** Sharing hands out somebody's account, so not even an administrator does it for them; stopping is the owner's too. */
-function assertOwnerOrOperator(by: Principal, row: ConnectionRow, _deps: Deps): void {
+function assertOwnerOrOperator(by: Principal, row: ConnectionRow): void {
   if (by.actors.length > 0) throw new Fault('forbidden');
   const { subject } = by;
   if (subject.kind === 'operator' || (subject.kind === 'user' && (row.owner_user_id === null || row.owner_user_id === subject.id))) return;
@@ -85,7 +85,7 @@ interface MadeByFlow {
  */
 export async function confirm(deps: Deps, tx: Writing, by: Principal, { connection, flow }: MadeByFlow): Promise<Connection> {
   const row = await inTransaction(tx, by, connection);
-  assertOwnerOrOperator(by, row, deps);
+  assertOwnerOrOperator(by, row);
   if (pinnedOf(row).flow !== flow) throw new Fault('conflict', { detail: 'Another credential took its place meanwhile' });
   const status = statusOf(row);
   if (status.kind !== 'needs_attention' || status.reason !== 'unconfirmed') return connectionOf(row);
@@ -102,7 +102,7 @@ export async function confirm(deps: Deps, tx: Writing, by: Principal, { connecti
  */
 export async function accept(deps: Deps, tx: Writing, by: Principal, id: ConnectionId, digest?: string): Promise<Connection> {
   const row = await inTransaction(tx, by, id);
-  assertOwnerOrOperator(by, row, deps);
+  assertOwnerOrOperator(by, row);
   const provider = await deps.providers.within(tx, by.organization, row.provider_id);
   if (digest !== undefined && provider.digest !== digest)
     throw new Fault('conflict', { detail: 'The definition changed again after it was shown' });
