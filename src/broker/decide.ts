@@ -1,5 +1,5 @@
 import type { Audit, Draft, Step } from '#audit';
-import { type Connect, type Connection, type Credential, isAmbiguous, type ProviderMatch } from '#connect';
+import { type Connect, type Connection, type Credential, isAmbiguous, type ProviderMatch, rests } from '#connect';
 import { type Clock, Fault, type FaultCode, isFault, type Log } from '#kernel';
 import type { Decision, Policy, Question } from '#policy';
 import { type Changes, stalest } from '#store';
@@ -297,10 +297,10 @@ const hints = {
   mint_credential: 'it makes or shows a credential; permit exactly that with',
 } as const;
 
-function attention({ publicUrl }: DecideDeps, { provider, name, status }: Connection): Refused {
-  const rests = status.kind === 'needs_attention' && status.reason === 'unconfirmed';
+function attention({ publicUrl }: DecideDeps, connection: Connection): Refused {
+  const { provider, name } = connection;
   const again = `connect it again with: gatehouse login ${provider} --connection ${name} --force`;
-  const hint = rests ? 'a command connected it: its owner says on the page whether to use it' : again;
+  const hint = rests(connection) ? 'a command connected it: its owner says on the page whether to use it' : again;
   return { kind: 'need', what: 'attention', code: 'needs_attention', hint, url: `${publicUrl}/` };
 }
 

@@ -101,6 +101,11 @@ export function connectionOf(row: ConnectionRow): Connection {
   });
 }
 
+/** Connected outside its owner's browser, and not yet said yes to there: used by nobody (SECURITY 4). */
+export function rests({ status }: Pick<Connection, 'status'>): boolean {
+  return status.kind === 'needs_attention' && status.reason === 'unconfirmed';
+}
+
 /** Where the credential of a connection is sealed. */
 export function placeOf(row: Pick<ConnectionRow, 'organization_id' | 'vault_id' | 'provider_id' | 'name'>): Place {
   return { organization: row.organization_id, vault: row.vault_id, provider: row.provider_id, kind: 'connection', name: row.name };

@@ -1,7 +1,7 @@
 import { type ConnectionId, Fault, type FlowId, type Principal } from '#kernel';
 import type { Writing } from '#store';
 import { bindingDigest, originsOf } from './binding.ts';
-import { connectedJson, connectionOf, pinnedOf, statusOf } from './connection.ts';
+import { connectedJson, connectionOf, pinnedOf, rests } from './connection.ts';
 import { type ConnectionRow, connectionById, connectionsInVault, updateConnection } from './connections.sql.ts';
 import type { Connection } from './contract.ts';
 import type { ConnectDeps } from './deps.ts';
@@ -87,8 +87,8 @@ export async function confirm(deps: Deps, tx: Writing, by: Principal, { connecti
   const row = await inTransaction(tx, by, connection);
   assertOwnerOrOperator(by, row);
   if (pinnedOf(row).flow !== flow) throw new Fault('conflict', { detail: 'Another credential took its place meanwhile' });
-  const status = statusOf(row);
-  if (status.kind !== 'needs_attention' || status.reason !== 'unconfirmed') return connectionOf(row);
+  const made = connectionOf(row);
+  if (!rests(made)) return made;
   if (!(await updateConnection(tx, by.organization, row, { status_json: connectedJson }))) throw new Fault('conflict');
   await tx.bump('connections');
   const fields = { provider: row.provider_id, name: row.name };

@@ -10,6 +10,7 @@ export { isAmbiguous } from './ambiguous-path.ts';
 export { type Catalogue, catalogueFolder, catalogueOf, loadCatalogue } from './catalogue.ts';
 export { clientFields } from './client-credentials-flow.ts';
 export { createConnect } from './connect.ts';
+export { rests } from './connection.ts';
 export type {
   BeginConnection,
   CallShape,

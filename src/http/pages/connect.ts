@@ -1,4 +1,4 @@
-import type { Connection, Field, Flow, Provider } from '#connect';
+import { type Connection, type Field, type Flow, type Provider, rests } from '#connect';
 import { Fault, isFault, Secret } from '#kernel';
 import { isFresh, type Session } from '#signin';
 import { flowOf } from '../routes/connections.ts';
@@ -198,11 +198,6 @@ async function ask(kit: PageKit, request: PageRequest<Session>, known: Made, tol
     title: `${known.provider.name} is connected`,
     body: allowForm({ kit, token: request.token, stale, ...known, offered, told }),
   };
-}
-
-/** Connected by a command, and its owner has not yet said yes (SECURITY 4). */
-function rests({ status }: Connection): boolean {
-  return status.kind === 'needs_attention' && status.reason === 'unconfirmed';
 }
 
 async function askToUse(kit: PageKit, request: PageRequest<Session>, known: Made, error: string | undefined): Promise<PageAnswer> {
