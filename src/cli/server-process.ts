@@ -9,7 +9,7 @@ import type { BinCommands } from './contract.ts';
 import { startOf } from './inside-run.ts';
 import { ensurePrivateFolder, writePrivateFile } from './private-folder.ts';
 import type { Server } from './server.ts';
-import { type Address, transport } from './transport.ts';
+import { transport } from './transport.ts';
 
 /** Where the local server writes, and how it is known. */
 export const logFile = (folders: Folders) => join(folders.home, 'gatehouse.log');
@@ -101,11 +101,7 @@ export function tail(path: string, count: number): readonly string[] {
 }
 
 /** What `GET /health` says, or undefined when nobody answers. */
-export function healthOf(server: Server): Promise<z.infer<typeof health> | undefined> {
-  return healthAt(server.address);
-}
-
-export async function healthAt(address: Address): Promise<z.infer<typeof health> | undefined> {
+export async function healthOf({ address }: Pick<Server, 'address'>): Promise<z.infer<typeof health> | undefined> {
   try {
     const answer = await transport(address)({ method: 'GET', path: '/health', headers: {}, body: undefined });
     return health.safeParse(JSON.parse(answer.body)).data;

@@ -2,11 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { z } from 'zod';
+import { settingsTable } from '#config';
 import { Fault } from '#kernel';
-import { askYes } from '../asking.ts';
+import { askYes, waitUntil } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
-import { healthAt } from '../server-process.ts';
+import { healthOf } from '../server-process.ts';
 import { accountOf, isClosed } from '../service/account.ts';
 import { earlierPort, hasIpv6Loopback, isInstalled, mustBeRoot, mustHaveSystemd, systemdRuns } from '../service/machine.ts';
 import { places, serviceEnvironment, urlOf } from '../service/places.ts';
@@ -27,7 +28,7 @@ interface UninstallFlags {
 }
 
 const dryRun = ['--dry-run', 'only tell the steps'] as const;
-const defaultPort = 7300;
+const defaultPort = settingsTable.port.schema.parse(undefined);
 
 /** The server as a system service with a user of its own, so that runs of other users are separated (Linux with systemd). */
 export function serviceCommands(program: Command, host: CommandHost): void {
@@ -41,7 +42,7 @@ export function serviceCommands(program: Command, host: CommandHost): void {
     tells: 'install this version as a system service and start it; may be repeated, and is how it is upgraded',
     example: 'gatehouse service install --dry-run',
     options: [['--port <port>', `where it listens on loopback (default: as before, else ${defaultPort})`], dryRun],
-    more: 'needs root; each person then signs in with: gatehouse login http://localhost:7300',
+    more: `needs root; each person then signs in with: gatehouse login ${urlOf(defaultPort)}`,
     action: install,
   });
   addCommand<UninstallFlags>(group, host, {
@@ -121,19 +122,14 @@ function tell(context: Context, value: object, lines: readonly string[]): undefi
 }
 
 /** @throws {Fault} `service_failed` when it does not within half a minute */
-async function untilItAnswers(context: Context): Promise<string> {
-  const progress = context.speech.progress('waiting for the service');
+function untilItAnswers(context: Context): Promise<string> {
   const until = performance.now() + 30_000;
-  try {
-    do {
-      const health = await healthAt({ kind: 'socket', path: places.socket });
-      if (health !== undefined) return health.version ?? 'unknown';
-      await sleep(100);
-    } while (performance.now() < until);
-  } finally {
-    progress.done();
-  }
-  throw new Fault('service_failed', { detail: 'The service does not answer' });
+  const ask = async () => {
+    const health = await healthOf({ address: { kind: 'socket', path: places.socket } });
+    if (health === undefined && performance.now() > until) throw new Fault('service_failed', { detail: 'The service does not answer' });
+    return health && (health.version ?? 'unknown');
+  };
+  return waitUntil(context, 'waiting for the service', ask, 100);
 }
 
 const printedLink = z.object({ url: z.string() });
@@ -177,7 +173,7 @@ async function status(context: Context): Promise<number> {
     return 9;
   }
   const url = urlOf(port);
-  const health = await healthAt({ kind: 'origin', origin: `http://127.0.0.1:${port}` });
+  const health = await healthOf({ address: { kind: 'origin', origin: `http://127.0.0.1:${port}` } });
   const state = systemdRuns() ? spawnSync('systemctl', ['is-active', 'gatehouse.service'], { encoding: 'utf8' }).stdout.trim() : 'offline';
   const facts = { installed: true, state, answers: health !== undefined, url, user: places.user, version: health?.version };
   tell(context, facts, [
