@@ -86,12 +86,20 @@ const changes = {
     },
   }),
   'permission.end': change({
-    schema: z.strictObject({ permission: id<PermissionId>(), about: z.string().optional() }),
-    async tell(_, given) {
+    schema: z.strictObject({ permission: id<PermissionId>() }),
+    async tell({ look, rooms }, given) {
+      const rule = await rooms.policy.permission(rooms.organization.id, given.permission);
+      if (rule === undefined) throw new Fault('not_found');
+      const who = await askedAgent(look, rule.agent);
       return {
         title: 'Remove a rule that denies?',
         sentence: 'What this rule refuses today may be allowed by other permissions once it is gone.',
-        facts: [['Rule', given.permission], ...(given.about === undefined ? [] : ([['It denies', given.about]] as const))],
+        facts: [
+          ['Agent', who],
+          ['Account', await askedTarget({ look, rooms }, rule.target)],
+          ['It denies', printReach(rule.reach).replaceAll(',', ', ')],
+          ['Rule', rule.id],
+        ],
         yes: 'Yes, remove it',
       };
     },

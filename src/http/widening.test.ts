@@ -68,6 +68,8 @@ describe('a command line never widens (SECURITY 4)', () => {
     expect(denied.status).toBe(201);
     const path = `/v1/permissions/${String(denied.json().id)}`;
     const { page } = await parked(ask('DELETE', path));
+    const shown = await serving.send({ path: page, headers: { cookie: person.cookie } });
+    for (const named of ['researcher', 'every account at GitHub', '<dd>read</dd>']) expect(shown.text).toContain(named);
     expect((await permissions()).some(({ effect }) => effect === 'deny')).toBe(true);
     await post(serving, person, page, { answer: 'yes' });
     expect((await permissions()).some(({ effect }) => effect === 'deny')).toBe(false);
