@@ -317,6 +317,17 @@ describe('a decision', () => {
     await expect(broker.rejudge(again)).rejects.toMatchObject({ code: 'busy' });
   });
 
+  test('with a form that nobody watches does not outlive a deny that has its fields watched', async () => {
+    const { decide, people, broker, permit, connection } = await withOpenai();
+    const post = { method: 'POST', path: '/v1/chat/completions', headers: [['Content-Type', 'application/x-www-form-urlencoded']] } as const;
+    const verdict = allowed(await decide(post));
+    expect(verdict.form).toBeUndefined();
+    await permit(connection, { effect: 'deny', reach: { classes: ['delete'], operations: [], patterns: [], everything: false } });
+    await people.pass(4_000);
+    await expect(broker.confirm(verdict)).rejects.toMatchObject({ code: 'busy' });
+    expect(allowed(await decide(post)).form).toBe('urlencoded');
+  });
+
   test('holds no longer than its permission', async () => {
     const { decide, connectKey, permit, people } = await openBrokering();
     await permit(await connectKey('openai', { api_key: canary }), { expiresAt: people.clock.now() + 500 });

@@ -127,15 +127,15 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'rejudg
     throw new Fault('busy', { retryAfter: 1 });
   }
 
-  /** What is on record must be what leaves: another permission or connection is another call. */
+  /** What is on record must be what leaves: another permission, connection or watch over its form is another call. */
   async function rejudge(verdict: Allowed): Promise<Allowed> {
     const open = deps.exchanges.get(verdict.exchange);
     if (!open) throw new Fault('busy', { retryAfter: 1 });
     const settled = await settle(open.call, open.started, []);
     if ('refused' in settled) throw new Fault(settled.refused.code, settled.refused);
     const { asked, judged, fitted } = settled;
-    if (judged.decision?.permission !== verdict.permission || judged.chosen?.connection.id !== verdict.connection?.id)
-      throw new Fault('busy', { retryAfter: 1 });
+    const same = judged.decision?.permission === verdict.permission && judged.chosen?.connection.id === verdict.connection?.id;
+    if (!same || judged.form !== verdict.form) throw new Fault('busy', { retryAfter: 1 });
     open.verdict = Object.freeze({
       ...verdict,
       alteration: fitted.alteration,
