@@ -319,7 +319,11 @@ describe('a decision', () => {
 
   test('with a form that nobody watches does not outlive a deny that has its fields watched', async () => {
     const { decide, people, broker, permit, connection } = await withOpenai();
-    const post = { method: 'POST', path: '/v1/chat/completions', headers: [['Content-Type', 'application/x-www-form-urlencoded']] } as const;
+    const post = {
+      method: 'POST',
+      path: '/v1/chat/completions',
+      headers: [['Content-Type', 'application/x-www-form-urlencoded']],
+    } as const;
     const verdict = allowed(await decide(post));
     expect(verdict.form).toBeUndefined();
     await permit(connection, { effect: 'deny', reach: { classes: ['delete'], operations: [], patterns: [], everything: false } });

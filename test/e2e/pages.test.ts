@@ -105,6 +105,8 @@ async function walk(serving: Serving, page: Page): Promise<void> {
   await page.goto(`${base}/claim`);
   await judge();
   await page.keyboard.type(offer.code.reveal().toLowerCase());
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(testPassword.reveal());
   await page.keyboard.press('Enter');
   await page.getByText(agent.thumbprint).waitFor();
   await judge();
@@ -136,7 +138,8 @@ async function walk(serving: Serving, page: Page): Promise<void> {
   await judge();
   await tabTo(page, `[name="mine_${agent.id}"]`);
   await page.keyboard.press('Space');
-  await tabTo(page, 'main button');
+  await tabTo(page, '#password');
+  await page.keyboard.type(testPassword.reveal());
   await page.keyboard.press('Enter');
   await page.waitForURL(/what=allowed/);
   await judge();

@@ -112,7 +112,7 @@ describe('what is good once', () => {
   test('a command line is signed in by one approval and one collection', async () => {
     const offer = await say(site.port, { method: 'POST', path: '/v1/command-line', headers: json, body: '{"label":"here"}' });
     const code = part(offer, 'user_code');
-    const approved = await many(5, () => post('/device/approve', { code }));
+    const approved = await many(5, () => post('/device/approve', { code, password: owner.password }));
     expect(counted(approved, 303)).toBe(1);
     const body = JSON.stringify({ device_code: part(offer, 'device_code') });
     const collected = await many(20, () => say(site.port, { method: 'POST', path: '/v1/command-line/collect', headers: json, body }));
@@ -124,7 +124,7 @@ describe('what is good once', () => {
   test('an agent is claimed by one typing and one acceptance', async () => {
     const agent = await hostileAgent(site, 'raced', 'registered');
     const offer = await agent.ask('POST', `/v1/agents/${agent.id}/claim`, '{"host":"here"}');
-    const typed = await many(5, () => post('/claim', { code: part(offer, 'code') }));
+    const typed = await many(5, () => post('/claim', { code: part(offer, 'code'), password: owner.password }));
     expect(counted(typed, 200)).toBe(1);
     const accepted = await many(20, () => agent.ask('POST', `/v1/agents/${agent.id}/claim/answer`, '{"accept":true}'));
     expect(counted(accepted, 200)).toBe(1);
@@ -159,11 +159,11 @@ describe('what is good once', () => {
     writeFileSync(file, JSON.stringify(definitionOf('api.example.test', 8443)));
     must(await withPerson(site, ['provider', 'register', file], [answers(site)]));
     const one = await parked();
-    const answered = await many(50, () => post(`/confirm/${one.id}`, { answer: 'yes' }));
+    const answered = await many(50, () => post(`/confirm/${one.id}`, { answer: 'yes', password: owner.password }));
     expect(answered.filter(({ headers }) => headers.location === '/done?what=confirmed')).toHaveLength(1);
     expect((await permitted()).filter((path) => path === one.path)).toHaveLength(1);
     const other = await parked();
-    const mixed = await many(30, (nth) => post(`/confirm/${other.id}`, { answer: nth % 2 === 0 ? 'yes' : 'no' }));
+    const mixed = await many(30, (nth) => post(`/confirm/${other.id}`, { answer: nth % 2 === 0 ? 'yes' : 'no', password: owner.password }));
     const said = mixed.filter(({ status }) => status === 303);
     expect(said).toHaveLength(1);
     expect((await permitted()).includes(other.path)).toBe(said[0]?.headers.location === '/done?what=confirmed');
@@ -181,14 +181,24 @@ describe('what is good once', () => {
   test('codes cannot be guessed: five wrong ones end it for a while', async () => {
     const agent = await hostileAgent(site, 'guessed', 'registered');
     const code = part(await agent.ask('POST', `/v1/agents/${agent.id}/claim`, '{"host":"here"}'), 'code');
-    const guesses = await many(20, (nth) => post('/claim', { code: `BCDF-GHJ${'KLMNPQRSTV'[nth % 10]}` }));
+    const guess = (letter: string) => post('/claim', { code: `BCDF-GHJ${letter}`, password: owner.password });
+    const guesses = [...(await many(8, (nth) => guess('KLMNPQRS'[nth] as string))), await guess('T'), await guess('V')];
     expect(counted(guesses, 200)).toBe(0);
-    expect(counted(guesses, 429)).toBeGreaterThanOrEqual(15);
-    expect((await post('/claim', { code })).status).toBe(429);
+    expect(counted(guesses, 429)).toBeGreaterThanOrEqual(5);
+    expect((await post('/claim', { code, password: owner.password })).status).toBe(429);
   });
 });
 
 describe('a person signed in', () => {
+  test('is not who holds their cookie: a page on another port of this machine is sent it too, and confirms nothing with it', async () => {
+    const { id } = await parked();
+    const stolen = cookieOf(await signIn());
+    const form = await page(`/confirm/${id}`, stolen);
+    expect(form.text).toContain('Your password, once more');
+    const widened = await post(`/confirm/${id}`, { form_token: tokenIn(form), answer: 'yes' }, { cookie: stolen });
+    expect([widened.status, part(await ask('GET', `/v1/confirmations/${id}`), 'status')]).toEqual([403, 'open']);
+  });
+
   test('never keeps a session that somebody planted, and none outlives signing out', async () => {
     const planted = 'gatehouse_session=planted-by-another-0123456789';
     const whoami = async (held: string) => (await page('/v1/whoami', held)).status;

@@ -1,10 +1,10 @@
 import type { Agent, ClaimView } from '#identity';
 import { Fault } from '#kernel';
-import { isFresh, type Session } from '#signin';
+import type { Session } from '#signin';
 import { owns } from '../rights.ts';
 import { html, type Markup } from './html.ts';
 import { command, facts, field, note, passwordAgain, tokenField, when } from './layout.ts';
-import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf, text } from './page.ts';
+import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf, text } from './page.ts';
 
 interface Shown {
   readonly code?: string;
@@ -46,7 +46,7 @@ async function typeCode(kit: PageKit, request: PageRequest<Session>): Promise<Pa
 }
 
 function form(kit: PageKit, request: PageRequest<Session>, shown: Shown): PageAnswer {
-  const stale = !isFresh(request.session, kit.rooms.clock.now());
+  const stale = mustProve(kit, request.session);
   return {
     kind: 'page',
     status: shown.status ?? 200,

@@ -1,11 +1,11 @@
 import { Fault, isFault, parseId } from '#kernel';
 import type { Confirmation } from '#policy';
-import { isFresh, type Session } from '#signin';
+import type { Session } from '#signin';
 import { mayAnswer, owns } from '../rights.ts';
 import { doneAt } from './done.ts';
 import { html, type Markup } from './html.ts';
 import { facts, note, passwordAgain, tokenField, when } from './layout.ts';
-import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, text } from './page.ts';
+import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, text } from './page.ts';
 
 /** One change, named whole, and a person's yes or no (SECURITY 4). */
 export function confirmPages(kit: PageKit): readonly PageRoute[] {
@@ -98,7 +98,7 @@ async function show(
   }
   const told = await kit.changes.tell(confirmation.kind, confirmation.change);
   const agent = await claimedAgent(kit, request.session, confirmation);
-  const stale = !isFresh(request.session, kit.rooms.clock.now());
+  const stale = mustProve(kit, request.session);
   return {
     kind: 'page',
     status: error === undefined ? 200 : 403,

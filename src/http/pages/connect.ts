@@ -1,13 +1,13 @@
 import { type Connection, type Field, type Flow, type Provider, rests } from '#connect';
 import { Fault, isFault, Secret } from '#kernel';
-import { isFresh, type Session } from '#signin';
+import type { Session } from '#signin';
 import { flowOf } from '../routes/connections.ts';
 import { fieldsOf } from '../views.ts';
 import { allowForm, type Choices, choicesOf, chooseFrom, giveChosen } from './allow.ts';
 import { doneAt } from './done.ts';
 import { html, linkTo, type Markup } from './html.ts';
 import { command, facts, field, note, passwordAgain, tokenField } from './layout.ts';
-import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf } from './page.ts';
+import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf } from './page.ts';
 
 /** Connecting an account, and what the new connection may be used for (SECURITY 4). */
 export function connectPages(kit: PageKit): readonly PageRoute[] {
@@ -190,7 +190,7 @@ async function callback(kit: PageKit, { session, incoming }: PageRequest<Session
 
 async function ask(kit: PageKit, request: PageRequest<Session>, known: Made, told: Choices | undefined): Promise<PageAnswer> {
   if (rests(known.connection)) return askToUse(kit, request, known, undefined);
-  const stale = !isFresh(request.session, kit.rooms.clock.now());
+  const stale = mustProve(kit, request.session);
   const offered = await chooseFrom(kit, request.session, known.flow.allow);
   return {
     kind: 'page',
@@ -212,7 +212,7 @@ async function askToUse(kit: PageKit, request: PageRequest<Session>, known: Made
 <p class="lead">${told.sentence}</p>
 <div class="card">${facts([...told.facts, ['Provider', provider.name], ...(account === undefined ? [] : ([['Account', account]] as const))])}
 <form method="post" action="${kit.base}/connect/${flow.id}/confirm">${tokenField(request.token)}
-${passwordAgain(!isFresh(request.session, kit.rooms.clock.now()), error)}
+${passwordAgain(mustProve(kit, request.session), error)}
 <div class="actions"><button>${told.yes}</button></div></form></div>
 <p class="soft small">If you did not ask for this, end it: <code>gatehouse logout ${connection.provider}/${connection.name}</code></p>`,
   };

@@ -1,9 +1,9 @@
-import { isFresh, type Session } from '#signin';
+import type { Session } from '#signin';
 
 import { doneAt } from './done.ts';
 import { html } from './html.ts';
 import { facts, field, note, passwordAgain, tokenField, when } from './layout.ts';
-import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf, text } from './page.ts';
+import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf, text } from './page.ts';
 
 interface Shown {
   readonly problem?: string;
@@ -53,7 +53,7 @@ async function look(kit: PageKit, request: PageRequest<Session>, passwordError: 
   const code = text(request.form, 'code');
   try {
     const { label, address, at } = await kit.rooms.signin.viewCommandLine(request.session.user, code);
-    const stale = !isFresh(request.session, kit.rooms.clock.now());
+    const stale = mustProve(kit, request.session);
     return {
       kind: 'page',
       status: passwordError === undefined ? 200 : 403,

@@ -100,7 +100,7 @@ export function when(at: number): Markup {
   return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`;
 }
 
-/** Asked for when somebody last proved who they are too long ago. */
+/** Asked for where what the browser holds is not proof enough of who is there. */
 export function passwordAgain(needed: boolean, error: string | undefined): Markup | undefined {
   if (!needed) return undefined;
   return field({
@@ -108,7 +108,7 @@ export function passwordAgain(needed: boolean, error: string | undefined): Marku
     label: 'Your password, once more',
     type: 'password',
     autocomplete: 'current-password',
-    help: 'You signed in a while ago, and this gives access.',
+    help: 'This gives access, so it has to be you.',
     error,
   });
 }

@@ -71,10 +71,18 @@ export function safeNext(next: string | undefined): string {
 
 export type Proved = { readonly kind: 'proved'; readonly session: Session } | { readonly kind: 'not_proved'; readonly error: string };
 
+/**
+ * Whether what gives access needs the password once more. Over plain http always: browsers send a cookie to every port of
+ * its host (RFC 6265 §8.5), so whoever serves a page on another port of this machine may hold this session as well.
+ */
+export function mustProve({ rooms }: Kit, session: Session): boolean {
+  return !rooms.publicUrl.startsWith('https:') || !isFresh(session, rooms.clock.now());
+}
+
 /** Whether the person has proved who they are just now; a password in the form counts (SECURITY 4). */
 export async function proveAgain(kit: Kit, request: PageRequest<Session>): Promise<Proved> {
   const { session, form, incoming } = request;
-  if (isFresh(session, kit.rooms.clock.now())) return { kind: 'proved', session };
+  if (!mustProve(kit, session)) return { kind: 'proved', session };
   if (text(form, 'password') === '') return { kind: 'not_proved', error: 'Type your password to go on.' };
   try {
     return { kind: 'proved', session: await kit.rooms.signin.reauthenticate(session, secret(form, 'password'), incoming.address) };
