@@ -328,7 +328,7 @@ describe('a decision', () => {
     expect(verdict.form).toBeUndefined();
     await permit(connection, { effect: 'deny', reach: { classes: ['delete'], operations: [], patterns: [], everything: false } });
     await people.pass(4_000);
-    await expect(broker.confirm(verdict)).rejects.toMatchObject({ code: 'busy' });
+    await expect(broker.rejudge(verdict)).rejects.toMatchObject({ code: 'busy' });
     expect(allowed(await decide(post)).form).toBe('urlencoded');
   });
 

@@ -39,27 +39,37 @@ const leadingSpace = /^(\+|[\0-\x20]|%20|%[01][0-9a-f])$/i;
 /** Longer than a part's disposition needs to be; one that is longer is not read, so it is not let through. */
 const longestLine = 4_096;
 
-/** Boundaries are not followed: a line that names a field counts wherever it stands. */
+/** Boundaries are not followed: a line that names a field counts wherever it stands. Readers differ in what ends one. */
 function multipart(): FormGuard {
+  const readers = [dispositions('\r\n'), dispositions('\n')];
+  return (slice) => readers.some((reader) => reader(slice));
+}
+
+/** Reads lines that end at any of these characters, and go on where the next one begins with a space (RFC 5322 §2.2.3). */
+function dispositions(ends: string): FormGuard {
   let line = '';
+  let ended = false;
   return (slice) => {
     for (const character of slice.toString('latin1')) {
-      if (character !== '\n' && character !== '\r') {
-        if (line.length < longestLine) line += character;
+      if (ends.includes(character)) {
+        if (!ended && namesMethod(line)) return true;
+        ended = true;
         continue;
       }
-      if (line !== '' && namesMethod(line)) return true;
-      line = '';
+      if (ended && character !== ' ' && character !== '\t') line = '';
+      ended = false;
+      if (line.length < longestLine) line += character;
     }
     return false;
   };
 }
 
-/** A line may go on in the next one (RFC 9112 §5.2), so a name that stands alone in one counts as well. */
+/** A name in pieces (RFC 2231 §3) or in encoded words (RFC 2047 §2), which some readers put together, could be any. */
 function namesMethod(line: string): boolean {
-  if (!/^(content-disposition\s*:|[ \t]+(;|name\*?\s*=|filename|form-data))/i.test(line)) return false;
+  if (!/(^|[ \t])content-disposition\s*:/i.test(line)) return false;
   if (line.length >= longestLine) return true;
-  for (const [, quoted, bare] of line.matchAll(/(?<![a-z])name(?:\*[0-9]*\*?)?\s*=\s*(?:"((?:[^"\\]|\\.)*)|([^;\s]*))/gi)) {
+  for (const [, piece, quoted, bare] of line.matchAll(/(?<![a-z])name(?:\*([0-9]*)\*?)?\s*=\s*(?:"((?:[^"\\]|\\.)*)|([^;\s]*))/gi)) {
+    if (piece || (quoted ?? bare)?.includes('=?')) return true;
     const value = (quoted ?? bare ?? '')
       .replaceAll('\\', '')
       .replace(/^'|^[\w-]*'[\w-]*'/, '')
