@@ -5,6 +5,7 @@ import { type AgentId, type ConnectionId, Fault, type FlowId, type PermissionId,
 import type { ChangeKind, PermissionDraft } from '#policy';
 import type { HttpDeps, Writing } from './contract.ts';
 import type { Lookups } from './lookups.ts';
+import { timeText } from './pages/layout.ts';
 
 /** A change in words: what will be true after yes. */
 export interface Told {
@@ -340,7 +341,7 @@ function permissionFacts(given: PermissionChange, who: string, what: string): To
     ['Agent', who],
     ['Account', what],
     ['May', printReach(given.reach).replaceAll(',', ', ')],
-    ['Until', given.expires_at === undefined ? 'you end it' : new Date(given.expires_at).toUTCString()],
+    ['Until', given.expires_at === undefined ? 'you end it' : timeText(given.expires_at)],
     ...(given.level === undefined ? [] : ([['Only', 'in a separated run']] as const)),
     ...(given.pass_credential ? ([['Own credential', 'the agent may send a credential of its own to this host']] as const) : []),
   ];
@@ -385,7 +386,7 @@ function agentFacts(agent: Awaited<ReturnType<Lookups['agent']>>): Told['facts']
   return [
     ['Agent', agent.handle],
     ['Key fingerprint', agent.thumbprint],
-    ['Registered', new Date(agent.createdAt).toUTCString()],
+    ['Registered', timeText(agent.createdAt)],
   ];
 }
 

@@ -1,7 +1,8 @@
 import type { Agent, ClaimView } from '#identity';
 import { Fault } from '#kernel';
+import type { Confirmation } from '#policy';
 import type { Session } from '#signin';
-import { owns } from '../rights.ts';
+import { mayAnswer, owns } from '../rights.ts';
 import { html, type Markup } from './html.ts';
 import { command, facts, field, note, passwordAgain, tokenField, when } from './layout.ts';
 import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf, text } from './page.ts';
@@ -26,11 +27,19 @@ export function claimPages(kit: PageKit): readonly PageRoute[] {
       async handle({ session, params }) {
         const agent = await kit.look.agent(params.agent ?? '');
         if (!owns(session.user, agent)) throw new Fault('agent_unknown');
-        const confirmation = await kit.changes.ask(session.principal, 'agent.confirm', { agent: agent.id });
-        return { kind: 'go', to: `/confirm/${confirmation.id}` };
+        const asked =
+          (await askedInTerminal(kit, session, agent)) ?? (await kit.changes.ask(session.principal, 'agent.confirm', { agent: agent.id }));
+        return { kind: 'go', to: `/confirm/${asked.id}` };
       },
     },
   ];
+}
+
+/** The question that a terminal already waits with: its answer ends that wait, the answer to another would not. */
+async function askedInTerminal(kit: PageKit, session: Session, agent: Agent): Promise<Confirmation | undefined> {
+  const { policy, organization } = kit.rooms;
+  const open = await policy.confirmations(organization.id, { status: 'open', limit: 100 });
+  return open.items.find((one) => one.kind === 'agent.confirm' && one.change.agent === agent.id && mayAnswer(session.user, one));
 }
 
 async function typeCode(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
@@ -67,8 +76,8 @@ function typed(kit: PageKit, view: ClaimView, session: Session): PageAnswer {
   return {
     kind: 'page',
     title: `Claim ${agent.handle}`,
-    body: html`<h1>Is this what your terminal shows?</h1>
-<p class="lead">Compare. If all of it is the same, answer <strong>yes</strong> in the terminal. It names you as <strong>${session.user.email}</strong>.</p>
+    body: html`<h1>Is this your terminal?</h1>
+<p class="lead">It has to show the same agent and the same key, and to run on this machine. Then answer <strong>yes</strong> there. It names you as <strong>${session.user.email}</strong>.</p>
 <div class="card">${facts([
       ['Agent', agent.handle],
       ['Key fingerprint', html`<span class="mono">${agent.thumbprint}</span>`],

@@ -96,8 +96,11 @@ export function command(text: string): Markup {
 
 /** A time as people read it, and exactly for programs. */
 export function when(at: number): Markup {
-  const iso = new Date(at).toISOString();
-  return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`;
+  return html`<time datetime="${new Date(at).toISOString()}">${timeText(at)}</time>`;
+}
+
+export function timeText(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
 /** Asked for where what the browser holds is not proof enough of who is there. */

@@ -290,6 +290,21 @@ describe('pages for people who are signed in', () => {
     expect((await identity.agent(person.user.organization, agent.id))?.status).toBe('active');
   });
 
+  it('leads from a claimed agent to the question that the terminal waits with, and asks one only where none waits', async () => {
+    const { identity } = serving.people;
+    const agent = await enrolTestAgent(serving.people, testKeys(), 'asked-once');
+    const offer = await identity.offerClaim(agent, 'laptop', '127.0.0.1');
+    await post(serving, person, '/claim', { code: offer.code.reveal() });
+    await identity.acceptClaim(agent);
+    const asked = await serving.policy.ask(person.session.principal, 'agent.confirm', { agent: agent.id });
+    const mine = () => post(serving, person, `/claim/${agent.id}`);
+    expect((await mine()).headers.location).toBe(`/confirm/${asked.id}`);
+    await post(serving, person, `/confirm/${asked.id}`, { answer: 'no' });
+    const next = (await mine()).headers.location;
+    expect(next).toMatch(/^\/confirm\/cnf_/);
+    expect(next).not.toBe(`/confirm/${asked.id}`);
+  });
+
   it('burns a claim code, and refuses a wrong one', async () => {
     const agent = await enrolTestAgent(serving.people, testKeys(), 'burned');
     const offer = await serving.people.identity.offerClaim(agent, 'laptop', '127.0.0.1');

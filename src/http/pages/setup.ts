@@ -68,7 +68,7 @@ function ended(): PageAnswer {
     status: 410,
     title: 'This link has ended',
     body: html`<h1>This link has ended</h1>
-<p class="lead">Set-up links work once, and for one hour.</p>
+<p class="lead">Set-up links work once, for one hour, and only until a newer one is printed.</p>
 <div class="card"><p>Print a new one on the machine that runs Gatehouse, then open it here:</p>${command('gatehouse setup-link')}</div>`,
   };
 }
