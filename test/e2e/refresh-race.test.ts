@@ -60,11 +60,12 @@ async function secondServer(): Promise<{ readonly server: ServerProcess; readonl
   return { server: await startServer(env, world.site.folder), proxyPort };
 }
 
-/** As a client that is told when to come back: a server that was kept from its work for seconds refuses, whatever is asked. */
+/** As a client that is told when to come back: a server that was kept from its work for seconds refuses whatever is asked, and closes tunnels in which nothing is. */
 async function patiently(asking: Caller, url: string): ReturnType<Caller['ask']> {
   for (let tries = 0; ; tries++) {
     const said = await asking.ask(url);
-    if (said.refusal?.includes('"stale_revocations"') !== true || tries === 20) return said;
+    const comeBack = said.refusal?.includes('"stale_revocations"') === true || said.refusal?.includes('ECONNRESET') === true;
+    if (!comeBack || tries === 20) return said;
     await sleep(1_000);
   }
 }
