@@ -3,7 +3,7 @@ import { url as inspectorUrl } from 'node:inspector';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { ServeOptions } from '#cli';
-import { type Environment, type Folders, isLoopback, placeOfThisProcess, type Settings } from '#config';
+import { type Environment, type Folders, isLoopback, placeOfThisServer, type Settings } from '#config';
 import { createHttp, type Http } from '#http';
 import { createJobs, type JobKind, type Jobs } from '#jobs';
 import { type Clock, Fault, isFault, type Log } from '#kernel';
@@ -90,7 +90,7 @@ function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string)
       local: () => signin.localSession(organization.id),
     },
     organization,
-    place: placeOfThisProcess(),
+    place: placeOfThisServer(),
     publicUrl,
     hosts: settings.hosts,
     trustedProxies: settings.trustedProxies,

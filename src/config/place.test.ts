@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { isApart, type Place, placeOfThisProcess } from '#config';
-import { userOutside } from './place.ts';
+import { asServer, userOutside } from './place.ts';
 
 const at = (machine: string, user?: number): Place => (user === undefined ? { machine } : { machine, user });
 
@@ -21,6 +21,16 @@ test('a user of a namespace is counted as the machine counts them', () => {
   expect([0, 1, 5].map((user) => userOutside(user, rootless))).toEqual([1000, 100_000, 100_004]);
   expect(userOutside(1000, '         0          0 4294967295\n')).toBe(1000);
   expect(userOutside(1000, '')).toBe(1000);
+});
+
+test.each([
+  ['the machine’s own users', '         0          0 4294967295\n', true],
+  ['no namespaces at all', '', true],
+  ['a rootless container', '         0       1000          1\n         1     100000      65536\n', false],
+  ['a container that keeps the name of its user, in a namespace inside another', '0 1 1000\n1000 0 1\n1001 1001 64536\n', false],
+])('a server among %s is apart from another user, or nobody can say', (_, map, apart) => {
+  const [inside, own] = [1000, at('a', 1001)];
+  expect(isApart(asServer(at('a', userOutside(inside, map)), map), own)).toBe(apart);
 });
 
 test('two processes of one machine see the same machine', () => {

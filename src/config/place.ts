@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 export interface Place {
   /** The same for every process of one machine, also in its containers; says nothing else about it. */
   readonly machine: string;
-  /** Absent where users have no numbers. */
+  /** Absent where users have no numbers, and of a server whose users a namespace counts. */
   readonly user?: number | undefined;
 }
 
@@ -14,6 +14,19 @@ export function placeOfThisProcess(): Place {
   const machine = createHash('sha256').update(`gatehouse machine ${bootOf()}`).digest('hex').slice(0, 32);
   const user = process.getuid?.();
   return user === undefined ? { machine } : { machine, user: userOutside(user, textOf('/proc/self/uid_map')) };
+}
+
+/** Where this process runs, as it says to others that it is a server. */
+export function placeOfThisServer(): Place {
+  return asServer(placeOfThisProcess(), textOf('/proc/self/uid_map'));
+}
+
+/**
+ * Without its user where a namespace counts users: whoever made that may become any of them, and one inside another is
+ * counted from the one around it, not from the machine.
+ */
+export function asServer(place: Place, map: string): Place {
+  return /^(0\s+0\s+4294967295)?$/.test(map.trim()) ? place : { machine: place.machine };
 }
 
 /** Whether who runs as `own` cannot read what a server keeps that runs at `theirs`: root reads everything. */
