@@ -584,7 +584,10 @@ describe('every kind of injection', () => {
       [placeholder, canary, ['header', 'query']],
     ]);
     const inAuthorization = allowed(await decide({ headers: [['Authorization', `Token ${placeholder}`]] }));
-    expect(inAuthorization.alteration.clear.headers).not.toContain('authorization');
+    expect(inAuthorization.alteration).toMatchObject({
+      clear: { headers: expect.arrayContaining(['authorization']) },
+      replace: [{ placeholder }],
+    });
     expect(allowed(await decide({ query: `q=${placeholder}` })).alteration.replace).toHaveLength(1);
     expect(allowed(await decide()).alteration.replace).toEqual([]);
     expect(await decide({ path: `/x/${placeholder}` })).toMatchObject({ code: 'placeholder_misplaced' });

@@ -68,17 +68,12 @@ export function fitCall(prepared: Prepared, call: Call, placed: readonly Placed[
   const path = prepared.paths.map((slot) => injectPath(call.path, slot)).find((one) => one !== undefined);
   const set: readonly SlotValue[] = path ? [...prepared.set, { slot: 'path', value: path }] : prepared.set;
   const replace: Alteration['replace'][number][] = [];
-  const kept = new Set<string>();
   for (const one of placed) {
     const fitting = prepared.replaces.find((each) => each.slots.includes(one.slot) && means(one.meaning, provider, each.part, prepared));
-    if (fitting) {
-      replace.push({ placeholder: one.text, value: fitting.value, slots: fitting.slots });
-      if (one.slot === 'header' || one.slot === 'cookie') kept.add(one.name);
-    } else if (!isCleared(one, call, place)) return 'misplaced';
+    if (fitting) replace.push({ placeholder: one.text, value: fitting.value, slots: fitting.slots });
+    else if (!isCleared(one, call, place)) return 'misplaced';
   }
-  const { headers, query, cookies } = place.clear;
-  const clear = kept.size === 0 ? place.clear : { headers: headers.filter((name) => !kept.has(name)), query, cookies };
-  return { alteration: { clear, set, replace }, scrub: prepared.scrub, slots: prepared.slots };
+  return { alteration: { clear: place.clear, set, replace }, scrub: prepared.scrub, slots: prepared.slots };
 }
 
 /** A variable names a part of one way to authenticate; where only one value can be meant, the connection may be made by another. */

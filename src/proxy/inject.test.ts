@@ -110,6 +110,13 @@ describe('a placeholder', () => {
     expect(altered('GET /', 'Cookie: k=ghp_PLACE\r\n', replacing(['cookie'])).fields).toContain('Cookie: k=real/+value|');
   });
 
+  test('brings nothing of the program’s own through its slot', () => {
+    const change = { ...replacing(['header', 'cookie']), clear: { headers: ['authorization', 'cookie'] } };
+    const fields = 'Authorization: Bearer own\r\nAuthorization: Bearer ghp_PLACE\r\nCookie: a=own\r\nCookie: b=own; c=ghp_PLACE; d=own\r\n';
+    expect(altered('GET /', fields, change).fields).toBe('Host: a.test|Authorization: Bearer real/+value|Cookie: c=real/+value|');
+    expect(altered('GET /', fields, { ...change, ...replacing(['query']) }).fields).toBe('Host: a.test|');
+  });
+
   test('is replaced inside Basic', () => {
     const { fields } = altered('GET /', `Authorization: Basic ${btoa('me:ghp_PLACE')}\r\n`, replacing(['header']));
     expect(fields).toContain(`Authorization: Basic ${btoa('me:real/+value')}|`);

@@ -35,11 +35,24 @@ function copyFields(head: RequestHead, tokens: ConnectionTokens, alteration: Alt
   const { names, pairs } = head;
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
-    if (endsHere(name, tokens) || isAmong(cleared, name)) continue;
+    if (endsHere(name, tokens)) continue;
     const pair = pairs[i] as readonly [string, string];
-    if (keep(name, pair[1])) fields.push(pair[0], pair[1]);
+    const value = isAmong(cleared, name) ? whatIsReplaced(name, pair[1], alteration) : pair[1];
+    if (value !== undefined && keep(name, value)) fields.push(pair[0], value);
   }
   return fields;
+}
+
+/** Of a field in a credential slot, what a placeholder stands in that is about to be replaced there: nothing of the program's own. */
+function whatIsReplaced(name: string, value: string, { replace }: Alteration): string | undefined {
+  if (replace.length === 0) return undefined;
+  const slot: Slot = name === 'cookie' ? 'cookie' : 'header';
+  const fitting = replace.filter((one) => one.slots.includes(slot));
+  const parts = slot === 'cookie' ? value.split(';') : [value];
+  const kept = parts.filter((part) =>
+    fitting.some(({ placeholder }) => part.includes(placeholder) || basicPair(part).includes(placeholder)),
+  );
+  return kept.length === 0 ? undefined : kept.join(';').trim();
 }
 
 /** Replaces every field of that name, whatever its case, by one. */
@@ -153,12 +166,16 @@ function replaceInField(held: string, placeholder: string, text: string, allowed
     if (!allowed) throw new Fault('placeholder_misplaced');
     return held.replaceAll(placeholder, () => value(text));
   }
-  const basic = /^(basic +)([A-Za-z0-9+/=_-]+)$/i.exec(held);
-  if (basic === null) return held;
-  const pair = Buffer.from(basic[2] as string, 'base64').toString('utf8');
+  const pair = basicPair(held);
   if (!pair.includes(placeholder)) return held;
   if (!allowed) throw new Fault('placeholder_misplaced');
-  return (basic[1] as string) + Buffer.from(pair.replaceAll(placeholder, () => text)).toString('base64');
+  return held.slice(0, held.lastIndexOf(' ') + 1) + Buffer.from(pair.replaceAll(placeholder, () => text)).toString('base64');
+}
+
+/** `user:password` of a Basic credential (RFC 7617 §2); empty for any other value. */
+function basicPair(held: string): string {
+  const basic = /^basic +([A-Za-z0-9+/=_-]+)$/i.exec(held);
+  return basic === null ? '' : Buffer.from(basic[1] as string, 'base64').toString('utf8');
 }
 
 function replaceInTarget(origin: string, placeholder: string, text: string, slots: readonly Slot[]): string {

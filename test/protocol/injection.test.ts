@@ -81,7 +81,10 @@ describe('a credential arrives exactly once, in place of every value that the cl
     const { ask, current } = await injecting([{ kind: 'placeholder', slots: ['header', 'query'] }]);
     const placeholder = current.started.variables.CUSTOM_KEY as string;
     const basic = Buffer.from(`user:${placeholder}`).toString('base64');
-    await ask(target, `GET /echo?q=${placeholder} HTTP/1.1\r\nX-Odd: v1 ${placeholder}\r\nAuthorization: Basic ${basic}`);
+    await ask(
+      target,
+      `GET /echo?q=${placeholder} HTTP/1.1\r\nX-Odd: v1 ${placeholder}\r\nAuthorization: Bearer own\r\nAuthorization: Basic ${basic}`,
+    );
     expect(latest().url).toBe(`/echo?q=${canary}`);
     expect(fieldsOf(latest(), 'x-odd')).toEqual([`v1 ${canary}`]);
     expect(fieldsOf(latest(), 'authorization')).toEqual([`Basic ${Buffer.from(`user:${canary}`).toString('base64')}`]);
