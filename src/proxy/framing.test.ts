@@ -78,6 +78,8 @@ describe('a request that two parsers could read in two ways is refused', () => {
     'two Transfer-Encoding fields': `${start}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n`,
     identity: `${start}Transfer-Encoding: identity\r\n\r\n`,
     'Transfer-Encoding behind a vertical tab': `${start}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n`,
+    'Transfer-Encoding with an underscore': `${start}Transfer_Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n`,
+    'Content-Length with an underscore': `${start}Content_Length: 5\r\n\r\nhello`,
     'Transfer-Encoding in quotes': `${start}Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n`,
     'Transfer-Encoding before a tab': `${start}Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n`,
     'Transfer-Encoding in HTTP/1.0': 'POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',

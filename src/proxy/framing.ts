@@ -60,6 +60,9 @@ function declared(head: Fields, minor: 0 | 1): Declared {
       if (coded) refuse('more than one Transfer-Encoding');
       if ((pairs[i] as readonly [string, string])[1].toLowerCase() !== 'chunked') refuse('a transfer coding other than chunked');
       coded = true;
+    } else if (name === 'content_length' || name === 'transfer_encoding') {
+      // Gateways that give an underscore and a hyphen the same name would find another end (RFC 3875 §4.1.18).
+      refuse('a field of the framing is spelled with an underscore');
     }
   }
   if (coded && length !== undefined) refuse('both Transfer-Encoding and Content-Length');
