@@ -22,5 +22,5 @@ export type {
   StartRun,
   Verdict,
 } from './contract.ts';
-export { isOverridingParameter } from './overrides.ts';
+export { isOverridden, isOverridingParameter } from './overrides.ts';
 export { brokerSealedColumns } from './sealed.ts';

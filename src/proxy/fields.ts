@@ -1,3 +1,4 @@
+import { isOverridden } from '#broker';
 import { Fault } from '#kernel';
 import type { Fields } from './head.ts';
 import { valueAt } from './target.ts';
@@ -91,13 +92,17 @@ const notInTrailers: ReadonlySet<string> = new Set([
   'www-authenticate',
 ]);
 
-/** Trailer fields that may pass: no credential slot either, since some servers add trailers to their headers. */
+/**
+ * Trailer fields that may pass: no credential slot either, nor what names another method, path or host, since some
+ * servers add trailers to their headers.
+ */
 export function passingTrailers(trailers: Fields, cleared: readonly string[] = []): Fields {
   const pairs: (readonly [string, string])[] = [];
   const names: string[] = [];
   for (let i = 0; i < trailers.names.length; i++) {
     const name = trailers.names[i] as string;
-    if (notInTrailers.has(name) || endsHere(name, nothing) || isAmong(cleared, name)) continue;
+    if (notInTrailers.has(name) || endsHere(name, nothing) || isAmong(cleared, name) || isOverridden({ headers: [[name, '']], query: '' }))
+      continue;
     pairs.push(trailers.pairs[i] as readonly [string, string]);
     names.push(name);
   }
