@@ -13,8 +13,26 @@ export type Confirmation = z.output<typeof schemas.confirmationView>;
 /** Asks yes or no. Only on a terminal. @throws {Fault} `cancelled` */
 export async function askYes(context: Context, question: string): Promise<boolean> {
   mustBeTerminal(context, 'answer in advance with --yes');
+  await forgetTyped(context.io.stdin);
   return answered(await confirm({ message: question, initialValue: false }));
 }
+
+/** What was typed while something else was shown answers no question that came after it. @throws {Fault} `cancelled` */
+async function forgetTyped(stdin: Context['io']['stdin']): Promise<void> {
+  let typed = '';
+  const take = (part: unknown) => {
+    typed += String(part);
+  };
+  stdin.setRawMode?.(true);
+  stdin.on('data', take);
+  await sleep(50);
+  stdin.off('data', take);
+  stdin.pause();
+  stdin.setRawMode?.(false);
+  if (typed.includes(interrupt)) throw new Fault('cancelled');
+}
+
+const interrupt = '\u0003';
 
 /** Asks which of several, none included. Only on a terminal. @throws {Fault} `cancelled` */
 export async function askSeveral(context: Context, question: string, choices: readonly string[]): Promise<readonly string[]> {
@@ -81,7 +99,8 @@ export async function awaitConfirmation(
     return now.status === 'open' ? undefined : now;
   });
   if (answer.status === 'confirmed') return answer;
-  throw new Fault(answer.status === 'refused' ? 'cancelled' : 'confirmation_ended');
+  if (answer.status === 'refused') throw new Fault('cancelled', { detail: 'It was refused in the browser', hint: 'nothing was changed' });
+  throw new Fault('confirmation_ended');
 }
 
 /** Asks again and again until there is an answer; an interrupt ends the wait. @throws {Fault} `cancelled` */

@@ -3,7 +3,7 @@ import type { Environment, ReadSettings } from '#config';
 import type { Clock } from '#kernel';
 
 /** A stream that may be a terminal. */
-export type Input = Readable & { readonly isTTY?: boolean };
+export type Input = Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
 export type Output = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
 export interface Io {
