@@ -32,7 +32,8 @@ function problemOf(auth: ApiKeyAuth, field: Field, value: string): string | unde
   if (value === '') return 'this is needed';
   if (value.length > 16_384) return 'this is too long';
   if (!fits(auth, field, value)) return 'it has characters that cannot be sent';
-  if (field.pattern !== undefined && !new RegExp(field.pattern, 'u').test(value)) return 'this does not look like one of this provider';
+  if (field.pattern !== undefined && !new RegExp(field.pattern, 'u').test(value))
+    return 'what this provider gives out looks different: copy all of it, and nothing else';
   return undefined;
 }
 

@@ -74,7 +74,7 @@ const changes = {
       const what = await askedTarget({ look, rooms }, given.target);
       return {
         title: `Let ${who} use ${what}?`,
-        sentence: `${capital(who)} will be able to ${reachSentence(given.reach)} with ${what}. You can end this at any time.`,
+        sentence: `${given.agent === undefined ? capital(who) : who} will be able to ${reachSentence(given.reach)} with ${what}. You can end this at any time.`,
         facts: permissionFacts(given, who, what),
         ...(given.reach.classes.includes('mint-credential')
           ? { warning: 'This includes creating keys, tokens, webhooks or members: whoever holds those no longer needs Gatehouse.' }

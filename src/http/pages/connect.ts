@@ -194,7 +194,7 @@ async function ask(kit: PageKit, request: PageRequest<Session>, known: Made, tol
   const offered = await chooseFrom(kit, request.session, known.flow.allow);
   return {
     kind: 'page',
-    status: told?.problem === undefined ? 200 : 400,
+    status: told?.problem !== undefined ? 400 : told?.passwordError !== undefined ? 403 : 200,
     title: `${known.provider.name} is connected`,
     body: allowForm({ kit, token: request.token, stale, ...known, offered, told }),
   };
@@ -234,7 +234,7 @@ async function allow(kit: PageKit, request: PageRequest<Session>): Promise<PageA
   if (choices.problem !== undefined) return ask(kit, request, known, choices);
   if (choices.chosen.length === 0) return { kind: 'go', to: doneAt('connected') };
   const proved = await proveAgain(kit, request);
-  if (proved.kind === 'not_proved') return ask(kit, request, known, { ...choices, problem: proved.error, passwordError: proved.error });
+  if (proved.kind === 'not_proved') return ask(kit, request, known, { ...choices, passwordError: proved.error });
   await giveChosen(kit, proved.session, known.connection, choices);
   return { kind: 'go', to: doneAt('allowed') };
 }

@@ -126,7 +126,7 @@ async function reaches({ look }: PageKit, permissions: readonly Permission[]): P
 
 function agentRows(kit: PageKit, agents: readonly Agent[], may: ReadonlyMap<string, readonly string[]>): Markup {
   if (agents.length === 0) {
-    return html`<p>No agent yet. Make one, then run a program as that agent:</p>${command('gatehouse agent create researcher\ngatehouse run -- python agent.py')}<p class="small">It shows a code? <a href="${kit.base}/claim">Claim it here.</a></p>`;
+    return html`<p>No agent yet. Make one, then run a program as that agent:</p>${command('gatehouse init\ngatehouse run -- python agent.py')}<p class="small">It shows a code? <a href="${kit.base}/claim">Claim it here.</a></p>`;
   }
   const all = may.get('') ?? [];
   return html`<ul class="rows">${agents.map((agent) => {

@@ -231,7 +231,7 @@ describe('pages for people who are signed in', () => {
     inert(shown);
     const wrong = await post(serving, person, `/connect/${flow.id}/key`, { field_api_key: 'nonsense-value' });
     expect(wrong.status).toBe(400);
-    expect(wrong.text).toContain('This does not look like one of this provider.');
+    expect(wrong.text).toContain('What this provider gives out looks different: copy all of it, and nothing else.');
     expect(wrong.text).not.toContain('nonsense-value');
     const right = await post(serving, person, `/connect/${flow.id}/key`, { field_api_key: 'key-abcdef' });
     expect(right.headers.location).toBe(`/connect/${flow.id}/allow`);
