@@ -50,7 +50,10 @@ export function createContext(deps: CliDeps, options: { readonly json: boolean }
       const name = handle ?? settings().agent ?? agents().current();
       const key = agents().find(name);
       if (key !== undefined) return key;
-      throw new Fault('agent_unknown', { detail: `There is no agent ${name} on this machine`, hint: 'make one with: gatehouse init' });
+      throw new Fault('agent_unknown', {
+        detail: `There is no agent ${name} on this machine`,
+        hint: `make it with: gatehouse init --agent ${name}`,
+      });
     },
   });
 }

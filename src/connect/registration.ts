@@ -11,7 +11,7 @@ export async function ownClient(deps: ConnectDeps, organization: OrganizationId,
   if (client !== undefined && isForEndpoints(client, provider) && (client.source !== 'dynamic' || isOurs(deps, client))) return client;
   throw new Fault('invalid_request', {
     detail: 'This provider needs an OAuth client of your own',
-    hint: `register one there with the callback ${callbackUrl(deps)}, then store it: gatehouse provider client ${provider.id}`,
+    hint: `register one there with the callback ${callbackUrl(deps)}, then store it: gatehouse provider client ${provider.id} --client-id <id> --secret-stdin < secret.txt`,
   });
 }
 

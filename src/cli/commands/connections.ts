@@ -75,7 +75,7 @@ function list(
     heads: ['connection', 'status', 'account', 'default', 'shared', 'expires'],
     row: (connection) => [
       nameOf(connection),
-      connection.status.kind,
+      statusOf(connection),
       accountOf(connection),
       connection.is_default ? 'yes' : 'no',
       connection.shared ? 'yes' : 'no',
@@ -83,6 +83,10 @@ function list(
     ],
     empty: 'nothing is connected yet; connect an account with: gatehouse login <provider>',
   });
+}
+
+function statusOf({ status }: Connection): string {
+  return status.reason === undefined ? status.kind : `${status.kind}: ${status.reason}`;
 }
 
 function accountOf({ account }: Connection): string | undefined {
@@ -97,7 +101,7 @@ async function inspect(context: Context, given: readonly string[]): Promise<unde
       ['connection', nameOf(connection)],
       ['id', connection.id],
       ['kind', connection.kind],
-      ['status', [connection.status.kind, connection.status.reason].filter(Boolean).join(': ')],
+      ['status', statusOf(connection)],
       ['account', accountOf(connection)],
       ['scopes', connection.scopes.join(' ')],
       ['default', connection.is_default ? 'yes' : 'no'],

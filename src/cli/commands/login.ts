@@ -91,7 +91,9 @@ async function connectAccount(context: Context, target: string, flags: LoginFlag
   const begun = input === undefined ? flow : await connectWithKey(server, flow, input);
   const done = await finishInBrowser(context, server, begun, flags);
   if (done === undefined) return tell(context, begun, begun.state.kind === 'connected' ? 'not confirmed yet' : 'not connected yet');
-  return tell(context, done, `connected: ${nameOf(done)}`);
+  tell(context, done, `connected: ${nameOf(done)}`);
+  context.speech.note('go on in the browser: the page asks what your agents may use it for');
+  return undefined;
 }
 
 function tell(context: Context, flow: Flow, line: string): undefined {

@@ -130,6 +130,7 @@ function parseDefinition(text: string): Record<string, unknown> {
   if (errors.length > 0 || typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Fault('provider_invalid', {
       detail: `The file is not a JSON object${errors[0] === undefined ? '' : ` (at character ${errors[0].offset})`}`,
+      hint: 'write it as in docs/providers.md',
     });
   }
   return value as Record<string, unknown>;

@@ -124,8 +124,10 @@ async function status(context: Context): Promise<number> {
   const pid = server?.kind === 'local' ? rememberedProcess(context.folders()) : undefined;
   const facts = { answers: health !== undefined, server: server?.shown, version: health?.version, pid };
   if (context.speech.json) context.speech.value(facts);
-  else if (health === undefined) context.speech.fact(`${server?.shown ?? 'no server'} does not answer; start one with: gatehouse start`);
-  else
+  else if (health === undefined) {
+    const silent = server === undefined ? 'no server answers' : `${server.shown} does not answer`;
+    context.speech.fact(`${silent}; start one with: gatehouse start`);
+  } else
     context.speech.fact(`${server?.shown} answers, version ${health.version ?? 'unknown'}${pid === undefined ? '' : `, process ${pid}`}`);
   return health === undefined ? 9 : 0;
 }
