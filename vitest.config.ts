@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-const conditions = ['gatehouse-source', 'node', 'import', 'default'];
+const conditions = ['gatehouse-source', 'node'];
 
 export default defineConfig({
   resolve: { conditions },
@@ -10,6 +10,7 @@ export default defineConfig({
     execArgv: ['--conditions=gatehouse-source'],
     testTimeout: 120_000,
     hookTimeout: 300_000,
+    globalSetup: ['test/support/databases.setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
   },

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { type Audit, auditSealedColumns, createAudit } from '#audit';
 import { type Broker, brokerSealedColumns, createBroker } from '#broker';
@@ -52,7 +53,8 @@ export async function buildParts({ settings, env, dev, clock, log }: PartsOption
   const folders = foldersOf(homeOf(settings), env);
   for (const folder of [folders.home, folders.config, folders.state]) privateFolder(folder);
   const publicUrl = settings.publicUrl ?? `http://localhost:${settings.port}`;
-  const store = await openStore({ home: folders.home, ephemera: dev ? 'memory' : settings.ephemera, clock, log });
+  const ephemera = dev ? 'memory' : settings.ephemera;
+  const store = await openStore({ home: folders.home, ephemera, ...databaseOf(settings), clock, log });
   try {
     return await buildRooms({ settings, folders, production, publicUrl, store, clock, log });
   } catch (error) {
@@ -68,7 +70,7 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const keyring = await migrateUnderKey(ground);
   const sealedColumns = () => [auditSealedColumns, connectSealedColumns, brokerSealedColumns].flatMap((columns) => columns({ records }));
   const vault = await createVault({ records, sealed, changes, keyring, clock, log, sealedColumns });
-  const audit = createAudit({ records, vault, clock, log, mode: settings.audit });
+  const audit = createAudit({ records, vault, clock, log, mode: settings.audit, ...writerOf(settings) });
   const identity = createIdentity({ records, ephemera, changes, vault, audit, clock, log });
   const policy = createPolicy({ records, changes, audit, clock, log });
   const net = createNet({ ...outbound(settings), clock, log });
@@ -98,9 +100,18 @@ async function migrateUnderKey({ settings, folders, production, store, clock, lo
   });
 }
 
-/** `sqlite:/folder` moves the data folder; on this version nothing else is a database. */
-function homeOf(settings: Settings): string {
-  return settings.databaseUrl === undefined ? settings.home : settings.databaseUrl.replace(/^sqlite:(\/\/)?/, '');
+/** `sqlite:/folder` moves the data folder. */
+function homeOf({ home, databaseUrl }: Settings): string {
+  return databaseUrl?.startsWith('sqlite:') ? databaseUrl.replace(/^sqlite:(\/\/)?/, '') : home;
+}
+
+function databaseOf({ databaseUrl: url, databaseSchema: schema }: Settings) {
+  return url === undefined || url.startsWith('sqlite:') ? {} : { database: { url, schema } };
+}
+
+/** Processes of a database server write at the same time, so each has an audit chain of its own, from its start to its end. */
+function writerOf(settings: Settings) {
+  return 'database' in databaseOf(settings) ? { writer: `process-${randomBytes(8).toString('hex')}` } : {};
 }
 
 function refuseInProduction(settings: Settings): void {

@@ -115,7 +115,7 @@ test('a secret may come from a file named by NAME_FILE, and a file that cannot b
 
 test('a backend that is not part of this version is refused, not ignored', () => {
   const fields = fieldsOf(() =>
-    read({ GATEHOUSE_REDIS_URL: 'redis://x', GATEHOUSE_DATABASE_URL: 'postgres://x', GATEHOUSE_VAULT_BACKEND: 'redis' }),
+    read({ GATEHOUSE_REDIS_URL: 'redis://x', GATEHOUSE_DATABASE_URL: 'oracle://x', GATEHOUSE_VAULT_BACKEND: 'redis' }),
   );
   expect(Object.keys(fields).sort()).toEqual(['GATEHOUSE_DATABASE_URL', 'GATEHOUSE_REDIS_URL', 'GATEHOUSE_VAULT_BACKEND']);
 });

@@ -96,8 +96,8 @@ const databaseUrl = z
   .string()
   .optional()
   .refine(
-    (url) => url === undefined || url.startsWith('sqlite:'),
-    'this version keeps its records in SQLite: write sqlite:/path/to/folder',
+    (url) => url === undefined || /^(sqlite:|(postgres|postgresql|mysql|mariadb)(\+[a-z0-9]+)?:\/\/)/i.test(url),
+    'write sqlite:/path/to/folder, postgres://user:password@host/database or mysql://user:password@host/database',
   );
 
 const publicUrl = z
@@ -198,10 +198,22 @@ export const settingsTable = {
   databaseUrl: row({
     env: 'GATEHOUSE_DATABASE_URL',
     schema: databaseUrl,
-    tells: 'where records are kept (default: SQLite in the data folder)',
-    example: 'sqlite:/var/lib/gatehouse',
+    tells: 'where records are kept: sqlite:, postgres:// or mysql:// (default: SQLite in the data folder)',
+    example: 'postgres://gatehouse@db.internal/gatehouse',
     readers: ['server'],
+    secret: true,
     aliases: [{ name: 'AUTHSOME_DATABASE_URL' }, { name: 'DATABASE_URL', with: 'authos' }, { name: 'AUTH_DATABASE_URL', with: 'quint' }],
+  }),
+  databaseSchema: row({
+    env: 'GATEHOUSE_DATABASE_SCHEMA',
+    schema: z
+      .string()
+      .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'give lower-case letters, digits and underscores')
+      .refine((name) => !name.startsWith('pg_'), 'names that begin with pg_ belong to PostgreSQL')
+      .default('gatehouse'),
+    tells: 'schema of a PostgreSQL database that holds everything; made if it is not there',
+    example: 'gatehouse',
+    readers: ['server'],
   }),
   redisUrl: row({
     env: 'GATEHOUSE_REDIS_URL',
@@ -356,6 +368,27 @@ export const settingsTable = {
     schema: z.string().optional(),
     tells: 'all: a test that cannot run is a failure',
     example: 'all',
+    readers: ['test'],
+  }),
+  testPostgresUrl: row({
+    env: 'GATEHOUSE_TEST_POSTGRES_URL',
+    schema: z.string().optional(),
+    tells: 'PostgreSQL database for the tests, instead of a throw-away server; they make schemas in it',
+    example: 'postgres://postgres@localhost/postgres',
+    readers: ['test'],
+  }),
+  testMariadbUrl: row({
+    env: 'GATEHOUSE_TEST_MARIADB_URL',
+    schema: z.string().optional(),
+    tells: 'MariaDB server for the tests, instead of a throw-away one; they make databases in it',
+    example: 'mariadb://root@localhost/mysql',
+    readers: ['test'],
+  }),
+  testMysqlUrl: row({
+    env: 'GATEHOUSE_TEST_MYSQL_URL',
+    schema: z.string().optional(),
+    tells: 'MySQL 8 server for the tests, which run on it only if it is given',
+    example: 'mysql://root@localhost/mysql',
     readers: ['test'],
   }),
   testLong: row({

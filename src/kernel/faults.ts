@@ -78,6 +78,7 @@ export const faults = {
     'it was moved, damaged or sealed under another key; connect the account again',
   ),
   store_newer: row(500, 1, 'The database was made by a newer Gatehouse', 'start that version, or restore a backup'),
+  store_foreign: row(500, 1, 'The database holds tables that are not ours', 'give Gatehouse a database or a schema of its own'),
   unauthenticated: row(401, 2, 'You are not signed in', 'sign in with: gatehouse login', 'invalid_client'),
   invalid_credentials: row(401, 2, 'The address or the password is wrong', 'try again', 'invalid_grant'),
   invalid_proof: row(401, 2, 'The agent proof is not valid', 'check the clock, then try again', 'invalid_client'),

@@ -12,6 +12,8 @@ export interface ColumnWords {
   /** 64 bits. */
   readonly integer: string;
   readonly bytes: string;
+  /** What stands behind the columns of every table. */
+  readonly ending?: string;
 }
 
 /** A compiled query, or one that runs once for each of `each`, in order, and answers nothing. */

@@ -10,7 +10,9 @@ const ledger = { columns: { name: 'key', applied_at: 'integer' }, primary: ['nam
 
 /**
  * Brings the schema up to date: all missing migrations in one transaction that no other process shares, recorded with
- * it. However many processes start at once, each runs once. Returns the names of those it ran.
+ * it. However many processes start at once, each runs once. Returns the names of those it ran. Where the database commits
+ * each change of the schema by itself, an interrupted migration is begun again, and what it had done is passed over.
+ * @throws {Fault} `store_foreign` when there are tables, and none of them says that they are ours
  * @throws {Fault} `store_newer` when the database has a migration that this program does not know
  */
 export async function migrate(backend: RecordsBackend, clock: Clock, known: readonly Migration[] = migrations): Promise<readonly string[]> {
@@ -32,7 +34,10 @@ export async function migrate(backend: RecordsBackend, clock: Clock, known: read
 /** The names of what was applied, or undefined when there is no ledger yet. */
 async function appliedIn(db: Kysely<Schema>): Promise<ReadonlySet<string> | undefined> {
   const tables = await db.introspection.getTables();
-  if (!tables.some(({ name }) => name === 'migrations')) return undefined;
+  if (!tables.some(({ name }) => name === 'migrations')) {
+    if (tables.length > 0) throw new Fault('store_foreign');
+    return undefined;
+  }
   const rows = await db.selectFrom('migrations').select('name').execute();
   return new Set(rows.map(({ name }) => name));
 }

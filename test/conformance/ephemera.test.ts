@@ -1,5 +1,6 @@
 import { fakeClock, silentLog } from '#kernel';
 import { createMemoryEphemera, type Ephemera, openStore } from '#store';
+import { kinds, openPair } from '../support/databases.ts';
 import { temporaryFolder } from '../support/store.ts';
 import { type EphemeraBackend, ephemeraCases } from './ephemera.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
@@ -25,6 +26,18 @@ runSuite('ephemera on sqlite', ephemeraCases, async () => {
     },
   };
 });
+
+for (const kind of kinds)
+  runSuite(
+    `ephemera on ${kind.name}`,
+    ephemeraCases,
+    async () => {
+      const clock = fakeClock();
+      const { first, second, close } = await openPair(kind, clock);
+      return { first: first.ephemera, second: second.ephemera, clock, close };
+    },
+    kind.needs,
+  );
 
 /** A good implementation with some verbs replaced by bad ones, which lean on the good ones. */
 function broken(breaking: (good: Ephemera) => Partial<Ephemera>): Opener<EphemeraBackend> {

@@ -1,4 +1,5 @@
 import type { SealedStore } from '#store';
+import { kinds, openPair } from '../support/databases.ts';
 import { openTestStore } from '../support/store.ts';
 import { type SealedBackend, sealedCases } from './sealed.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
@@ -18,6 +19,16 @@ async function openSqlite(): Promise<SealedBackend & { close(): Promise<void> }>
 }
 
 runSuite('sealed values on sqlite', sealedCases, openSqlite);
+for (const kind of kinds)
+  runSuite(
+    `sealed values on ${kind.name}`,
+    sealedCases,
+    async () => {
+      const { first, second, close } = await openPair(kind);
+      return { first: first.sealed, second: second.sealed, close };
+    },
+    kind.needs,
+  );
 
 function broken(breaking: (good: SealedStore) => Partial<SealedStore>): Opener<SealedBackend> {
   return async () => {

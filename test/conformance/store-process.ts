@@ -1,12 +1,12 @@
 /**
- * A process of its own on one store, for the tests of several processes: `store-process.ts HOME TASK NAME COUNT`.
+ * A process of its own on one store, for the tests of several processes: `store-process.ts HOME TASK NAME COUNT [URL SCHEMA]`.
  * Prints one line of JSON per fact.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { silentLog, systemClock } from '#kernel';
 import { openStore, type Store } from '#store';
 
-const [home = '', task = '', name = '', count = '0'] = process.argv.slice(2);
+const [home = '', task = '', name = '', count = '0', url, schema = ''] = process.argv.slice(2);
 const say = (fact: unknown) => process.stdout.write(`${JSON.stringify(fact)}\n`);
 const times = Number(count);
 
@@ -65,7 +65,8 @@ const tasks: Record<string, (store: Store) => Promise<void>> = {
   },
 };
 
-const store = await openStore({ home, ephemera: 'sql', clock: systemClock, log: silentLog });
+const database = url === undefined ? {} : { database: { url, schema } };
+const store = await openStore({ home, ephemera: 'sql', ...database, clock: systemClock, log: silentLog });
 say({ migrated: await store.migrate() });
 await tasks[task]?.(store);
 await store.close();

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { testWith } from '../support/need.ts';
 
 /** One guarantee of a port, as a sentence. Fails by throwing. */
 export interface Case<B> {
@@ -10,10 +11,11 @@ export interface Case<B> {
 export type Opener<B> = () => Promise<B & { close(): Promise<void> }>;
 
 /** Runs every case over a real backend, a fresh one each. */
-export function runSuite<B>(name: string, cases: readonly Case<B>[], open: Opener<B>): void {
+export function runSuite<B>(name: string, cases: readonly Case<B>[], open: Opener<B>, needs: readonly string[] = []): void {
+  const testHere = testWith(...needs);
   describe(name, () => {
     for (const { name: sentence, run } of cases) {
-      test(sentence, async () => {
+      testHere(sentence, async () => {
         const backend = await open();
         try {
           await run(backend);

@@ -16,6 +16,8 @@ const packages: Readonly<Record<string, string>> = {
   javac: 'default-jdk-headless',
   aws: 'awscli',
   kubectl: 'kubernetes-client',
+  postgres: 'postgresql',
+  mariadbd: 'mariadb-server',
 };
 
 const runtimes = join(import.meta.dirname, 'runtimes');

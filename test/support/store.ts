@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { type Clock, type FakeClock, fakeClock, type Log, silentLog, systemClock } from '#kernel';
-import { openStore, type Store } from '#store';
+import { openStore, type Store, type StoreOptions } from '#store';
 
 export interface TestStoreOptions<C extends Clock = Clock> {
   /** `'fake'` (the default) moves only when told to. */
   readonly clock?: C | 'fake' | 'system';
   readonly ephemera?: 'memory' | 'sql';
   readonly log?: Log;
+  readonly database?: NonNullable<StoreOptions['database']>;
   /** A folder of the caller's, to open one store twice; else a new one, deleted with the store. */
   readonly home?: string;
 }
@@ -40,7 +41,8 @@ export function openTestStore<C extends Clock>(options: TestStoreOptions<C>): Pr
 export async function openTestStore(options: TestStoreOptions = {}): Promise<TestStore<Clock>> {
   const clock = clockOf(options.clock ?? 'fake');
   const home = options.home ?? temporaryFolder();
-  const store = await openStore({ home, ephemera: options.ephemera ?? 'memory', clock, log: options.log ?? silentLog });
+  const { database, ephemera = 'memory', log = silentLog } = options;
+  const store = await openStore({ home, ephemera, clock, log, ...(database === undefined ? {} : { database }) });
   opened.add(store);
   await store.migrate();
   const close = async () => {

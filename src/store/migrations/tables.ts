@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { ColumnWords } from '../backend.ts';
 
 /** A column: a word of `ColumnWords`; a question mark says that it may be null. `row` is the row id. */
-export type ColumnShape = 'row' | `${Exclude<keyof ColumnWords, 'row'>}${'' | '?'}`;
+export type ColumnShape = 'row' | `${Exclude<keyof ColumnWords, 'row' | 'ending'>}${'' | '?'}`;
 
 /** One table, without a dialect word. Every column is NOT NULL unless its shape says otherwise. */
 export interface TableShape<C extends string = string> {
@@ -21,12 +21,13 @@ export async function createTable(db: AnyDatabase, words: ColumnWords, name: str
   let table = db.schema.createTable(name);
   for (const [column, kind] of Object.entries(shape.columns)) {
     const nullable = kind.endsWith('?');
-    const word = words[kind.replace('?', '') as keyof ColumnWords];
+    const word = words[kind.replace('?', '') as Exclude<keyof ColumnWords, 'ending'>];
     table = table.addColumn(column, sql.raw(word), (definition) => constrain(definition, kind, nullable));
   }
   if (shape.primary !== undefined) table = table.addPrimaryKeyConstraint(`${name}_primary`, [...shape.primary] as never[]);
   for (const columns of shape.unique ?? [])
     table = table.addUniqueConstraint(`${name}_${columns.join('_')}_unique`, [...columns] as never[]);
+  if (words.ending !== undefined) table = table.modifyEnd(sql.raw(words.ending));
   await table.execute();
   for (const columns of shape.indexes ?? []) {
     await db.schema

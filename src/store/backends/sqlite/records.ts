@@ -1,13 +1,19 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { CompiledQuery, Kysely } from 'kysely';
+import { type CompiledQuery, type Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely';
 import { Fault } from '#kernel';
 import type { ColumnWords, RecordsBackend } from '../../backend.ts';
 import { StoreMisuse } from '../../errors.ts';
 import type { Narrowing } from '../../narrowing.ts';
 import type { Schema } from '../../schema.ts';
+import { type Handle, handlesIn, type Run } from '../handle.ts';
 import { Busy, type Connection, openConnection, whenFree } from './file.ts';
 import { createGroupCommit } from './group.ts';
-import { type Handle, openHandle, type Run } from './handle.ts';
+
+const openHandle = handlesIn({
+  compiler: new SqliteQueryCompiler(),
+  adapter: new SqliteAdapter(),
+  introspector: (db) => new SqliteIntrospector(db),
+});
 
 const columns: ColumnWords = { row: 'integer', key: 'text', text: 'text', integer: 'integer', bytes: 'blob' };
 

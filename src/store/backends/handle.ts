@@ -1,20 +1,27 @@
 import {
   type CompiledQuery,
   type ConnectionProvider,
+  type DatabaseIntrospector,
   DefaultQueryExecutor,
   type Dialect,
+  type DialectAdapter,
   type Driver,
   Kysely,
+  type QueryCompiler,
   type QueryId,
   type QueryResult,
   type RootOperationNode,
-  SqliteAdapter,
-  SqliteIntrospector,
-  SqliteQueryCompiler,
 } from 'kysely';
-import { StoreMisuse } from '../../errors.ts';
-import type { Narrowing } from '../../narrowing.ts';
-import type { Schema } from '../../schema.ts';
+import { StoreMisuse } from '../errors.ts';
+import type { Narrowing } from '../narrowing.ts';
+import type { Schema } from '../schema.ts';
+
+/** How one database speaks SQL, and what it is asked about its tables. */
+export interface Language {
+  readonly compiler: QueryCompiler;
+  readonly adapter: DialectAdapter;
+  introspector(db: Kysely<unknown>): DatabaseIntrospector;
+}
 
 /** Runs one compiled query on the handle's connection. */
 export type Run = (query: CompiledQuery) => QueryResult<unknown> | Promise<QueryResult<unknown>>;
@@ -25,9 +32,6 @@ export interface Handle {
   readonly open: boolean;
   close(): void;
 }
-
-const compiler = new SqliteQueryCompiler();
-const adapter = new SqliteAdapter();
 
 const refuse = () => {
   throw new StoreMisuse('a handle runs queries only: no transactions, connections, plugins or streams of its own');
@@ -43,14 +47,6 @@ const driver: Driver = Object.freeze({
   destroy: async () => refuse(),
 });
 
-const dialect: Dialect = Object.freeze({
-  createAdapter: () => adapter,
-  createDriver: () => driver,
-  createIntrospector: (db: Kysely<unknown>) => new SqliteIntrospector(db),
-  createQueryCompiler: () => compiler,
-});
-
-const config = Object.freeze({ dialect });
 const noConnection: ConnectionProvider = Object.freeze({ provideConnection: async () => refuse() });
 
 /** Narrows, compiles and runs; there is no way to get an executor from it that does not narrow. */
@@ -59,7 +55,7 @@ class HandleExecutor extends DefaultQueryExecutor {
   readonly #narrowing: Narrowing | undefined;
   open = true;
 
-  constructor(run: Run, narrowing: Narrowing | undefined) {
+  constructor({ compiler, adapter }: Language, run: Run, narrowing: Narrowing | undefined) {
     super(compiler, adapter, noConnection);
     this.#run = run;
     this.#narrowing = narrowing;
@@ -96,16 +92,25 @@ class HandleExecutor extends DefaultQueryExecutor {
   }
 }
 
-/** Makes a handle whose queries go through `run`, narrowed by `narrowing`. */
-export function openHandle(run: Run, narrowing: Narrowing | undefined): Handle {
-  const executor = new HandleExecutor(run, narrowing);
-  return {
-    db: new Kysely<Schema>({ config, dialect, driver, executor }),
-    get open() {
-      return executor.open;
-    },
-    close() {
-      executor.open = false;
-    },
+/** Makes handles in one language, whose queries go through `run`, narrowed by `narrowing`. */
+export function handlesIn(language: Language): (run: Run, narrowing: Narrowing | undefined) => Handle {
+  const dialect: Dialect = Object.freeze({
+    createAdapter: () => language.adapter,
+    createDriver: () => driver,
+    createIntrospector: language.introspector,
+    createQueryCompiler: () => language.compiler,
+  });
+  const config = Object.freeze({ dialect });
+  return (run, narrowing) => {
+    const executor = new HandleExecutor(language, run, narrowing);
+    return {
+      db: new Kysely<Schema>({ config, dialect, driver, executor }),
+      get open() {
+        return executor.open;
+      },
+      close() {
+        executor.open = false;
+      },
+    };
   };
 }

@@ -1,0 +1,70 @@
+import { Fault } from '#kernel';
+
+/** Where a database server is, and as whom we come. */
+export interface DatabaseAddress {
+  readonly kind: 'postgres' | 'mysql';
+  readonly host: string;
+  readonly port: number | undefined;
+  /** A unix socket, or the folder that holds it, instead of host and port. */
+  readonly socket: string | undefined;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly database: string;
+}
+
+const kinds: Readonly<Record<string, DatabaseAddress['kind']>> = {
+  postgres: 'postgres',
+  postgresql: 'postgres',
+  mysql: 'mysql',
+  mariadb: 'mysql',
+};
+
+/**
+ * Reads `postgres://user:password@host:port/database` and its kin; a `+driver` part of the scheme is ignored. `?host=` or
+ * `?socket=` with a path names a unix socket. Undefined: a URL of SQLite.
+ * @throws {Fault} `invalid_setting`, which never repeats the URL
+ */
+export function parseDatabaseUrl(text: string): DatabaseAddress | undefined {
+  const [, scheme = ''] = /^([a-z]+)(?:\+[a-z0-9]+)?:/i.exec(text) ?? [];
+  if (scheme.toLowerCase() === 'sqlite') return undefined;
+  const kind = kinds[scheme.toLowerCase()];
+  if (kind === undefined) throw refused('begin it with sqlite:, postgres:// or mysql://');
+  const url = parse(text);
+  const database = decodeURIComponent(url.pathname.slice(1));
+  if (database === '' || database.includes('/')) throw refused('name one database, as in postgres://user@host/gatehouse');
+  return {
+    kind,
+    host: url.hostname === '' ? 'localhost' : decodeURIComponent(url.hostname.replace(/^\[|\]$/g, '')),
+    port: url.port === '' ? undefined : Number(url.port),
+    socket: socketOf(url),
+    user: url.username === '' ? undefined : decodeURIComponent(url.username),
+    password: url.password === '' ? undefined : decodeURIComponent(url.password),
+    database,
+  };
+}
+
+/** The parser of the web takes a path or a port only of schemes it knows, or with an authority. */
+function parse(text: string): URL {
+  try {
+    return new URL(text.replace(/^[^:]+:/, 'gatehouse:'));
+  } catch {
+    throw refused('it is not a URL; write reserved characters of the password percent-encoded');
+  }
+}
+
+/** A parameter that is not understood could be one that asks for TLS: it is refused, not ignored. */
+function socketOf(url: URL): string | undefined {
+  let socket: string | undefined;
+  for (const [name, value] of url.searchParams) {
+    if ((name !== 'host' && name !== 'socket') || !value.startsWith('/'))
+      throw refused(
+        `this version does not know the parameter ${/^[a-z_-]{1,32}$/i.test(name) ? name : 'given'}; TLS to the database is not part of it yet`,
+      );
+    socket = value;
+  }
+  return socket;
+}
+
+function refused(sentence: string): Fault {
+  return new Fault('invalid_setting', { detail: `GATEHOUSE_DATABASE_URL: ${sentence}`, fields: { GATEHOUSE_DATABASE_URL: sentence } });
+}
