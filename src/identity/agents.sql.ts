@@ -58,7 +58,9 @@ export function agentsPage(tx: Reading, organization: OrganizationId, start: Pag
   if (start.before !== undefined) query = query.where('row', '<', start.before);
   if (start.like !== undefined) {
     const like = start.like;
-    query = query.where(sql<boolean>`(handle like ${like} escape '!' or lower(did) like ${like} escape '!' or id like ${like} escape '!')`);
+    query = query.where(
+      sql<boolean>`(handle like ${like} escape '!' or lower(cast(did as char(512))) like ${like} escape '!' or id like ${like} escape '!')`,
+    );
   }
   return query
     .orderBy('row', 'desc')
