@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -91,7 +91,7 @@ export async function startServer(
     });
   }
   await until(
-    () => printed.includes('gatehouse is ready') || child.exitCode !== null,
+    () => /gatehouse is ready|the set-up link is in a file/.test(printed) || child.exitCode !== null,
     180_000,
     () => `the server did not start: ${printed}`,
   );
@@ -157,9 +157,11 @@ export async function install(options: InstallationOptions = {}): Promise<Instal
   return self;
 }
 
-/** Opens the printed link and makes the first administrator. */
-export async function setUp(installation: Pick<Installation, 'output' | 'browser'>): Promise<Page> {
-  const link = /http:\/\/\S+\/setup\?token=\S+/.exec(installation.output())?.[0];
+/** Opens the link, as printed or in its file, and makes the first administrator. */
+export async function setUp(installation: Pick<Installation, 'output' | 'browser' | 'env'>): Promise<Page> {
+  const file = join(installation.env.XDG_CONFIG_HOME ?? '', 'gatehouse', 'setup-link');
+  const text = existsSync(file) ? readFileSync(file, 'utf8') : installation.output();
+  const link = /https?:\/\/\S+\/setup\?token=\S+/.exec(text)?.[0];
   if (link === undefined) throw new Error(`no set-up link: ${installation.output()}`);
   const page = await installation.browser.open(link);
   return installation.browser.submit(page, '/setup', owner);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { testAuthority } from './certificates.ts';
+import { type TestAuthority, testAuthority } from './certificates.ts';
 import { type Ended, type Installation, install, setUp } from './installation.ts';
 import { answers, connects, type Desk, makeAgent, must, withPerson } from './person.ts';
 import { startUpstream, type Upstream } from './upstream.ts';
@@ -32,7 +32,7 @@ export interface World {
 
 export interface WorldOptions {
   readonly reach?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>> | ((authority: TestAuthority, folder: string) => Readonly<Record<string, string>>);
   /** More hosts that lead to the API. */
   readonly hosts?: readonly string[];
   readonly extra?: Parameters<typeof startUpstream>[1];
@@ -60,7 +60,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
       GATEHOUSE_RESOLVE: `${host}=${address}`,
       GATEHOUSE_ALLOW_PRIVATE: `${host}:${upstream.port}=${address === '::1' ? '::1/128' : '127.0.0.0/8'}`,
       GATEHOUSE_UPSTREAM_CA: `${host}=${ca}`,
-      ...options.env,
+      ...(typeof options.env === 'function' ? options.env(authority, folder) : options.env),
     },
     browser: { ca: authority.pem, local: '.example.test' },
     ...(options.within === undefined ? {} : { within: options.within }),
