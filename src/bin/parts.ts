@@ -9,7 +9,7 @@ import { type Clock, Fault, type Log, Secret } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
 import { createSignin, type Signin } from '#signin';
-import { openStore, type Store } from '#store';
+import { openStore, type Store, type StoreOptions } from '#store';
 import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
 
 /** Everything that makes decisions, without a listener: what a server and the library share. */
@@ -53,14 +53,44 @@ export async function buildParts({ settings, env, dev, clock, log }: PartsOption
   const folders = foldersOf(homeOf(settings), env);
   for (const folder of [folders.home, folders.config, folders.state]) privateFolder(folder);
   const publicUrl = settings.publicUrl ?? `http://localhost:${settings.port}`;
-  const ephemera = dev ? 'memory' : settings.ephemera;
-  const store = await openStore({ home: folders.home, ephemera, ...databaseOf(settings), clock, log });
+  const store = await openStore({ home: folders.home, ...storePlaces(settings, dev), ...databaseOf(settings), clock, log });
   try {
     return await buildRooms({ settings, folders, production, publicUrl, store, clock, log });
   } catch (error) {
     await store.close();
     throw error;
   }
+}
+
+/** Redis is used where it is asked for, also under `--dev`: nothing ever stands in for it. */
+function storePlaces(settings: Settings, dev: boolean): Pick<StoreOptions, 'ephemera' | 'sealed' | 'redis'> {
+  const chosen = settings.ephemera ?? (settings.redisUrl === undefined ? 'sql' : 'redis');
+  const ephemera = dev && chosen === 'sql' ? 'memory' : chosen;
+  const sealed = settings.vaultBackend === 'redis' ? 'redis' : 'database';
+  if (ephemera !== 'redis' && sealed !== 'redis') return { ephemera, sealed };
+  if (settings.redisUrl === undefined) {
+    const fields = { GATEHOUSE_REDIS_URL: 'say where Redis is, since another setting asks for it' };
+    throw new Fault('invalid_setting', { detail: `GATEHOUSE_REDIS_URL: ${fields.GATEHOUSE_REDIS_URL}`, fields });
+  }
+  return { ephemera, sealed, redis: redisOptions(settings, settings.redisUrl) };
+}
+
+function redisOptions(settings: Settings, url: string): NonNullable<StoreOptions['redis']> {
+  const secret = (value: string | undefined) => (value === undefined ? undefined : new Secret(value));
+  const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path, 'utf8'));
+  return {
+    url: new Secret(url),
+    username: settings.redisUsername,
+    password: secret(settings.redisPassword),
+    sentinelUsername: settings.redisSentinelUsername,
+    sentinelPassword: secret(settings.redisSentinelPassword),
+    ca: file(settings.redisCa),
+    cert: file(settings.redisCert),
+    key: file(settings.redisKey),
+    prefix: settings.redisPrefix,
+    connectTimeout: settings.redisConnectSeconds * 1000,
+    commandTimeout: settings.redisCommandSeconds * 1000,
+  };
 }
 
 /** The rooms in the order of the import table, and what ends them in the reverse. */

@@ -106,13 +106,21 @@ function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string)
 /** Not ready before the first load of what has ended, nor while it cannot be learnt (SECURITY 16). */
 async function readiness({ store }: Parts) {
   const fresh = store.changes.age() <= stalest;
-  const connected = await store.ping().then(
-    () => true,
-    () => false,
+  const [database, ephemera] = await Promise.all([reached(store.ping()), reached(store.ephemera.ping())]);
+  const reasons = [
+    ...(database === 'unreachable' ? ['database'] : []),
+    ...(ephemera === 'unreachable' ? ['ephemera'] : []),
+    ...(fresh ? [] : ['stale_revocations']),
+  ];
+  const [reason] = reasons;
+  return reason === undefined ? { ready: true, database, ephemera } : { ready: false, database, ephemera, reason };
+}
+
+function reached(answer: Promise<unknown>): Promise<'connected' | 'unreachable'> {
+  return answer.then(
+    () => 'connected',
+    () => 'unreachable',
   );
-  const database = connected ? ('connected' as const) : ('unreachable' as const);
-  if (connected && fresh) return { ready: true, database };
-  return { ready: false, database, reason: connected ? 'stale_revocations' : 'database' };
 }
 
 /** What every installation does by itself. */

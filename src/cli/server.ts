@@ -1,4 +1,5 @@
-import { type Client, type ClientRequest, createClient } from '#api';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Client, type ClientRequest, createClient, type Send } from '#api';
 import { type Folders, isLoopback, type Settings } from '#config';
 import { type Clock, Fault } from '#kernel';
 import { createAgentProof } from '#oauth';
@@ -80,6 +81,22 @@ export function remoteServer(deps: Pick<ServerDeps, 'clock'>, pinned: PinnedServ
   return serverAt(deps, { kind: 'remote', address, shown: pinned.url, pinned, person, issuer: async () => pinned.issuer });
 }
 
+const longestPause = 15_000;
+
+/** A server that cannot know yet whether a proof was used before gets another one as soon as it can (SECURITY 14). */
+function provingAgain(send: Send): Send {
+  return async (request) => {
+    for (let waited = 0; ; ) {
+      const answer = await send(request);
+      const pause = Number(answer.headers['retry-after']) * 1000;
+      const again = answer.status === 503 && answer.body.includes('"proof_unremembered"') && waited + pause <= longestPause;
+      if (!again) return answer;
+      waited += pause;
+      await sleep(pause);
+    }
+  };
+}
+
 function serverAt(
   deps: Pick<ServerDeps, 'clock'>,
   parts: Pick<Server, 'kind' | 'address' | 'shown' | 'pinned' | 'person' | 'issuer'>,
@@ -97,7 +114,7 @@ function serverAt(
   const agent = async (key: AgentKey, headers: Readonly<Record<string, string>> = {}) => {
     const issuer = await parts.issuer();
     const evidence = ({ method, path, body }: ClientRequest) => ({ ...headers, authorization: prove(issuer, key, method, path, body) });
-    return createClient({ send: transport(parts.address, evidence) });
+    return createClient({ send: provingAgain(transport(parts.address, evidence)) });
   };
   const session = parts.pinned?.session;
   return Object.freeze({

@@ -23,10 +23,15 @@ export function productionRules(settings: Settings, dev: boolean): boolean {
   return settings.environment === 'production' && !dev;
 }
 
+const passwordInUrl = /^[a-z+]+:\/\/[^/@:]*:[^/@]+@/;
+
 /** What the production rules refuse, as sentences by variable. Empty: nothing. */
 export function productionProblems(settings: Settings): Readonly<Record<string, string>> {
   const problems: Record<string, string> = {};
   if (settings.ephemera === 'memory') problems.GATEHOUSE_EPHEMERA = 'memory forgets at every restart; write sql';
+  if (settings.redisUrl !== undefined && settings.redisPassword === undefined && !passwordInUrl.test(settings.redisUrl))
+    problems.GATEHOUSE_REDIS_PASSWORD =
+      'Redis without authentication is refused; give a password, and its user with GATEHOUSE_REDIS_USERNAME';
   if (settings.publicUrl === undefined) problems.GATEHOUSE_PUBLIC_URL = 'give the https URL that people reach the server by';
   else if (!settings.publicUrl.startsWith('https://'))
     problems.GATEHOUSE_PUBLIC_URL = 'give an https URL; end TLS here (GATEHOUSE_TLS_CERT) or at a balancer';

@@ -115,7 +115,7 @@ test('a secret may come from a file named by NAME_FILE, and a file that cannot b
 
 test('a backend that is not part of this version is refused, not ignored', () => {
   const fields = fieldsOf(() =>
-    read({ GATEHOUSE_REDIS_URL: 'redis://x', GATEHOUSE_DATABASE_URL: 'oracle://x', GATEHOUSE_VAULT_BACKEND: 'redis' }),
+    read({ GATEHOUSE_REDIS_URL: 'memcached://x', GATEHOUSE_DATABASE_URL: 'oracle://x', GATEHOUSE_VAULT_BACKEND: 's3' }),
   );
   expect(Object.keys(fields).sort()).toEqual(['GATEHOUSE_DATABASE_URL', 'GATEHOUSE_REDIS_URL', 'GATEHOUSE_VAULT_BACKEND']);
 });
@@ -129,6 +129,15 @@ test('production asks for an https public URL and for what survives a restart', 
     'GATEHOUSE_PUBLIC_URL',
   ]);
   expect(productionProblems(read({ GATEHOUSE_PUBLIC_URL: 'https://gatehouse.example.com/' }).settings)).toEqual({});
+});
+
+test('production asks for a password of Redis, in its URL or apart', () => {
+  const url = { GATEHOUSE_PUBLIC_URL: 'https://gatehouse.example.com' };
+  const problems = (more: Record<string, string>) => Object.keys(productionProblems(read({ ...url, ...more }).settings));
+  for (const open of ['redis://r:6379', 'redis://user@r:6379', 'unix:/run/redis.sock', 'redis+cluster://a,b'])
+    expect(problems({ GATEHOUSE_REDIS_URL: open })).toEqual(['GATEHOUSE_REDIS_PASSWORD']);
+  expect(problems({ GATEHOUSE_REDIS_URL: 'redis+sentinel://user:word@a:1,b:2/main/0' })).toEqual([]);
+  expect(problems({ GATEHOUSE_REDIS_URL: 'redis://r:6379', GATEHOUSE_REDIS_PASSWORD: 'word' })).toEqual([]);
 });
 
 test('keys and sessions are never kept in the data folder', () => {

@@ -100,16 +100,23 @@ const databaseUrl = z
     'write sqlite:/path/to/folder, postgres://user:password@host/database or mysql://user:password@host/database',
   );
 
+const redisUrl = z
+  .string()
+  .regex(
+    /^(rediss?(\+sentinel|\+cluster)?:\/\/|unix:)./,
+    'write redis://host:6379, rediss://, redis+sentinel://host:26379/primary, redis+cluster://host or unix:/path',
+  )
+  .optional();
+
+const redisPrefix = z
+  .string()
+  .regex(/^[A-Za-z0-9._:-]{1,64}$/, 'use 1 to 64 letters, digits, dots, dashes, underscores and colons')
+  .optional();
+
 const publicUrl = z
   .url({ protocol: /^https?$/, error: 'give a URL such as https://gatehouse.example.com' })
   .transform((url) => url.replace(/\/+$/, ''))
   .optional();
-
-const notBuilt = (what: string) =>
-  z
-    .string()
-    .optional()
-    .refine((value) => value === undefined, `${what} is not part of this version; remove the setting`);
 
 /** The only list of settings. The type, reading, `config print|check`, `.env.example` and the reference page derive from it. */
 export const settingsTable = {
@@ -217,24 +224,97 @@ export const settingsTable = {
   }),
   redisUrl: row({
     env: 'GATEHOUSE_REDIS_URL',
-    schema: notBuilt('Redis'),
-    tells: 'Redis for what lives briefly; not part of this version',
-    example: 'redis://localhost:6379',
+    schema: redisUrl,
+    tells: 'Redis 7 or newer for what lives briefly: redis://, rediss:// (TLS), redis+sentinel://, redis+cluster:// or unix:',
+    example: 'redis+sentinel://gatehouse@sentinel-1:26379,sentinel-2:26379/mymaster/0',
     readers: ['server'],
+    secret: true,
     aliases: [{ name: 'AUTHSOME_REDIS_URL' }, { name: 'REDIS_URL', with: 'quint' }],
+  }),
+  redisUsername: row({
+    env: 'GATEHOUSE_REDIS_USERNAME',
+    schema: z.string().optional(),
+    tells: 'user of the Redis nodes, instead of the one in the URL',
+    example: 'gatehouse',
+    readers: ['server'],
+  }),
+  redisPassword: row({
+    env: 'GATEHOUSE_REDIS_PASSWORD',
+    schema: z.string().optional(),
+    tells: 'password of the Redis nodes, instead of the one in the URL',
+    example: '',
+    readers: ['server'],
+    secret: true,
+  }),
+  redisSentinelUsername: row({
+    env: 'GATEHOUSE_REDIS_SENTINEL_USERNAME',
+    schema: z.string().optional(),
+    tells: 'user of the sentinels',
+    example: 'gatehouse-sentinel',
+    readers: ['server'],
+  }),
+  redisSentinelPassword: row({
+    env: 'GATEHOUSE_REDIS_SENTINEL_PASSWORD',
+    schema: z.string().optional(),
+    tells: 'password of the sentinels',
+    example: '',
+    readers: ['server'],
+    secret: true,
+  }),
+  redisCa: row({
+    env: 'GATEHOUSE_REDIS_CA',
+    schema: z.string().optional(),
+    tells: 'file of the authority (PEM) that is believed for Redis, instead of those of the system',
+    example: '/etc/gatehouse/redis-ca.pem',
+    readers: ['server'],
+  }),
+  redisCert: row({
+    env: 'GATEHOUSE_REDIS_CERT',
+    schema: z.string().optional(),
+    tells: 'client certificate file (PEM) for Redis',
+    example: '/etc/gatehouse/redis-client.crt',
+    readers: ['server'],
+  }),
+  redisKey: row({
+    env: 'GATEHOUSE_REDIS_KEY',
+    schema: z.string().optional(),
+    tells: 'private key file (PEM) that goes with it',
+    example: '/etc/gatehouse/redis-client.key',
+    readers: ['server'],
+  }),
+  redisPrefix: row({
+    env: 'GATEHOUSE_REDIS_PREFIX',
+    schema: redisPrefix,
+    tells: 'what every key in Redis begins with (default: gatehouse: for what lives briefly, nothing for sealed values)',
+    example: 'staging:',
+    readers: ['server', 'command'],
+  }),
+  redisConnectSeconds: row({
+    env: 'GATEHOUSE_REDIS_CONNECT_SECONDS',
+    schema: seconds(5, 60),
+    tells: 'how long connecting to Redis may take',
+    example: '5',
+    readers: ['server'],
+  }),
+  redisCommandSeconds: row({
+    env: 'GATEHOUSE_REDIS_COMMAND_SECONDS',
+    schema: seconds(2, 60),
+    tells: 'how long Redis may take to answer; after that the request gets 503 and the connection is made anew',
+    example: '2',
+    readers: ['server'],
   }),
   vaultBackend: row({
     env: 'GATEHOUSE_VAULT_BACKEND',
-    schema: z.enum(['database', 'disk'], 'this version keeps sealed values in the database: write database or disk').default('database'),
-    tells: 'where sealed values are kept',
+    schema: z.enum(['database', 'disk', 'redis'], 'write database (disk is its name on SQLite) or redis').default('database'),
+    tells: 'where sealed values are kept; chosen before the first account is connected',
     example: 'database',
     readers: ['server'],
     aliases: [{ name: 'AUTHSOME_VAULT_BACKEND' }],
   }),
   ephemera: row({
     env: 'GATEHOUSE_EPHEMERA',
-    schema: z.enum(['sql', 'memory']).default('sql'),
-    tells: 'where what lives briefly is kept; memory only with --dev',
+    schema: z.enum(['sql', 'redis', 'memory']).optional(),
+    tells: 'where what lives briefly is kept (default: redis with GATEHOUSE_REDIS_URL, else sql); memory only with --dev',
     example: 'sql',
     readers: ['server'],
   }),

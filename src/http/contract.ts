@@ -26,6 +26,8 @@ export interface Evidence {
 export interface Readiness {
   readonly ready: boolean;
   readonly database: 'connected' | 'unreachable';
+  /** What lives briefly, wherever it is kept. */
+  readonly ephemera: 'connected' | 'unreachable';
   /** A reason code, never a cause. */
   readonly reason?: string;
 }

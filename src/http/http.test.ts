@@ -66,16 +66,27 @@ describe('health', () => {
   it('answers as monitors expect, and tells nothing else', async () => {
     const serving = await openServing();
     expect((await serving.send({ path: '/health' })).json()).toEqual({ status: 'ok', version: '1.2.3' });
-    expect((await serving.send({ path: '/health/ready' })).json()).toEqual({ status: 'ready', version: '1.2.3', database: 'connected' });
+    expect((await serving.send({ path: '/health/ready' })).json()).toEqual({
+      status: 'ready',
+      version: '1.2.3',
+      database: 'connected',
+      ephemera: 'connected',
+    });
     expect((await serving.send({ path: '/health', method: 'HEAD' })).text).toBe('');
   });
 
   it('is not ready without its database', async () => {
-    const readiness = async () => ({ ready: false, database: 'unreachable' as const, reason: 'database' });
+    const readiness = async () => ({ ready: false, database: 'unreachable' as const, ephemera: 'connected' as const, reason: 'database' });
     const serving = await openServing({ http: { readiness } });
     const answer = await serving.send({ path: '/health/ready' });
     expect(answer.status).toBe(503);
-    expect(answer.json()).toEqual({ status: 'not_ready', version: '1.2.3', database: 'unreachable', reason: 'database' });
+    expect(answer.json()).toEqual({
+      status: 'not_ready',
+      version: '1.2.3',
+      database: 'unreachable',
+      ephemera: 'connected',
+      reason: 'database',
+    });
   });
 });
 
@@ -376,7 +387,7 @@ describe('closing', () => {
     });
     const readiness = async () => {
       await held;
-      return { ready: true, database: 'connected' as const };
+      return { ready: true, database: 'connected' as const, ephemera: 'connected' as const };
     };
     const serving = await openServing({ http: { readiness } });
     const answer = serving.send({ path: '/health/ready' });

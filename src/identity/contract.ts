@@ -113,12 +113,12 @@ export interface Identity {
   /**
    * The agent whose key signed this proof for this very request; spends its `jti`. Only agents of status `active`
    * pass unless `allow` names others: the claim routes allow `registered` (and `claimed`, to see the outcome).
-   * @throws {Fault} `invalid_proof`, `proof_replayed`, `agent_unknown`, `agent_not_active`, `stale_revocations`
+   * @throws {Fault} `invalid_proof`, `proof_replayed`, `proof_unremembered`, `agent_unknown`, `agent_not_active`, `stale_revocations`
    */
   prove(proof: AgentProof, options?: { readonly allow?: readonly AgentStatus[] }): Promise<Agent>;
   /**
    * Registers an agent that proves possession of its key. Unclaimed, it ends in an hour.
-   * @throws {Fault} `agent_exists`, `agent_quota`, `invalid_proof`, `proof_replayed`, `invalid_request`, `rate_limited`
+   * @throws {Fault} `agent_exists`, `agent_quota`, `invalid_proof`, `proof_replayed`, `proof_unremembered`, `invalid_request`, `rate_limited`
    */
   enrol(enrolment: Enrolment): Promise<Agent>;
   agent(organization: OrganizationId, id: AgentId): Promise<Agent | undefined>;

@@ -1,5 +1,5 @@
 import { type Clock, Fault, type OrganizationId } from '#kernel';
-import { judgeAgentProof, type ProofFlaw, readAgentProof, type VerificationKey } from '#oauth';
+import { agentProofSkew, judgeAgentProof, type ProofFlaw, readAgentProof, type VerificationKey } from '#oauth';
 import { type Ephemera, ephemeraKey } from '#store';
 import type { Agent, AgentProof, AgentStatus } from './contract.ts';
 import type { Directory } from './directory.ts';
@@ -24,6 +24,7 @@ const flaws: Readonly<Record<ProofFlaw, string>> = {
 /** A proof that holds for its request, not yet spent. */
 export interface HeldProof {
   readonly jti: string;
+  readonly issuedAt: number;
   readonly rememberUntil: number;
 }
 
@@ -55,9 +56,16 @@ export async function judge(deps: ProveDeps, given: AgentProof, agent: { did: st
   return judgement;
 }
 
-/** Spends the proof: exactly one request gets past. @throws {Fault} `proof_replayed` */
+/**
+ * Spends the proof: exactly one request gets past. The claim comes first, so that a loss of marks before it is seen after
+ * it (SECURITY 14). @throws {Fault} `proof_replayed`, `proof_unremembered`
+ */
 export async function spend(deps: ProveDeps, organization: OrganizationId, did: string, held: HeldProof): Promise<void> {
   const life = Math.max(held.rememberUntil - deps.clock.now(), 1_000);
-  const first = await deps.ephemera.claim(ephemeraKey('proof_replay', organization, did, held.jti), '1', life);
-  if (!first) throw new Fault('proof_replayed');
+  const key = ephemeraKey('proof_replay', organization, did, held.jti);
+  if (!(await deps.ephemera.claim(key, '1', life))) throw new Fault('proof_replayed');
+  const since = await deps.ephemera.since(key);
+  // A proof may be dated as far ahead as clocks may differ, and could have been used before that time.
+  const good = since === 0 ? 0 : since + agentProofSkew * 1000;
+  if (held.issuedAt < good) throw new Fault('proof_unremembered', { retryAfter: Math.max(1, Math.ceil((good - deps.clock.now()) / 1000)) });
 }

@@ -83,6 +83,13 @@ export const faults = {
   invalid_credentials: row(401, 2, 'The address or the password is wrong', 'try again', 'invalid_grant'),
   invalid_proof: row(401, 2, 'The agent proof is not valid', 'check the clock, then try again', 'invalid_client'),
   proof_replayed: row(401, 2, 'The agent proof was used before', 'make a new proof for every request', 'invalid_client'),
+  proof_unremembered: row(
+    503,
+    9,
+    'It cannot be known whether the agent proof was used before',
+    'wait as long as Retry-After says, then make a new proof',
+    'temporarily_unavailable',
+  ),
   forbidden: row(403, 2, 'You may not do that', 'ask an administrator of the organization', 'access_denied'),
   confirmation_required: row(403, 2, 'This needs your confirmation in the browser', 'open the link and confirm', 'access_denied'),
   confirmation_ended: row(410, 2, 'This confirmation is no longer open', 'start the change again', 'access_denied'),

@@ -19,6 +19,16 @@ export function checkTtl(ttl: number): void {
   if (!Number.isSafeInteger(ttl) || ttl <= 0) throw new RangeError('a life is a positive integer of milliseconds');
 }
 
+/** @throws {RangeError} unless an integer from 0 */
+export function checkVersion(expected: number): void {
+  if (!Number.isSafeInteger(expected) || expected < 0) throw new RangeError('a version is an integer from 0');
+}
+
+/** @throws {RangeError} unless a positive integer */
+export function checkPageLimit(limit: number): void {
+  if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError('a page has at least one key');
+}
+
 /** UTF-8 has one to three bytes for each UTF-16 unit, so most strings need no counting. */
 function tooLong(text: string, limit: number): boolean {
   if (text.length * 3 <= limit) return false;

@@ -11,6 +11,8 @@ export function outsideOf(inside: () => boolean, ephemera: Ephemera): Ephemera {
     take: (key: string) => (inside() ? refused() : ephemera.take(key)),
     drop: (key: string, value: string) => (inside() ? refused() : ephemera.drop(key, value)),
     bump: (key: string, ttl: number) => (inside() ? refused() : ephemera.bump(key, ttl)),
+    since: (key: string) => (inside() ? refused() : ephemera.since(key)),
+    ping: () => ephemera.ping(),
     sweep: () => ephemera.sweep(),
     close: () => ephemera.close(),
   });

@@ -40,7 +40,8 @@ export interface Records {
 }
 
 /**
- * What is found only by its key and dies by itself. Six verbs, each atomic, each on one key. `ttl` in milliseconds,
+ * What is found only by its key and dies by itself. Six verbs, each atomic, each on one key; where it is kept elsewhere and
+ * cannot be reached they throw `unavailable`, and nothing stands in for it. `ttl` in milliseconds,
  * positive integers only (anything else throws a RangeError, as do an empty key or one over 512 bytes of UTF-8).
  * Values are strings of at most 64 KiB in UTF-8.
  */
@@ -56,8 +57,15 @@ export interface Ephemera {
   drop(key: string, value: string): Promise<boolean>;
   /** Each caller gets its own number, from 1. The window starts with the first bump and does not slide. */
   bump(key: string, ttl: number): Promise<number>;
+  /**
+   * Wall time before which marks under such a key may have been lost; 0: none ever is. Asked after a claim: a claim proves
+   * that something was not used before only if that something was made later (SECURITY 14).
+   */
+  since(key: string): Promise<number>;
   /** Removes expired keys in small batches; returns how many. Never needed for correctness. */
   sweep(): Promise<number>;
+  /** Milliseconds the round trip took. */
+  ping(): Promise<number>;
   close(): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 import type { RecordsBackend } from './backend.ts';
 import { isUniqueViolation } from './errors.ts';
 import { hotQuery } from './hot-query.ts';
-import { checkKey } from './limits.ts';
+import { checkKey, checkPageLimit, checkVersion } from './limits.ts';
 import type { SealedEntry, SealedStore } from './ports.ts';
 
 const entryOf = hotQuery<{ key: string }, SealedEntry>((db, slot) =>
@@ -33,7 +33,7 @@ export function createSqlSealedStore(backend: RecordsBackend): SealedStore {
     },
 
     async list(prefix: string, page: { readonly after?: string; readonly limit: number }): Promise<readonly string[]> {
-      if (!Number.isSafeInteger(page.limit) || page.limit < 1) throw new RangeError('a page has at least one key');
+      checkPageLimit(page.limit);
       const rows = await backend.read(undefined, (db) => {
         let query = db.selectFrom('sealed_values').select('key').orderBy('key').limit(page.limit);
         if (prefix !== '') query = query.where('key', '>=', prefix).where('key', '<', `${prefix}\u{10ffff}`);
@@ -65,8 +65,4 @@ async function replace(backend: RecordsBackend, key: string, envelope: Uint8Arra
       .executeTakeFirstOrThrow(),
   );
   return numUpdatedRows === 1n;
-}
-
-function checkVersion(expected: number): void {
-  if (!Number.isSafeInteger(expected) || expected < 0) throw new RangeError('a version is an integer from 0');
 }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { silentLog, systemClock } from '#kernel';
 import { type Changes, openStore, type Store, type Topic, type Writing } from '#store';
 import { kinds, openPair } from '../support/databases.ts';
+import { testWith } from '../support/need.ts';
 import { openTestStore, temporaryFolder } from '../support/store.ts';
 import { type ChangesBackend, changesCases } from './changes.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
@@ -20,7 +21,7 @@ async function openSqlite(): Promise<ChangesBackend & { close(): Promise<void> }
 }
 
 runSuite('changes on sqlite', changesCases, openSqlite);
-for (const kind of kinds) runSuite(`changes on ${kind.name}`, changesCases, () => openPair(kind, 'system'), kind.needs);
+for (const kind of kinds) runSuite(`changes on ${kind.name}`, changesCases, () => openPair(kind, 'system'), testWith(...kind.needs));
 
 test('a store that is not migrated knows nothing of changes, and is infinitely old', async () => {
   const store = await openStore({ home: temporaryFolder(), ephemera: 'memory', clock: systemClock, log: silentLog });

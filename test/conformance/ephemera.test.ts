@@ -1,6 +1,7 @@
 import { fakeClock, silentLog } from '#kernel';
 import { createMemoryEphemera, type Ephemera, openStore } from '#store';
 import { kinds, openPair } from '../support/databases.ts';
+import { testWith } from '../support/need.ts';
 import { temporaryFolder } from '../support/store.ts';
 import { type EphemeraBackend, ephemeraCases } from './ephemera.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
@@ -36,7 +37,7 @@ for (const kind of kinds)
       const { first, second, close } = await openPair(kind, clock);
       return { first: first.ephemera, second: second.ephemera, clock, close };
     },
-    kind.needs,
+    testWith(...kind.needs),
   );
 
 /** A good implementation with some verbs replaced by bad ones, which lean on the good ones. */

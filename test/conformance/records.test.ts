@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Scope, Store } from '#store';
 import { kinds, openPair } from '../support/databases.ts';
+import { testWith } from '../support/need.ts';
 import { openTestStore } from '../support/store.ts';
 import { type RecordsBackend, recordsCases } from './records.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
@@ -19,7 +20,7 @@ async function openSqlite(): Promise<RecordsBackend & { close(): Promise<void> }
 }
 
 runSuite('records on sqlite', recordsCases, openSqlite);
-for (const kind of kinds) runSuite(`records on ${kind.name}`, recordsCases, () => openPair(kind), kind.needs);
+for (const kind of kinds) runSuite(`records on ${kind.name}`, recordsCases, () => openPair(kind), testWith(...kind.needs));
 
 function broken(breaking: (good: Store) => Partial<Store>): Opener<RecordsBackend> {
   return async () => {

@@ -1,5 +1,6 @@
 import type { SealedStore } from '#store';
 import { kinds, openPair } from '../support/databases.ts';
+import { testWith } from '../support/need.ts';
 import { openTestStore } from '../support/store.ts';
 import { type SealedBackend, sealedCases } from './sealed.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
@@ -27,7 +28,7 @@ for (const kind of kinds)
       const { first, second, close } = await openPair(kind);
       return { first: first.sealed, second: second.sealed, close };
     },
-    kind.needs,
+    testWith(...kind.needs),
   );
 
 function broken(breaking: (good: SealedStore) => Partial<SealedStore>): Opener<SealedBackend> {

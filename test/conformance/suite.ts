@@ -1,5 +1,4 @@
-import { describe, expect, test } from 'vitest';
-import { testWith } from '../support/need.ts';
+import { describe, expect, type TestAPI, test } from 'vitest';
 
 /** One guarantee of a port, as a sentence. Fails by throwing. */
 export interface Case<B> {
@@ -10,12 +9,11 @@ export interface Case<B> {
 /** Opens a fresh backend for one case. */
 export type Opener<B> = () => Promise<B & { close(): Promise<void> }>;
 
-/** Runs every case over a real backend, a fresh one each. */
-export function runSuite<B>(name: string, cases: readonly Case<B>[], open: Opener<B>, needs: readonly string[] = []): void {
-  const testHere = testWith(...needs);
+/** Runs every case over a real backend, a fresh one each; `trying` skips them where the backend cannot be had. */
+export function runSuite<B>(name: string, cases: readonly Case<B>[], open: Opener<B>, trying: TestAPI | TestAPI['skip'] = test): void {
   describe(name, () => {
     for (const { name: sentence, run } of cases) {
-      testHere(sentence, async () => {
+      trying(sentence, async () => {
         const backend = await open();
         try {
           await run(backend);

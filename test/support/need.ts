@@ -14,6 +14,7 @@ const packages: Readonly<Record<string, string>> = {
   'systemd-socket-activate': 'systemd',
   go: 'golang-go',
   javac: 'default-jdk-headless',
+  'redis-cli': 'redis-tools',
   aws: 'awscli',
   kubectl: 'kubernetes-client',
   postgres: 'postgresql',

@@ -81,7 +81,7 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
     place: { machine: 'elsewhere' },
     publicUrl: testIssuer,
     hosts: [],
-    readiness: async () => ({ ready: true, database: 'connected' }),
+    readiness: async () => ({ ready: true, database: 'connected', ephemera: 'connected' }),
     proxySocketPath: '/run/gatehouse/proxy.sock',
     clock,
     log: silentLog,

@@ -8,7 +8,9 @@ import { openStore, type Store, type StoreOptions } from '#store';
 export interface TestStoreOptions<C extends Clock = Clock> {
   /** `'fake'` (the default) moves only when told to. */
   readonly clock?: C | 'fake' | 'system';
-  readonly ephemera?: 'memory' | 'sql';
+  readonly ephemera?: StoreOptions['ephemera'];
+  readonly sealed?: StoreOptions['sealed'];
+  readonly redis?: StoreOptions['redis'];
   readonly log?: Log;
   readonly database?: NonNullable<StoreOptions['database']>;
   /** A folder of the caller's, to open one store twice; else a new one, deleted with the store. */
@@ -41,8 +43,14 @@ export function openTestStore<C extends Clock>(options: TestStoreOptions<C>): Pr
 export async function openTestStore(options: TestStoreOptions = {}): Promise<TestStore<Clock>> {
   const clock = clockOf(options.clock ?? 'fake');
   const home = options.home ?? temporaryFolder();
-  const { database, ephemera = 'memory', log = silentLog } = options;
-  const store = await openStore({ home, ephemera, clock, log, ...(database === undefined ? {} : { database }) });
+  const { database, sealed = 'database', redis } = options;
+  const where = {
+    ephemera: options.ephemera ?? 'memory',
+    sealed,
+    ...(redis === undefined ? {} : { redis }),
+    ...(database === undefined ? {} : { database }),
+  };
+  const store = await openStore({ home, ...where, clock, log: options.log ?? silentLog });
   opened.add(store);
   await store.migrate();
   const close = async () => {

@@ -57,6 +57,13 @@ export function createMemoryEphemera(clock: Clock): Ephemera {
       entries.set(key, { value: String(count), expiresAt: entry.expiresAt });
       return count;
     },
+    /** Forgotten with the process, which only `--dev` allows. */
+    async since() {
+      return 0;
+    },
+    async ping() {
+      return 0;
+    },
     async sweep() {
       return sweepSome(entries, clock.now());
     },

@@ -10,6 +10,7 @@ export const ephemeraTable = `create table if not exists ephemera
 
 /** Assignments happen from left to right, so the life, which the others look at, comes last. */
 const verbs = {
+  ping: 'select 1 as one',
   get: 'select value from ephemera where `key` = ? and expires_at > ?',
   put: `insert into ephemera (\`key\`, value, expires_at) values (?, ?, ?)
     on duplicate key update value = values(value), expires_at = values(expires_at)`,
@@ -79,6 +80,14 @@ export function createMysqlEphemera(pool: Pool, clock: Clock): Ephemera {
       const now = clock.now();
       const { numAffectedRows, insertId } = await run('bump', key, now + ttl, now, now);
       return numAffectedRows === 1n ? 1 : Number(insertId);
+    },
+    async since() {
+      return 0;
+    },
+    async ping() {
+      const began = performance.now();
+      await run('ping');
+      return performance.now() - began;
     },
     sweep: () => change('sweep', clock.now()),
     close: () => pool.close(),

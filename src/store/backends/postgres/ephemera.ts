@@ -8,6 +8,7 @@ export const ephemeraTable = `create table if not exists ephemera
   create index if not exists ephemera_expires_at on ephemera (expires_at)`;
 
 const verbs = {
+  ping: 'select 1 as one',
   get: 'select value from ephemera where key = $1 and expires_at > $2',
   put: `insert into ephemera (key, value, expires_at) values ($1, $2, $3)
     on conflict (key) do update set value = excluded.value, expires_at = excluded.expires_at`,
@@ -64,6 +65,14 @@ export function createPostgresEphemera(pool: Pool, clock: Clock): Ephemera {
       const now = clock.now();
       const [row] = await run('bump', key, now + ttl, now);
       return Number(row?.count);
+    },
+    async since() {
+      return 0;
+    },
+    async ping() {
+      const began = performance.now();
+      await run('ping');
+      return performance.now() - began;
     },
     async sweep() {
       return (await run('sweep', clock.now())).length;

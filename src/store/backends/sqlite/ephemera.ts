@@ -23,6 +23,7 @@ const verbs = {
       value = case when ephemera.expires_at <= ?3 then '1' else cast(cast(ephemera.value as integer) + 1 as text) end,
       expires_at = case when ephemera.expires_at <= ?3 then excluded.expires_at else ephemera.expires_at end
     returning cast(value as integer) as count`,
+  ping: 'select 1',
   sweep: 'delete from ephemera where key in (select key from ephemera where expires_at <= ?1 order by expires_at limit 500) returning 1',
 } as const;
 
@@ -63,6 +64,14 @@ export async function openSqliteEphemera(path: string, clock: Clock): Promise<Ep
       const now = clock.now();
       const [row] = await run('bump', key, now + ttl, now);
       return Number(row?.count);
+    },
+    async since() {
+      return 0;
+    },
+    async ping() {
+      const began = performance.now();
+      await run('ping');
+      return performance.now() - began;
     },
     async sweep() {
       return (await run('sweep', clock.now())).length;

@@ -1,0 +1,111 @@
+import type { Cluster, ClusterOptions, RedisOptions as DriverOptions, Redis, SentinelConnectionOptions } from 'ioredis';
+import type { Secret } from '#kernel';
+import type { RedisLocation } from './address.ts';
+import { loadDriver } from './driver.ts';
+
+export type Client = { readonly kind: 'single'; readonly driver: Redis } | { readonly kind: 'cluster'; readonly driver: Cluster };
+
+export interface RedisEvidence {
+  /** Of the nodes that hold data. */
+  readonly username?: string | undefined;
+  readonly password?: Secret<string> | undefined;
+  readonly sentinelUsername?: string | undefined;
+  readonly sentinelPassword?: Secret<string> | undefined;
+}
+
+/** PEM texts. */
+export interface RedisTls {
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+export interface ClientOptions {
+  readonly location: RedisLocation;
+  readonly evidence: RedisEvidence;
+  readonly tls: RedisTls;
+  /** Milliseconds. */
+  readonly connectTimeout: number;
+  readonly commandTimeout: number;
+}
+
+const retryAfter = (tries: number) => Math.min(50 * 2 ** Math.min(tries, 5), 1_000);
+
+/**
+ * A client that reconnects by itself for ever, and never sends a command later than its caller was told: none waits for
+ * a connection, none is sent again.
+ */
+export async function createClient(options: ClientOptions): Promise<Client> {
+  const { Redis, Cluster } = await loadDriver();
+  const { address } = options.location;
+  const node = nodeOptions(options);
+  const single = {
+    ...node,
+    enableOfflineQueue: false,
+    retryStrategy: retryAfter,
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  } satisfies DriverOptions;
+  switch (address.kind) {
+    case 'server':
+      return { kind: 'single', driver: new Redis({ ...single, host: address.host, port: address.port, db: address.database }) };
+    case 'socket':
+      return { kind: 'single', driver: new Redis({ ...single, path: address.path, db: address.database }) };
+    case 'sentinel':
+      return { kind: 'single', driver: new Redis({ ...single, ...sentinelOptions(options, address), db: address.database }) };
+    case 'cluster': {
+      const nodes = address.nodes.map(({ host, port }) => ({ host, port }));
+      return { kind: 'cluster', driver: new Cluster(nodes, clusterOptions(node)) };
+    }
+  }
+}
+
+function nodeOptions({ location, evidence, tls, connectTimeout, commandTimeout }: ClientOptions) {
+  return {
+    ...(location.encrypted ? { tls: withoutAbsent(tls) } : {}),
+    ...withoutAbsent({
+      username: evidence.username ?? location.username,
+      password: (evidence.password ?? location.password)?.reveal(),
+    }),
+    connectTimeout,
+    commandTimeout,
+    protocol: 2,
+    disableClientInfo: true,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+  } satisfies DriverOptions;
+}
+
+function sentinelOptions(
+  { location, evidence, tls, commandTimeout }: ClientOptions,
+  { sentinels, primary }: Extract<RedisLocation['address'], { kind: 'sentinel' }>,
+) {
+  return {
+    sentinels: sentinels.map(({ host, port }) => ({ host, port })),
+    name: primary,
+    role: 'master',
+    sentinelRetryStrategy: retryAfter,
+    sentinelReconnectStrategy: retryAfter,
+    sentinelCommandTimeout: commandTimeout,
+    failoverDetector: true,
+    ...(location.encrypted ? { enableTLSForSentinelMode: true, sentinelTLS: withoutAbsent(tls) } : {}),
+    ...withoutAbsent({ sentinelUsername: evidence.sentinelUsername, sentinelPassword: evidence.sentinelPassword?.reveal() }),
+  } satisfies Partial<SentinelConnectionOptions>;
+}
+
+function clusterOptions(node: ReturnType<typeof nodeOptions>) {
+  return {
+    // A node is dialled when a command comes for it: dialling ends no later than the command.
+    redisOptions: { ...node, connectTimeout: Math.min(node.connectTimeout, node.commandTimeout) },
+    enableOfflineQueue: false,
+    clusterRetryStrategy: retryAfter,
+    slotsRefreshTimeout: node.commandTimeout,
+    slotsRefreshInterval: 5_000,
+    scaleReads: 'master',
+    // Certificates name the nodes as the cluster does, so the name goes to TLS as it is.
+    dnsLookup: (name, callback) => callback(null, name),
+  } satisfies ClusterOptions;
+}
+
+function withoutAbsent<T extends object>(given: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as never;
+}
