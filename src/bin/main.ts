@@ -32,6 +32,7 @@ const cli = createCli({
       join(import.meta.dirname, import.meta.filename.endsWith('.ts') ? 'gatehouse.ts' : 'gatehouse.js'),
     ],
     readSettings: (options) => read(options.envFile, options.for === 'server'),
+    redisAcl: async (prefix) => (await import('#store')).redisAcl(prefix),
     async serve(options) {
       const { settings } = read(options.envFile, true);
       const { serve } = await import('./serve.ts');

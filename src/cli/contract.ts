@@ -27,6 +27,8 @@ export interface BinCommands {
   serve(options: ServeOptions): Promise<number>;
   /** Program and first parameters that start this very command as a process of its own. */
   readonly self: readonly [string, ...string[]];
+  /** The least rights of our users of Redis, as lines to give to it. */
+  redisAcl(prefix: string | undefined): Promise<readonly string[]>;
   /** Reads the settings, for the server (with aliases) or for a command. @throws {Fault} `invalid_setting` */
   readSettings(options: { readonly for: 'server' | 'command'; readonly envFile?: string }): ReadSettings;
 }

@@ -7,6 +7,7 @@
  */
 
 export { createMemoryEphemera } from './backends/memory.ts';
+export { redisAcl } from './backends/redis/acl.ts';
 export { isUniqueViolation, StoreMisuse, UniqueViolation } from './errors.ts';
 export { cacheByGeneration, type GenerationCache } from './generation-cache.ts';
 export { type Build, hotQuery } from './hot-query.ts';

@@ -45,8 +45,10 @@ export interface RedisServerOptions {
   /** Lines of its configuration. */
   readonly config?: readonly string[];
   readonly sentinel?: boolean;
+  /** Serves TLS alone, for `localhost`. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
   /** How the test itself reaches it, where it is not the plain way. */
-  readonly admin?: { readonly path: string } | { readonly host: string; readonly port: number; readonly tls: { readonly ca: string } };
+  readonly admin?: { readonly path?: string; readonly host?: string; readonly password?: string; readonly tls?: { readonly ca: string } };
 }
 
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
@@ -55,9 +57,10 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   const port = await clusterPort();
   const lines = [`port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, 'daemonize no', 'save ""', ...(options.config ?? [])];
   const file = join(folder, 'redis.conf');
+  if (options.tls !== undefined) lines.splice(0, 1, ...tlsLines(folder, port, options.tls));
   const plain = options.sentinel ? lines.filter((line) => !line.startsWith('save')) : lines;
   writeFileSync(file, `${plain.join('\n')}\n`);
-  const admin = new Redis({ ...(options.admin ?? { host: '127.0.0.1', port }), lazyConnect: true, retryStrategy: () => 50 });
+  const admin = new Redis({ host: '127.0.0.1', port, ...tlsAdmin(options), ...options.admin, lazyConnect: true, retryStrategy: () => 50 });
   admin.on('error', () => {});
   clients.add(admin);
   let child: ChildProcess;
@@ -89,20 +92,30 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   };
 }
 
+function tlsLines(folder: string, port: number, tls: NonNullable<RedisServerOptions['tls']>): readonly string[] {
+  for (const [name, text] of Object.entries(tls)) writeFileSync(join(folder, `${name}.pem`), text);
+  const files = [`tls-cert-file ${folder}/cert.pem`, `tls-key-file ${folder}/key.pem`, `tls-ca-cert-file ${folder}/ca.pem`];
+  return ['port 0', `tls-port ${port}`, ...files, 'tls-auth-clients no'];
+}
+
+function tlsAdmin({ tls }: RedisServerOptions): { readonly host?: string; readonly tls?: { readonly ca: string } } {
+  return tls === undefined ? {} : { host: 'localhost', tls: { ca: tls.ca } };
+}
+
 export interface RedisGroup {
   readonly url: string;
   readonly servers: readonly RedisServer[];
 }
 
-/** One primary, two replicas, three sentinels that agree on a new primary within about a second. */
+/** One primary, two replicas, three sentinels that agree on a new primary within a few seconds. */
 export async function startSentinel(name = 'mymaster'): Promise<RedisGroup & { readonly sentinels: readonly RedisServer[] }> {
   const primary = await startRedis();
   const replica = () => startRedis({ config: [`replicaof 127.0.0.1 ${primary.port}`, 'repl-diskless-sync-delay 0'] });
   const replicas = [await replica(), await replica()];
   const config = [
     `sentinel monitor ${name} 127.0.0.1 ${primary.port} 2`,
-    `sentinel down-after-milliseconds ${name} 700`,
-    `sentinel failover-timeout ${name} 5000`,
+    `sentinel down-after-milliseconds ${name} 2000`,
+    `sentinel failover-timeout ${name} 6000`,
   ];
   const sentinels: RedisServer[] = [];
   for (let index = 0; index < 3; index++) sentinels.push(await startRedis({ sentinel: true, config }));

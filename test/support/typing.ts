@@ -70,6 +70,7 @@ export function openMachine({ clock, self = [process.execPath, '-e', 'process.ex
         bin: {
           self,
           serve: async () => 0,
+          redisAcl: async () => [],
           readSettings: (options) => readSettings({ env: all, aliases: options.for === 'server' }),
         },
       });

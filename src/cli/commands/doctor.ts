@@ -16,18 +16,27 @@ interface Finding {
   readonly note: string;
 }
 
+interface DoctorFlags {
+  readonly runtimes?: boolean;
+  readonly redisAcl?: boolean;
+}
+
 /** What works on this machine, and what to do about what does not. */
 export function doctorCommand(program: Command, host: CommandHost): void {
-  addCommand<{ readonly runtimes?: boolean }>(program, host, {
+  addCommand<DoctorFlags>(program, host, {
     usage: 'doctor',
     tells: 'check this machine: start every installed runtime as run would, and see that it uses and trusts the proxy',
     example: 'gatehouse doctor',
-    options: [['--no-runtimes', 'leave the runtimes out']],
+    options: [
+      ['--no-runtimes', 'leave the runtimes out'],
+      ['--redis-acl', 'only print the least rights that our users of Redis need'],
+    ],
     action: doctor,
   });
 }
 
-async function doctor(context: Context, _given: readonly string[], flags: { readonly runtimes?: boolean }): Promise<number> {
+async function doctor(context: Context, _given: readonly string[], flags: DoctorFlags): Promise<number> {
+  if (flags.redisAcl === true) return await printRedisAcl(context);
   const findings = [
     ...checkSettings(context),
     ...checkEnvironment(context),
@@ -51,6 +60,13 @@ async function doctor(context: Context, _given: readonly string[], flags: { read
   }
   const bad = findings.some((row) => row.result === 'bad') || runtimes.some((row) => row.result === 'fails');
   return bad ? 1 : 0;
+}
+
+async function printRedisAcl({ bin, settings, speech }: Context): Promise<number> {
+  const lines = await bin.redisAcl(settings().redisPrefix);
+  if (speech.json) speech.value({ lines });
+  else for (const line of lines) speech.fact(line);
+  return 0;
 }
 
 async function checkRuntimes(context: Context) {
