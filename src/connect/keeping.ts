@@ -1,4 +1,4 @@
-import { isFault, type Secret } from '#kernel';
+import { Fault, isFault, type Secret } from '#kernel';
 import { parseCredential, placeOf, type StoredCredential } from './connection.ts';
 import { type ConnectionRow, connectionById, updateConnection } from './connections.sql.ts';
 import type { ConnectDeps } from './deps.ts';
@@ -15,6 +15,8 @@ export async function openCredential({ vault }: Deps, row: ConnectionRow): Promi
     return parseCredential(await vault.disclose(pendingLabel(row, row.sealed_version), row.pending_envelope));
   }
   const opened = await vault.open(placeOf(row));
+  // A store that lost its last write still holds a refresh token that was used up: better none than that one.
+  if (opened !== undefined && opened.version < row.sealed_version) throw new Fault('sealed_value_unreadable');
   return opened === undefined ? undefined : parseCredential(opened.value);
 }
 
