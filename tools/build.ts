@@ -14,6 +14,10 @@ const entries = ['bin/gatehouse', 'bin/library', 'cli/run/enclosure'];
 /** Has an addon of its own, so it stays a package beside ours. */
 const apart = /^@node-rs\//;
 
+/** Drivers that an operator adds, and that are loaded only when a setting asks. */
+const { peerDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly peerDependencies: object };
+const drivers = Object.keys(peerDependencies).map((name) => new RegExp(`^${name}(/|$)`));
+
 /** Where an import statement would fill in what these modules hold back until it is asked for: a whole fetch, a whole WebCrypto. */
 const heldBack = ['node:http', 'node:crypto'];
 
@@ -38,7 +42,7 @@ async function bundle(): Promise<readonly OutputChunk[]> {
     platform: 'node',
     plugins: [builtins],
     resolve: { mainFields: ['module', 'main'], conditionNames: ['gatehouse-source', 'node', 'import', 'default'] },
-    external: [apart],
+    external: [apart, ...drivers],
   });
   const { output } = await bundled.write({ dir: dist, format: 'esm', entryFileNames: '[name].js', chunkFileNames: 'bin/[name].js' });
   return output.filter((one) => one.type === 'chunk');

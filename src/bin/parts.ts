@@ -9,7 +9,7 @@ import { type Clock, Fault, type Log, Secret } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
 import { createSignin, type Signin } from '#signin';
-import { openStore, type Store, type StoreOptions } from '#store';
+import { openStore, type Store, type StoreOptions, serversNamed } from '#store';
 import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
 
 /** Everything that makes decisions, without a listener: what a server and the library share. */
@@ -104,6 +104,7 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const identity = createIdentity({ records, ephemera, changes, vault, audit, clock, log });
   const policy = createPolicy({ records, changes, audit, clock, log });
   const net = createNet({ ...outbound(settings), clock, log });
+  await closeServers(net, settings, log);
   const organization = await identity.ensureDefaultOrganization(publicUrl);
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
@@ -114,6 +115,13 @@ async function buildRooms(ground: Ground): Promise<Parts> {
     for (const part of [broker, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
   };
   return Object.freeze({ ...ground, organization, keyring, vault, audit, identity, policy, net, connect, signin, broker, close });
+}
+
+/** What we stand on is reached by no agent, whatever the operator opened (SECURITY 11). */
+async function closeServers(net: Net, { databaseUrl: database, redisUrl: redis }: Settings, log: Log): Promise<void> {
+  for (const { host, port } of serversNamed({ database, redis })) {
+    await net.ownServer(host, port).catch((cause: unknown) => log.warn('a server of the store has no address right now', { port, cause }));
+  }
 }
 
 /** The schema brought up to date, and the master key: one is made only where nothing was ever stored. */

@@ -58,7 +58,9 @@ export interface Net {
   dialTls(judged: Judged, tls: TlsOptions, options: DialOptions): Promise<TLSSocket>;
   /** A small, bounded, guarded exchange. @throws {Fault} as `judge` and `dialTls`, `upstream_invalid` */
   fetch(url: string, request: GuardedRequest): Promise<GuardedAnswer>;
-  /** Our own listeners, database and Redis: never openable. Told as they open. */
+  /** Our own listeners: never openable. Told as they open. */
   own(address: string, port: number): void;
+  /** A server that we stand on (database, Redis): never openable, by its name and at the addresses that the name has now. */
+  ownServer(host: string, port: number): Promise<void>;
   close(): Promise<void>;
 }

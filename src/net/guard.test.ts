@@ -78,3 +78,15 @@ test('wrapping a refused v4 address in v6 never makes it pass', () => {
     }),
   );
 });
+
+test('a server that we stand on stays closed by its name, in every spelling, and on its port only', () => {
+  const guard = createGuard([
+    { host: 'db.internal', port: 5432, cidr: '10.0.0.0/8' },
+    { host: 'db.internal', port: 443, cidr: '10.0.0.0/8' },
+  ]);
+  const address = bytes('10.1.2.3');
+  guard.ownName('DB.internal', 5432);
+  expect(guard.passes('db.internal', 5432, address)).toBe(false);
+  expect(guard.passes('db.internal.', 5432, address)).toBe(false);
+  expect(guard.passes('db.internal', 443, address)).toBe(true);
+});

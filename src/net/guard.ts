@@ -17,6 +17,8 @@ export interface Guard {
   /** True if the operator opened this host and port at all. */
   opened(host: string, port: number): boolean;
   own(address: string, port: number): void;
+  /** The same by name, whatever it resolves to later. */
+  ownName(host: string, port: number): void;
 }
 
 /** @throws {Fault} `invalid_setting` when an opening is malformed */
@@ -30,13 +32,14 @@ export function createGuard(openings: readonly Opening[]): Guard {
   }
   const own = new Set<string>();
   const everywhere = new Set<number>();
+  const names = new Set<string>();
 
   const isOwn = (address: Bytes, port: number) =>
     own.has(`${canonical(address)}:${port}`) || (everywhere.has(port) && isOurAddress(canonical(address)));
 
   return Object.freeze({
     passes(host: string, port: number, address: Bytes) {
-      if (isOwn(address, port)) return false;
+      if (isOwn(address, port) || names.has(openingKey(host, port) ?? '')) return false;
       const judged = judgeAddress(address);
       if (judged.kind === 'public') return true;
       if (judged.kind === 'never') return false;
@@ -48,6 +51,10 @@ export function createGuard(openings: readonly Opening[]): Guard {
       if (!bytes) throw new RangeError('give the address a listener is bound to');
       if (bytes.every((byte) => byte === 0)) everywhere.add(port);
       else own.add(`${canonical(bytes)}:${port}`);
+    },
+    ownName(host: string, port: number) {
+      const key = openingKey(host, port);
+      if (key !== undefined) names.add(key);
     },
   });
 }

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { type Clock, Fault, type Log } from '#kernel';
 import { parseAddress } from './addresses.ts';
 import type { DialOptions, GuardedRequest, Judged, Net, TlsOptions } from './contract.ts';
@@ -66,6 +66,11 @@ export function createNet(deps: NetDeps): Net {
     fetch: (url: string, request: GuardedRequest) =>
       guardedFetch({ opened: guard.opened, connect: connecting(judge, dial, dialTls) }, url, request),
     own: guard.own,
+    async ownServer(host: string, port: number) {
+      guard.ownName(host, port);
+      const addresses = isIP(host) === 0 ? (await resolver(host)).map(({ address }) => address) : [host];
+      for (const address of addresses) guard.own(address, port);
+    },
     async close() {
       closed = true;
       for (const socket of open) socket.destroy();

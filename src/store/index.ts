@@ -29,4 +29,5 @@ export {
   type Writing,
 } from './ports.ts';
 export type { Schema } from './schema.ts';
+export { type StoreServer, serversNamed } from './servers.ts';
 export { forgetSpent, madeFrom, type SpentValue, spend } from './spent.ts';

@@ -1,0 +1,42 @@
+import { parseRedisUrl } from './backends/redis/address.ts';
+import { parseDatabaseUrl } from './database-url.ts';
+
+/** A server that a store stands on. */
+export interface StoreServer {
+  readonly host: string;
+  readonly port: number;
+}
+
+const usualPorts = { postgres: 5432, mysql: 3306 } as const;
+
+/**
+ * The servers that these URLs name; those that a Sentinel or a Cluster names later are not among them.
+ * @throws {Fault} `invalid_setting`, which never repeats a URL
+ */
+export function serversNamed(urls: {
+  readonly database?: string | undefined;
+  readonly redis?: string | undefined;
+}): readonly StoreServer[] {
+  return [...databaseServers(urls.database), ...redisServers(urls.redis)];
+}
+
+function databaseServers(url: string | undefined): readonly StoreServer[] {
+  const address = url === undefined ? undefined : parseDatabaseUrl(url);
+  if (address === undefined || address.socket !== undefined) return [];
+  return [{ host: address.host, port: address.port ?? usualPorts[address.kind] }];
+}
+
+function redisServers(url: string | undefined): readonly StoreServer[] {
+  if (url === undefined) return [];
+  const { address } = parseRedisUrl(url);
+  switch (address.kind) {
+    case 'server':
+      return [{ host: address.host, port: address.port }];
+    case 'socket':
+      return [];
+    case 'sentinel':
+      return address.sentinels;
+    case 'cluster':
+      return address.nodes;
+  }
+}
