@@ -29,6 +29,13 @@ export function checkPageLimit(limit: number): void {
   if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError('a page has at least one key');
 }
 
+/** What a verb that sets a value is given. @throws {RangeError} */
+export function checkEntry(key: string, value: string, ttl: number): void {
+  checkKey(key);
+  checkValue(value);
+  checkTtl(ttl);
+}
+
 /** UTF-8 has one to three bytes for each UTF-16 unit, so most strings need no counting. */
 function tooLong(text: string, limit: number): boolean {
   if (text.length * 3 <= limit) return false;

@@ -1,5 +1,5 @@
 import type { Clock } from '#kernel';
-import { checkKey, checkTtl, checkValue } from '../limits.ts';
+import { checkEntry, checkKey, checkTtl } from '../limits.ts';
 import type { Ephemera } from '../ports.ts';
 
 interface Entry {
@@ -26,11 +26,11 @@ export function createMemoryEphemera(clock: Clock): Ephemera {
       return living(key)?.value;
     },
     async put(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
+      checkEntry(key, value, ttl);
       set(key, value, ttl);
     },
     async claim(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
+      checkEntry(key, value, ttl);
       if (living(key) !== undefined) return false;
       set(key, value, ttl);
       return true;
@@ -71,12 +71,6 @@ export function createMemoryEphemera(clock: Clock): Ephemera {
       entries.clear();
     },
   });
-}
-
-function check(key: string, value: string, ttl: number): void {
-  checkKey(key);
-  checkValue(value);
-  checkTtl(ttl);
 }
 
 function sweepSome(entries: Map<string, Entry>, now: number): number {

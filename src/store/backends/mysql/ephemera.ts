@@ -1,5 +1,5 @@
 import type { Clock } from '#kernel';
-import { checkKey, checkTtl, checkValue } from '../../limits.ts';
+import { checkEntry, checkKey, checkTtl } from '../../limits.ts';
 import type { Ephemera } from '../../ports.ts';
 import { lendOnce, type Pool } from '../server.ts';
 
@@ -58,11 +58,11 @@ export function createMysqlEphemera(pool: Pool, clock: Clock): Ephemera {
       return row?.value.toString('utf8');
     },
     async put(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
+      checkEntry(key, value, ttl);
       await run('put', key, value, clock.now() + ttl);
     },
     async claim(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
+      checkEntry(key, value, ttl);
       const now = clock.now();
       return (await change('claim', key, value, now + ttl, now, now)) > 0;
     },
@@ -92,10 +92,4 @@ export function createMysqlEphemera(pool: Pool, clock: Clock): Ephemera {
     sweep: () => change('sweep', clock.now()),
     close: () => pool.close(),
   });
-}
-
-function check(key: string, value: string, ttl: number): void {
-  checkKey(key);
-  checkValue(value);
-  checkTtl(ttl);
 }

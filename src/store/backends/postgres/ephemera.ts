@@ -1,7 +1,7 @@
 import type { Clock } from '#kernel';
-import { checkKey, checkTtl, checkValue } from '../../limits.ts';
 import type { Ephemera } from '../../ports.ts';
 import { lendOnce, type Pool } from '../server.ts';
+import { createVerbs, type EphemeraRow, type EphemeraVerb } from '../verbs.ts';
 
 export const ephemeraTable = `create table if not exists ephemera
   (key text collate "C" primary key, value text collate "C" not null, expires_at bigint not null);
@@ -24,65 +24,13 @@ const verbs = {
     returning value::bigint as count`,
   sweep: `delete from ephemera where key in
     (select key from ephemera where expires_at <= $1 order by expires_at limit 500 for update skip locked) returning 1 as swept`,
-} as const;
+} as const satisfies Record<EphemeraVerb, string>;
 
-type Row = Readonly<Record<string, unknown>>;
-
-/** Ephemera in a table of PostgreSQL. Each verb is one statement, so each is atomic, in one process or several. */
+/** Ephemera in a table of PostgreSQL. */
 export function createPostgresEphemera(pool: Pool, clock: Clock): Ephemera {
-  const run = async (verb: keyof typeof verbs, ...parameters: readonly (string | number)[]): Promise<readonly Row[]> => {
+  const run = async (verb: EphemeraVerb, ...parameters: readonly (string | number)[]) => {
     const { rows } = await lendOnce(pool, (session) => session.run({ sql: verbs[verb], parameters }));
-    return rows as readonly Row[];
+    return rows as readonly EphemeraRow[];
   };
-
-  return Object.freeze({
-    async get(key: string) {
-      checkKey(key);
-      const [row] = await run('get', key, clock.now());
-      return row === undefined ? undefined : String(row.value);
-    },
-    async put(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
-      await run('put', key, value, clock.now() + ttl);
-    },
-    async claim(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
-      const now = clock.now();
-      return (await run('claim', key, value, now + ttl, now)).length === 1;
-    },
-    async take(key: string) {
-      checkKey(key);
-      const [row] = await run('take', key);
-      return row === undefined || Number(row.expires_at) <= clock.now() ? undefined : String(row.value);
-    },
-    async drop(key: string, value: string) {
-      checkKey(key);
-      return (await run('drop', key, value, clock.now())).length === 1;
-    },
-    async bump(key: string, ttl: number) {
-      checkKey(key);
-      checkTtl(ttl);
-      const now = clock.now();
-      const [row] = await run('bump', key, now + ttl, now);
-      return Number(row?.count);
-    },
-    async since() {
-      return 0;
-    },
-    async ping() {
-      const began = performance.now();
-      await run('ping');
-      return performance.now() - began;
-    },
-    async sweep() {
-      return (await run('sweep', clock.now())).length;
-    },
-    close: () => pool.close(),
-  });
-}
-
-function check(key: string, value: string, ttl: number): void {
-  checkKey(key);
-  checkValue(value);
-  checkTtl(ttl);
+  return createVerbs(run, () => pool.close(), clock);
 }

@@ -1,5 +1,5 @@
 import { Fault } from '#kernel';
-import { checkKey, checkTtl, checkValue } from '../../limits.ts';
+import { checkEntry, checkKey, checkTtl } from '../../limits.ts';
 import type { Ephemera } from '../../ports.ts';
 import type { Epochs } from './epochs.ts';
 import type { Link } from './link.ts';
@@ -16,11 +16,11 @@ export function createRedisEphemera(link: Link, epochs: Epochs, prefix: string):
       return read(await link.command('GET', prefix + key));
     },
     async put(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
+      checkEntry(key, value, ttl);
       await link.command('SET', prefix + key, format + value, 'PX', ttl);
     },
     async claim(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
+      checkEntry(key, value, ttl);
       return (await link.command('SET', prefix + key, format + value, 'PX', ttl, 'NX')) === 'OK';
     },
     async take(key: string) {
@@ -56,10 +56,4 @@ function read(held: unknown): string | undefined {
   const text = String(held);
   if (!text.startsWith(format)) throw new Fault('unavailable', { detail: 'A newer release wrote this value' });
   return text.slice(1);
-}
-
-function check(key: string, value: string, ttl: number): void {
-  checkKey(key);
-  checkValue(value);
-  checkTtl(ttl);
 }

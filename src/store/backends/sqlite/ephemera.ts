@@ -1,6 +1,6 @@
 import type { Clock } from '#kernel';
-import { checkKey, checkTtl, checkValue } from '../../limits.ts';
 import type { Ephemera } from '../../ports.ts';
+import { createVerbs, type EphemeraRow, type EphemeraVerb } from '../verbs.ts';
 import { type Connection, openConnection, whenFree } from './file.ts';
 
 const pragmas = ['journal_mode = wal', 'synchronous = normal', 'temp_store = memory', 'trusted_schema = off'];
@@ -25,73 +25,22 @@ const verbs = {
     returning cast(value as integer) as count`,
   ping: 'select 1',
   sweep: 'delete from ephemera where key in (select key from ephemera where expires_at <= ?1 order by expires_at limit 500) returning 1',
-} as const;
+} as const satisfies Record<EphemeraVerb, string>;
 
-/** Ephemera in a SQLite file of its own. Each verb is one statement, so each is atomic, in one process or several. */
+/** Ephemera in a SQLite file of its own. */
 export async function openSqliteEphemera(path: string, clock: Clock): Promise<Ephemera> {
   const connection = await whenFree(() => openConnection(path, pragmas));
   await whenFree(() => connection.run({ sql: schema, parameters: [] }));
   await whenFree(() => connection.run({ sql: expiryIndex, parameters: [] }));
-  const run = (verb: keyof typeof verbs, ...parameters: readonly (string | number)[]) => execute(connection, verbs[verb], parameters);
-
-  return Object.freeze({
-    async get(key: string) {
-      checkKey(key);
-      const [row] = await run('get', key, clock.now());
-      return row === undefined ? undefined : String(row.value);
-    },
-    async put(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
-      await run('put', key, value, clock.now() + ttl);
-    },
-    async claim(key: string, value: string, ttl: number) {
-      check(key, value, ttl);
-      const now = clock.now();
-      return (await run('claim', key, value, now + ttl, now)).length === 1;
-    },
-    async take(key: string) {
-      checkKey(key);
-      const [row] = await run('take', key);
-      return row === undefined || Number(row.expires_at) <= clock.now() ? undefined : String(row.value);
-    },
-    async drop(key: string, value: string) {
-      checkKey(key);
-      return (await run('drop', key, value, clock.now())).length === 1;
-    },
-    async bump(key: string, ttl: number) {
-      checkKey(key);
-      checkTtl(ttl);
-      const now = clock.now();
-      const [row] = await run('bump', key, now + ttl, now);
-      return Number(row?.count);
-    },
-    async since() {
-      return 0;
-    },
-    async ping() {
-      const began = performance.now();
-      await run('ping');
-      return performance.now() - began;
-    },
-    async sweep() {
-      return (await run('sweep', clock.now())).length;
-    },
-    async close() {
-      connection.close();
-    },
-  });
+  return createVerbs(
+    (verb, ...parameters) => execute(connection, verbs[verb], parameters),
+    async () => connection.close(),
+    clock,
+  );
 }
 
-type Row = Readonly<Record<string, unknown>>;
-
-async function execute(connection: Connection, sql: string, parameters: readonly unknown[]): Promise<readonly Row[]> {
+async function execute(connection: Connection, sql: string, parameters: readonly unknown[]): Promise<readonly EphemeraRow[]> {
   connection.assertThere();
   const { rows } = await whenFree(() => connection.run({ sql, parameters }));
-  return rows as readonly Row[];
-}
-
-function check(key: string, value: string, ttl: number): void {
-  checkKey(key);
-  checkValue(value);
-  checkTtl(ttl);
+  return rows as readonly EphemeraRow[];
 }
