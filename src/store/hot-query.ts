@@ -37,7 +37,7 @@ export interface HotQuery<V extends object, R> {
 
 /**
  * A query for paths where building it costs more than running it: built, narrowed and compiled once per
- * organization, then run with other values. Every slot is used as a plain value; the shape never depends on one.
+ * database and organization, then run with other values. Every slot is used as a plain value; the shape never depends on one.
  *
  * @example
  * const byId = hotQuery<{ id: string }, { name: string }>((db, slot) =>
@@ -45,9 +45,12 @@ export interface HotQuery<V extends object, R> {
  * const { rows } = await byId(tx, { id });
  */
 export function hotQuery<V extends object, R = unknown>(build: Build<V, R>): HotQuery<V, R> {
-  const templates = new Map<OrganizationId | undefined, Template<R>>();
+  const byDialect = new WeakMap<object, Map<OrganizationId | undefined, Template<R>>>();
 
   function templateFor({ db, organization }: Reading): Template<R> {
+    const { adapter } = db.getExecutor();
+    const templates = byDialect.get(adapter) ?? new Map<OrganizationId | undefined, Template<R>>();
+    byDialect.set(adapter, templates);
     const known = templates.get(organization);
     if (known !== undefined) return known;
     const query = build(db, (name) => new Slot(name) as never, organization).compile();
