@@ -1,4 +1,4 @@
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { type TestAuthority, testAuthority } from '../../../test/support/certificates.ts';
 import { type Talk, talk } from './harness.ts';
@@ -30,6 +30,9 @@ export async function rawUpstream(onHead: (peer: Talk<TLSSocket>, head: string, 
     };
     void next();
   });
+  // Also those whose handshake is not over: the server would wait for them.
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => sockets.add(socket));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as AddressInfo).port,
@@ -37,6 +40,7 @@ export async function rawUpstream(onHead: (peer: Talk<TLSSocket>, head: string, 
     peers,
     close: () => {
       for (const { socket } of peers) socket.destroy();
+      for (const socket of sockets) socket.destroy();
       return new Promise((resolve) => server.close(() => resolve()));
     },
   };
