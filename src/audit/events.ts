@@ -31,7 +31,7 @@ export const events = {
   'provider.client_stored': { tells: 'an OAuth client at a provider was stored', fields: ['provider', 'client', 'source'] },
   'connection.started': { tells: 'a connection was begun', fields: ['provider', 'name', 'flow'] },
   'connection.made': { tells: 'an account was connected', fields: ['provider', 'name', 'account', 'scopes', 'hosts', 'rests'] },
-  'connection.confirmed': { tells: 'the owner said yes to what was connected outside their browser', fields: ['provider', 'name'] },
+  'connection.confirmed': { tells: 'the owner said yes to what was connected', fields: ['provider', 'name'] },
   'connection.brought_again': {
     tells: 'the answer of a provider was brought a second time, by somebody else; what it connected was ended',
     fields: ['provider', 'name'],

@@ -37,12 +37,12 @@ interface AsClient {
   /** It is this connection's alone. */
   readonly own: boolean;
   readonly hosts: readonly string[];
-  readonly inBrowser: boolean;
+  readonly byOwner: boolean;
 }
 
 /** Asks for a token as the client itself (RFC 6749 §4.4) and ends the flow with it. @throws {Fault} `upstream_sign_in_failed` */
 export async function completeAsClient(deps: ConnectDeps, by: Principal, flow: FlowRecord, given: AsClient): Promise<Connection> {
-  const { provider, auth, client, own, hosts, inBrowser } = given;
+  const { provider, auth, client, own, hosts, byOwner } = given;
   const now = deps.clock.now();
   const parameters = grantParameters(auth, flow.doc.scopes);
   const tokens = tokensOf(await exchange(deps.net, { auth, endpoint: flow.doc.endpoints.token, client, parameters, now }));
@@ -60,6 +60,6 @@ export async function completeAsClient(deps: ConnectDeps, by: Principal, flow: F
     expiresAt: tokens.expiresAt,
     client: client.id,
     hosts,
-    inBrowser,
+    byOwner,
   });
 }

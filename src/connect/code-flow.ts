@@ -8,7 +8,7 @@ import type { Fields } from './api-key-flow.ts';
 import { connectionOf, pinnedOf } from './connection.ts';
 import { connectionById } from './connections.sql.ts';
 import type { Connection, Flow } from './contract.ts';
-import { type ConnectDeps, callbackUrl } from './deps.ts';
+import { type ConnectDeps, callbackUrl, endedByOwner } from './deps.ts';
 import { disconnect } from './disconnect.ts';
 import type { Endpoints } from './endpoints.ts';
 import type { ClientIdentity } from './exchange.ts';
@@ -215,7 +215,7 @@ async function redeem(deps: Deps, by: Principal, { flow, provider, auth, code, b
     expiresAt: tokens.expiresAt,
     client: client.id,
     hosts: flow.doc.hosts,
-    inBrowser: true,
+    byOwner: endedByOwner(deps, 'browser'),
     madeFrom: brought,
   });
 }

@@ -146,9 +146,9 @@ export interface Connect {
    * `host` where the provider has tenant hosts. @throws {Fault} `invalid_request`
    */
   authorizationUrl(by: Principal, session: SessionId, id: FlowId, fields?: Readonly<Record<string, Secret<string>>>): Promise<string>;
-  /** Ends a code flow. @throws {Fault} `upstream_sign_in_failed`, `link_ended`, `forbidden` */
+  /** Ends a code flow; over plain http it then rests (`confirm`). @throws {Fault} `upstream_sign_in_failed`, `link_ended`, `forbidden` */
   complete(by: Principal, session: SessionId, callback: URL): Promise<{ readonly flow: Flow; readonly connection: Connection }>;
-  /** Ends an API-key or basic flow with what the person typed in the browser, or the command line was given; then it rests (`confirm`). */
+  /** Ends an API-key or basic flow with what was typed; by the command line, or over plain http, it then rests (`confirm`). */
   completeWithKey(
     by: Principal,
     id: FlowId,
@@ -165,7 +165,7 @@ export interface Connect {
   /** Connections of a provider visible in these vaults, from a cache kept by generation; default first, then by name. */
   candidates(organization: OrganizationId, vaults: readonly VaultId[], provider: string): Promise<readonly Connection[]>;
   /**
-   * The owner says yes to what a flow made outside their browser: to that credential, not to one that took its place
+   * The owner says yes to what a flow made that was not surely theirs: to that credential, not to one that took its place
    * (SECURITY 4). @throws {Fault} `connection_unknown`, `forbidden`, `conflict`
    */
   confirm(tx: Writing, by: Principal, made: { readonly connection: ConnectionId; readonly flow: FlowId }): Promise<Connection>;

@@ -24,6 +24,14 @@ export interface ConnectDeps {
   readonly own?: readonly string[];
 }
 
+/**
+ * Whether a flow was surely ended by its owner. A session of a command line is in reach of programs; so is a browser's over
+ * plain http, because its cookie goes to every port of the host (RFC 6265 §8.5).
+ */
+export function endedByOwner(deps: Pick<ConnectDeps, 'publicUrl'>, where: 'browser' | 'command_line'): boolean {
+  return where === 'browser' && deps.publicUrl.startsWith('https:');
+}
+
 /** The callback of every code flow. */
 export function callbackUrl(deps: Pick<ConnectDeps, 'publicUrl'>): string {
   return `${deps.publicUrl}/connect/callback`;

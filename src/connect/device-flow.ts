@@ -123,7 +123,7 @@ async function finish(
       expiresAt: tokens.expiresAt,
       client,
       hosts: [],
-      inBrowser: false,
+      byOwner: false,
     });
   } catch (error) {
     if (!isFault(error)) throw error;

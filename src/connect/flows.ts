@@ -6,7 +6,7 @@ import { identityOf, isForEndpoints, knownClient } from './clients.ts';
 import { clientOfDoc, codeDoc } from './code-flow.ts';
 import { connectionByName } from './connections.sql.ts';
 import type { BeginConnection, Connection, Flow, FlowState } from './contract.ts';
-import type { ConnectDeps } from './deps.ts';
+import { type ConnectDeps, endedByOwner } from './deps.ts';
 import { requestDeviceCode } from './device-flow.ts';
 import { resolveEndpoints, storedEndpoints } from './endpoints.ts';
 import { type FlowDoc, type FlowRecord, flowOf, loadFlow, newFlowId, openFlow, prepareFlow } from './flow-record.ts';
@@ -149,7 +149,7 @@ async function started(deps: FlowDeps, by: Principal, provider: Provider, id: Fl
   if (waits || hostFieldOf(provider, 'oauth2') !== undefined) return flowOf(deps, flow);
   const client = clientOfDoc(flow.doc);
   await ending(deps, by, flow, () =>
-    completeAsClient(deps, by, flow, { provider, auth: oauthOf(provider), client, own: false, hosts: [], inBrowser: false }),
+    completeAsClient(deps, by, flow, { provider, auth: oauthOf(provider), client, own: false, hosts: [], byOwner: false }),
   );
   return flowOf(deps, (await loadFlow(deps, by.organization, id)) ?? flow);
 }
@@ -220,24 +220,24 @@ export async function completeWithKey(
   const flow = await openFlow(deps, by.organization, id, (starter) => sameParty(starter, person));
   const provider = await deps.providers.get(by.organization, flow.row.provider_id);
   if (provider.digest !== flow.doc.digest) throw new Fault('link_ended', { detail: 'The provider definition changed meanwhile' });
-  const connection = await typed(deps, by, flow, provider, { fields, inBrowser: where === 'browser' });
+  const connection = await typed(deps, by, flow, provider, { fields, byOwner: endedByOwner(deps, where) });
   return { flow: flowOf(deps, (await loadFlow(deps, by.organization, id)) ?? flow), connection };
 }
 
 interface Typed {
   readonly fields: Fields;
-  readonly inBrowser: boolean;
+  readonly byOwner: boolean;
 }
 
 async function typed(deps: FlowDeps, by: Principal, flow: FlowRecord, provider: Provider, given: Typed): Promise<Connection> {
-  const { fields, inBrowser } = given;
+  const { fields, byOwner } = given;
   if (flow.row.kind === 'client_credentials') {
     const auth = oauthOf(provider);
     const { hosts, problems } = typedHosts(provider, 'oauth2', fields.host);
     const known = flow.doc.client === undefined ? undefined : clientOfDoc(flow.doc);
     const client = known ?? typedClient(auth, fields, problems);
     if (Object.keys(problems).length > 0) throw new Fault('invalid_request', { fields: problems });
-    return completeAsClient(deps, by, flow, { provider, auth, client, own: known === undefined, hosts, inBrowser });
+    return completeAsClient(deps, by, flow, { provider, auth, client, own: known === undefined, hosts, byOwner });
   }
   if (flow.row.kind !== 'api_key') throw new Fault('invalid_request', { detail: 'This flow is completed at the provider' });
   const { host, ...parts } = fields;
@@ -253,7 +253,7 @@ async function typed(deps: FlowDeps, by: Principal, flow: FlowRecord, provider: 
       expiresAt: undefined,
       client: undefined,
       hosts,
-      inBrowser,
+      byOwner,
     }),
   );
 }

@@ -80,7 +80,7 @@ interface MadeByFlow {
 }
 
 /**
- * The owner says yes to what a flow made outside their browser (SECURITY 4). Bound to the flow, so that a credential which
+ * The owner says yes to what a flow made that was not surely theirs (SECURITY 4). Bound to the flow, so that a credential which
  * took its place since is not meant. @throws {Fault} `connection_unknown`, `forbidden`, `conflict`
  */
 export async function confirm(deps: Deps, tx: Writing, by: Principal, { connection, flow }: MadeByFlow): Promise<Connection> {

@@ -41,7 +41,7 @@ const sentences = {
   interrupted: 'A refresh was interrupted and its outcome is unknown',
   provider_changed: 'The provider definition changed after the owner agreed to it',
   unreadable: 'The sealed credential does not open',
-  unconfirmed: 'It was connected outside the browser, and its owner has not said yes to it',
+  unconfirmed: 'Its owner has not yet said yes to what was connected',
 } as const;
 
 /** A refresh is due a little before the end: a minute, or a fifth of a short life. */

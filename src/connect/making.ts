@@ -35,8 +35,8 @@ export interface Obtained {
   readonly client: string | undefined;
   /** What the person named of the provider's tenant hosts. */
   readonly hosts: readonly string[];
-  /** Whether its owner ended the flow in their browser; otherwise it rests until they say yes there (SECURITY 4). */
-  readonly inBrowser: boolean;
+  /** Whether its owner surely ended the flow (`endedByOwner`); otherwise it rests until they say yes (SECURITY 4). */
+  readonly byOwner: boolean;
   /** The hash of the state goes into the same transaction (SECURITY 14). */
   readonly madeFrom?: BroughtState;
 }
@@ -98,7 +98,7 @@ function changeOf(deps: Deps, provider: Provider, flow: FlowRecord, obtained: Ob
   const now = deps.clock.now();
   return {
     kind: obtained.kind,
-    status_json: obtained.inBrowser ? connectedJson : statusJson({ kind: 'needs_attention', reason: 'unconfirmed', since: now }),
+    status_json: obtained.byOwner ? connectedJson : statusJson({ kind: 'needs_attention', reason: 'unconfirmed', since: now }),
     account_json: JSON.stringify(obtained.account),
     scopes_json: JSON.stringify(obtained.scopes),
     pinned_json: JSON.stringify(pinned),
@@ -174,7 +174,7 @@ function recordMade(deps: Deps, tx: Writing, by: Principal, id: ConnectionId, fl
     account: accountLabel(obtained.account),
     scopes: obtained.scopes,
     hosts: obtained.hosts,
-    rests: !obtained.inBrowser,
+    rests: !obtained.byOwner,
   };
   return deps.audit.record(tx, { name: 'connection.made', principal: by, connection: id, fields });
 }

@@ -145,7 +145,7 @@ const changes = {
       return {
         title: names.length === 1 ? `Use ${names[0]}?` : `Use these ${names.length} accounts?`,
         sentence:
-          'A command connected this, with a key or an account that it was given. Permissions for every account of a provider cover it once you say yes.',
+          'Say yes only if it was you who connected this: a command can, with any key that it is given. Permissions for every account of a provider cover it from then on.',
         facts: names.map((name) => ['Connection', name] as const),
         yes: 'Yes, I connected it',
       };

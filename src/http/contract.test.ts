@@ -45,7 +45,7 @@ beforeAll(async () => {
     .write((tx) => serving.connect.registerProvider(tx, owner.session.principal, localDefinition('https://login.local.test')));
   const flow = await person.call('connection_begin', { body: { provider: 'local', flow: 'api_key' } });
   await person.call('connection_key', { params: { flow: flow.id }, body: { fields: { api_key: 'key-abcdef' } } });
-  await post(serving, owner, `/connect/${flow.id}/confirm`);
+  await post(serving, owner, `/connect/${flow.id}/allow`);
 });
 
 describe('the typed client against the server', () => {

@@ -199,6 +199,37 @@ describe('a person signed in', () => {
     expect([widened.status, part(await ask('GET', `/v1/confirmations/${id}`), 'status')]).toEqual([403, 'open']);
   });
 
+  test('what their stolen cookie connects rests, by page or by API, and only their password lets it be used', async () => {
+    const stolen = cookieOf(await signIn());
+    const stolenToken = { form_token: tokenIn(await page('/claim', stolen)) };
+    const standing = async (name: string) => {
+      const { items } = JSON.parse((await ask('GET', '/v1/connections')).text) as { items: { name: string; status: object }[] };
+      return items.find((one) => one.name === name)?.status;
+    };
+    const ways = {
+      typed: (flow: string) => post(`/connect/${flow}/key`, { ...stolenToken, field_api_key: 'key-of-another-123' }, { cookie: stolen }),
+      sent: (flow: string) =>
+        say(site.port, {
+          method: 'POST',
+          path: `/v1/flows/${flow}/key`,
+          headers: { ...json, cookie: stolen, origin: site.url, 'sec-fetch-site': 'same-origin' },
+          body: '{"fields":{"api_key":"key-of-another-123"}}',
+        }),
+    };
+    for (const [name, way] of Object.entries(ways)) {
+      const flow = part(await ask('POST', '/v1/flows', { provider: 'example-api', name, flow: 'api_key' }), 'id');
+      expect((await way(flow)).status).toBeLessThan(400);
+      expect(await standing(name)).toMatchObject({ kind: 'needs_attention', reason: 'unconfirmed' });
+      for (const password of ['', 'not the password']) {
+        const answered = await post(`/connect/${flow}/allow`, { ...stolenToken, password }, { cookie: stolen });
+        expect([answered.status, answered.text]).toEqual([403, expect.stringContaining('password')]);
+      }
+      expect(await standing(name)).toMatchObject({ reason: 'unconfirmed' });
+      await post(`/connect/${flow}/allow`, { password: owner.password });
+      expect(await standing(name)).toMatchObject({ kind: 'connected' });
+    }
+  });
+
   test('never keeps a session that somebody planted, and none outlives signing out', async () => {
     const planted = 'gatehouse_session=planted-by-another-0123456789';
     const whoami = async (held: string) => (await page('/v1/whoami', held)).status;

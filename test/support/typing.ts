@@ -98,7 +98,7 @@ export function confirms(serving: Serving, owner: () => SignedIn, answer: 'yes' 
 
 /** The owner says yes on the page of a flow that a command ended. */
 export function uses(serving: Serving, owner: () => SignedIn): (said: string) => void {
-  return whenSaid(/\/connect\/(flw_[0-9a-z]{26})/, ([, flow]) => post(serving, owner(), `/connect/${flow}/confirm`));
+  return whenSaid(/\/connect\/(flw_[0-9a-z]{26})/, ([, flow]) => post(serving, owner(), `/connect/${flow}/allow`));
 }
 
 /** The owner types the claim code that a command shows, and confirms the agent. */

@@ -92,7 +92,6 @@ async function connectAccount(context: Context, target: string, flags: LoginFlag
   const done = await finishInBrowser(context, server, begun, flags);
   if (done === undefined) return tell(context, begun, begun.state.kind === 'connected' ? 'not confirmed yet' : 'not connected yet');
   tell(context, done, `connected: ${nameOf(done)}`);
-  context.speech.note('go on in the browser: the page asks what your agents may use it for');
   return undefined;
 }
 
@@ -113,6 +112,7 @@ async function finishInBrowser(context: Context, server: Server, flow: Flow, fla
     context.speech.note(`then say here that it was you: ${flow.url}`);
   } else if (state.kind === 'connected') showLink(context, 'confirm it in the browser:', flow.url, flags.open);
   else showLink(context, `connect ${flow.provider} in the browser:`, flow.url, flags.open);
+  context.speech.note('the page also asks what your agents may use it for');
   if (flags.wait === false) return undefined;
   return waitUntil(context, `waiting for ${flow.provider}`, async () =>
     judged(context, server, await server.person.call('connection_flow', { params: { flow: flow.id } })),

@@ -1,5 +1,5 @@
 import { parseReach, printReach, type Reach } from '#api';
-import type { Connection, Flow, Provider } from '#connect';
+import { type Connection, type Flow, type Provider, rests } from '#connect';
 import type { Agent } from '#identity';
 import { isFault } from '#kernel';
 import type { Session } from '#signin';
@@ -95,11 +95,19 @@ function reachOf(form: Form, agent: Agent, provider: Provider): Reach | string {
   }
 }
 
-/** All of it, or nothing of it. */
-export async function giveChosen(kit: PageKit, session: Session, connection: Connection, choices: Choices): Promise<void> {
-  const { policy, identity } = kit.rooms;
+/** What the page asks about. */
+export interface Connected {
+  readonly flow: Flow;
+  readonly provider: Provider;
+  readonly connection: Connection;
+}
+
+/** All of it, or nothing of it: where the connection rests, the yes to it as well (SECURITY 4). */
+export async function giveChosen(kit: PageKit, session: Session, { flow, connection }: Connected, choices: Choices): Promise<void> {
+  const { policy, identity, connect } = kit.rooms;
   const by = session.principal;
   await kit.rooms.transact(async (tx) => {
+    if (rests(connection)) await connect.confirm(tx, by, { connection: connection.id, flow: flow.id });
     for (const { agent, reach, mine } of choices.chosen) {
       if (mine && agent.status === 'claimed') await identity.confirmAgent(tx, by, agent.id);
       await policy.give(tx, by, {
@@ -116,28 +124,29 @@ export async function giveChosen(kit: PageKit, session: Session, connection: Con
   });
 }
 
-interface AllowForm {
+interface AllowForm extends Connected {
   readonly kit: PageKit;
   readonly token: string;
   readonly stale: boolean;
-  readonly flow: Flow;
-  readonly provider: Provider;
-  readonly connection: Connection;
   readonly offered: readonly Offered[];
   readonly told: Choices | undefined;
 }
 
+export function titleOf({ provider, connection }: Connected): string {
+  return rests(connection) ? `Use this account of ${provider.name}?` : `${provider.name} is connected`;
+}
+
 export function allowForm(shown: AllowForm): Markup {
-  const { provider, connection, offered, told } = shown;
+  const { connection, offered, told } = shown;
   const account = connection.account.name ?? connection.account.email ?? connection.account.id;
-  return html`<h1>${provider.name} is connected</h1>
+  return html`<h1>${titleOf(shown)}</h1>
 ${facts([
   ['Kept as', `${connection.provider}/${connection.name}`],
   ...(account === undefined ? [] : ([['Account', account]] as const)),
   ...(connection.scopes.length === 0 ? [] : ([['Granted', connection.scopes.join(', ')]] as const)),
 ])}
 ${told?.problem !== undefined && note('bad', told.problem)}
-${offered.length === 0 ? noAgents(shown) : choose(shown)}`;
+${offered.length === 0 && !rests(connection) ? noAgents(shown) : choose(shown)}`;
 }
 
 function noAgents({ kit, provider }: AllowForm): Markup {
@@ -147,16 +156,27 @@ function noAgents({ kit, provider }: AllowForm): Markup {
 }
 
 function choose(shown: AllowForm): Markup {
-  const { kit, flow, told } = shown;
-  const until = told === undefined ? '' : text(told.form, 'until');
-  return html`<p class="lead">What may your agents use it for? Without an answer: nothing.</p>
+  const { kit, flow, connection, offered, told } = shown;
+  const resting = rests(connection);
+  const lead = [
+    ...(resting ? ['Nobody can use it until you say that it was you who connected it.'] : []),
+    ...(offered.length > 0 ? ['What may your agents use it for? Without an answer: nothing.'] : []),
+  ];
+  const nothing = html`<a class="button quiet" href="${kit.base}/done?what=connected">Nothing for now</a>`;
+  return html`<p class="lead">${lead.join(' ')}</p>
 <form class="card" method="post" action="${kit.base}/connect/${flow.id}/allow">${tokenField(shown.token)}
-${shown.offered.map((offered) => agentChoice(shown, offered))}
-<div class="field"><label for="until">Until</label><select id="until" name="until">${lives.map(
-    ([value, label]) => html`<option value="${value}"${value === until && html` selected`}>${label}</option>`,
-  )}</select></div>
+${offered.map((one) => agentChoice(shown, one))}
+${offered.length > 0 && until(told)}
 ${passwordAgain(shown.stale, told?.passwordError)}
-<div class="actions"><button>Save</button><a class="button quiet" href="${kit.base}/done?what=connected">Nothing for now</a></div></form>`;
+<div class="actions"><button>${resting ? 'Yes, I connected it' : 'Save'}</button>${!resting && nothing}</div></form>
+${resting && html`<p class="soft small">If you did not, end it: <code>gatehouse logout ${connection.provider}/${connection.name}</code></p>`}`;
+}
+
+function until(told: Choices | undefined): Markup {
+  const picked = told === undefined ? '' : text(told.form, 'until');
+  return html`<div class="field"><label for="until">Until</label><select id="until" name="until">${lives.map(
+    ([value, label]) => html`<option value="${value}"${value === picked && html` selected`}>${label}</option>`,
+  )}</select></div>`;
 }
 
 function agentChoice(shown: AllowForm, { agent, proposal }: Offered): Markup {

@@ -3,10 +3,10 @@ import { Fault, isFault, Secret } from '#kernel';
 import type { Session } from '#signin';
 import { flowOf } from '../routes/connections.ts';
 import { fieldsOf } from '../views.ts';
-import { allowForm, type Choices, choicesOf, chooseFrom, giveChosen } from './allow.ts';
+import { allowForm, type Choices, choicesOf, chooseFrom, giveChosen, titleOf } from './allow.ts';
 import { doneAt } from './done.ts';
 import { html, linkTo, type Markup } from './html.ts';
-import { command, facts, field, note, passwordAgain, tokenField } from './layout.ts';
+import { command, field, note, tokenField } from './layout.ts';
 import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf } from './page.ts';
 
 /** Connecting an account, and what the new connection may be used for (SECURITY 4). */
@@ -28,7 +28,6 @@ export function connectPages(kit: PageKit): readonly PageRoute[] {
       handle: async (request) => ask(kit, request, await made(kit, request), undefined),
     },
     { method: 'POST', path: '/connect/:flow/allow', needs: 'session', handle: (request) => allow(kit, request) },
-    { method: 'POST', path: '/connect/:flow/confirm', needs: 'session', handle: (request) => confirm(kit, request) },
   ];
 }
 
@@ -189,42 +188,14 @@ async function callback(kit: PageKit, { session, incoming }: PageRequest<Session
 }
 
 async function ask(kit: PageKit, request: PageRequest<Session>, known: Made, told: Choices | undefined): Promise<PageAnswer> {
-  if (rests(known.connection)) return askToUse(kit, request, known, undefined);
   const stale = mustProve(kit, request.session);
   const offered = await chooseFrom(kit, request.session, known.flow.allow);
   return {
     kind: 'page',
     status: told?.problem !== undefined ? 400 : told?.passwordError !== undefined ? 403 : 200,
-    title: `${known.provider.name} is connected`,
+    title: titleOf(known),
     body: allowForm({ kit, token: request.token, stale, ...known, offered, told }),
   };
-}
-
-async function askToUse(kit: PageKit, request: PageRequest<Session>, known: Made, error: string | undefined): Promise<PageAnswer> {
-  const { flow, provider, connection } = known;
-  const told = await kit.changes.tell('connection.confirm', { made: [{ connection: connection.id, flow: flow.id }] });
-  const account = connection.account.name ?? connection.account.email ?? connection.account.id;
-  return {
-    kind: 'page',
-    status: error === undefined ? 200 : 403,
-    title: told.title,
-    body: html`<h1>${told.title}</h1>
-<p class="lead">${told.sentence}</p>
-<div class="card">${facts([...told.facts, ['Provider', provider.name], ...(account === undefined ? [] : ([['Account', account]] as const))])}
-<form method="post" action="${kit.base}/connect/${flow.id}/confirm">${tokenField(request.token)}
-${passwordAgain(mustProve(kit, request.session), error)}
-<div class="actions"><button>${told.yes}</button></div></form></div>
-<p class="soft small">If you did not ask for this, end it: <code>gatehouse logout ${connection.provider}/${connection.name}</code></p>`,
-  };
-}
-
-async function confirm(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
-  const known = await made(kit, request);
-  const proved = await proveAgain(kit, request);
-  if (proved.kind === 'not_proved') return askToUse(kit, request, known, proved.error);
-  const one = { connection: known.connection.id, flow: known.flow.id };
-  await kit.rooms.transact((tx) => kit.rooms.connect.confirm(tx, proved.session.principal, one));
-  return { kind: 'go', to: `/connect/${known.flow.id}/allow` };
 }
 
 async function allow(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
@@ -232,9 +203,11 @@ async function allow(kit: PageKit, request: PageRequest<Session>): Promise<PageA
   const offered = await chooseFrom(kit, request.session, known.flow.allow);
   const choices = choicesOf(request.form, offered, known.provider, kit.rooms.clock.now());
   if (choices.problem !== undefined) return ask(kit, request, known, choices);
-  if (choices.chosen.length === 0) return { kind: 'go', to: doneAt('connected') };
+  if (choices.chosen.length === 0 && !rests(known.connection)) return { kind: 'go', to: doneAt('connected') };
   const proved = await proveAgain(kit, request);
   if (proved.kind === 'not_proved') return ask(kit, request, known, { ...choices, passwordError: proved.error });
-  await giveChosen(kit, proved.session, known.connection, choices);
-  return { kind: 'go', to: doneAt('allowed') };
+  await giveChosen(kit, proved.session, known, choices);
+  // Without an agent the page says how to make one.
+  if (offered.length === 0) return { kind: 'go', to: `/connect/${known.flow.id}/allow` };
+  return { kind: 'go', to: doneAt(choices.chosen.length === 0 ? 'connected' : 'allowed') };
 }

@@ -99,7 +99,7 @@ function attention({ base }: PageKit, token: string, { id, provider, name, statu
     return html`<form method="post" action="${base}/connections/${id}/accept">${tokenField(token)}The provider changed. <button class="plain">See what changed</button></form>`;
   }
   if (status.reason === 'unconfirmed') {
-    return html`<form method="post" action="${base}/connections/${id}/confirm">${tokenField(token)}A command connected it. <button class="plain">Say whether to use it</button></form>`;
+    return html`<form method="post" action="${base}/connections/${id}/confirm">${tokenField(token)}It rests. <button class="plain">Say whether to use it</button></form>`;
   }
   return html` Connect it again: <code>gatehouse login ${provider}${name === 'default' ? '' : ` --connection ${name}`} --force</code>`;
 }
