@@ -1,8 +1,11 @@
 import type { Clock, Log } from '#kernel';
 import type { RecordsBackend } from './backend.ts';
 import { type Changes, type Topic, topics } from './ports.ts';
+import type { Push } from './push.ts';
 
 const pollEvery = 500;
+/** After a poll, even when one announcement follows the other. */
+const calm = 25;
 
 type Listener = (generation: number) => void;
 
@@ -10,20 +13,31 @@ type Listener = (generation: number) => void;
 export interface ChangeFeed extends Changes {
   /** Reads every generation now. False: the table could not be read, and the feed is as old as before. */
   poll(): Promise<boolean>;
-  /** A change of this process was committed. */
-  tell(topic: Topic, generation: number): void;
+  /** Changes of this process were committed: told here now, and announced to the others. */
+  committed(bumped: ReadonlyMap<Topic, number>): void;
   close(): Promise<void>;
 }
 
-/** Follows the generation counters: at once for this process's own changes, every 500 ms for everybody else's. */
-export function createChangeFeed(deps: { readonly backend: RecordsBackend; readonly clock: Clock; readonly log: Log }): ChangeFeed {
-  const { backend, clock, log } = deps;
+interface Deps {
+  readonly backend: RecordsBackend;
+  readonly push: Push;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Follows the generation counters: at once for this process's own changes; for everybody else's when they are announced, and
+ * every 500 ms whether they are or not.
+ */
+export function createChangeFeed({ backend, push, clock, log }: Deps): ChangeFeed {
   const known = new Map<Topic, number>(topics.map((topic) => [topic, 0]));
   const listeners = new Map<Topic, Set<Listener>>(topics.map((topic) => [topic, new Set()]));
   let pollBegan: number | undefined;
   let failing = false;
   let timer: NodeJS.Timeout | undefined;
   let polling: Promise<unknown> = Promise.resolve();
+  let announced = false;
+  let pollEnded = Number.NEGATIVE_INFINITY;
   let closed = false;
 
   function tell(topic: Topic, generation: number): void {
@@ -53,15 +67,30 @@ export function createChangeFeed(deps: { readonly backend: RecordsBackend; reado
     }
   }
 
-  function schedule(): void {
+  function schedule(wait: number): void {
     if (closed) return;
     timer = setTimeout(() => {
-      polling = poll().finally(schedule);
-    }, pollEvery);
+      timer = undefined;
+      announced = false;
+      polling = poll().finally(() => {
+        pollEnded = performance.now();
+        schedule(announced ? calm : pollEvery);
+      });
+    }, wait);
     timer.unref();
   }
 
-  schedule();
+  /** The next poll comes now, or at once after the one under way, which may have looked too early. */
+  function hear(): void {
+    if (announced) return;
+    announced = true;
+    if (timer === undefined) return;
+    clearTimeout(timer);
+    schedule(Math.max(0, pollEnded + calm - performance.now()));
+  }
+
+  push.listen(hear);
+  schedule(pollEvery);
 
   return Object.freeze({
     watch(topic: Topic, listener: Listener) {
@@ -74,10 +103,14 @@ export function createChangeFeed(deps: { readonly backend: RecordsBackend; reado
     generation: (topic: Topic) => known.get(topic) ?? 0,
     age: () => (pollBegan === undefined ? Number.POSITIVE_INFINITY : clock.monotonic() - pollBegan),
     poll,
-    tell,
+    committed(bumped: ReadonlyMap<Topic, number>) {
+      for (const [topic, generation] of bumped) tell(topic, generation);
+      if (bumped.size > 0) push.announce();
+    },
     async close() {
       closed = true;
       clearTimeout(timer);
+      await push.close();
       await polling;
     },
   });

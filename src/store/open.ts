@@ -13,6 +13,7 @@ import { isEmpty, migrate } from './migrate.ts';
 import { outsideOf } from './outside.ts';
 import { keepPlace } from './place-of-sealed.ts';
 import type { Ephemera, SealedStore, Store } from './ports.ts';
+import { joinPush, type Push } from './push.ts';
 import { createRecords } from './records.ts';
 import { createSqlSealedStore } from './sealed.ts';
 import { keepSwept } from './sweeping.ts';
@@ -41,7 +42,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const places = await openPlaces(options);
   const { records: backend } = places;
   const ephemera = outsideOf(backend.inside, places.ephemera);
-  const changes = createChangeFeed({ backend, clock, log });
+  const changes = createChangeFeed({ backend, push: places.push, clock, log });
   const sweeping = keepSwept(ephemera, log);
   await changes.poll();
 
@@ -73,9 +74,10 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 }
 
 /** Where everything lies. */
-interface Places extends SqlDatabase {
+interface Places extends Omit<SqlDatabase, 'push'> {
   /** Undefined: in the database. */
   readonly sealed: SealedStore | undefined;
+  readonly push: Push;
   /** Closes what `records` and `ephemera` leave open. */
   close(): Promise<void>;
 }
@@ -84,8 +86,10 @@ async function openPlaces(options: StoreOptions): Promise<Places> {
   const redis = await openRedisFor(options);
   try {
     const outside = options.ephemera === 'redis' ? redis?.ephemera : undefined;
-    const { records, ephemera } = await openDatabase(options, outside);
-    return { records, ephemera, sealed: options.sealed === 'redis' ? redis?.sealed : undefined, close: async () => redis?.close() };
+    const { records, ephemera, push } = await openDatabase(options, outside);
+    const ways = [push, outside === undefined ? undefined : redis?.push].filter((way) => way !== undefined);
+    const sealed = options.sealed === 'redis' ? redis?.sealed : undefined;
+    return { records, ephemera, sealed, push: joinPush(ways), close: async () => redis?.close() };
   } catch (error) {
     redis?.close();
     throw error;
@@ -106,8 +110,8 @@ async function openDatabase(options: StoreOptions, outside: Ephemera | undefined
   const opened =
     address.kind === 'mysql'
       ? await (await import('./backends/mysql/open.ts')).openMysql(address, options.clock)
-      : await (await import('./backends/postgres/open.ts')).openPostgres(address, options.database.schema, options.clock);
-  return { records: opened.records, ephemera: outside ?? opened.ephemera };
+      : await (await import('./backends/postgres/open.ts')).openPostgres(address, options.database.schema, options.clock, options.log);
+  return { ...opened, ephemera: outside ?? opened.ephemera };
 }
 
 async function openFiles({ home, ephemera: kind, clock }: StoreOptions, outside: Ephemera | undefined): Promise<SqlDatabase> {

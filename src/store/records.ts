@@ -42,10 +42,14 @@ function createScope(
     read: <T>(fn: (tx: Reading) => Promise<T>) => backend.read(narrowing, (db) => fn({ db, organization })),
     async write<T>(fn: (tx: Writing) => Promise<T>): Promise<T> {
       const bumped = new Map<Topic, number>();
-      const committed = () => {
-        for (const [topic, generation] of bumped) changes.tell(topic, generation);
-      };
-      return await backend.write(narrowing, (db) => fn(writingHandle(db, organization, bumped)), committed);
+      return await backend.write(
+        narrowing,
+        (db) => {
+          bumped.clear();
+          return fn(writingHandle(db, organization, bumped));
+        },
+        () => changes.committed(bumped),
+      );
     },
   });
 }

@@ -154,3 +154,30 @@ export const changesCases: readonly Case<ChangesBackend>[] = [
     },
   },
 ];
+
+/** Of a store whose changes are pushed, besides all the others. */
+export const pushCases: readonly Case<ChangesBackend>[] = [
+  {
+    name: 'a change of another process is heard at once, long before the next poll would find it',
+    async run({ first, second }) {
+      await warm(first, second);
+      const waits: number[] = [];
+      for (let round = 0; round < 9; round++) {
+        await raise(first, 'policy');
+        const began = performance.now();
+        const wanted = first.changes.generation('policy');
+        await within(1000, () => second.changes.generation('policy') === wanted);
+        waits.push(performance.now() - began);
+        await new Promise((resolve) => setTimeout(resolve, 40));
+      }
+      expect(waits.sort((a, b) => a - b)[4]).toBeLessThan(120);
+    },
+  },
+];
+
+/** Until what both open in the background is open. */
+async function warm(first: Store, second: Store): Promise<void> {
+  await raise(first, 'keys');
+  await raise(second, 'keys');
+  await new Promise((resolve) => setTimeout(resolve, 700));
+}

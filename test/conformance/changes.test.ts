@@ -4,7 +4,7 @@ import { type Changes, openStore, type Store, type Topic, type Writing } from '#
 import { kinds, openPair } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
 import { openTestStore, temporaryFolder } from '../support/store.ts';
-import { type ChangesBackend, changesCases } from './changes.suite.ts';
+import { type ChangesBackend, changesCases, pushCases } from './changes.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
 
 async function openSqlite(): Promise<ChangesBackend & { close(): Promise<void> }> {
@@ -22,6 +22,8 @@ async function openSqlite(): Promise<ChangesBackend & { close(): Promise<void> }
 
 runSuite('changes on sqlite', changesCases, openSqlite);
 for (const kind of kinds) runSuite(`changes on ${kind.name}`, changesCases, () => openPair(kind, 'system'), testWith(...kind.needs));
+for (const kind of kinds.filter(({ name }) => name === 'postgresql'))
+  runSuite(`changes pushed by ${kind.name}`, pushCases, () => openPair(kind, 'system'), testWith(...kind.needs));
 
 test('a store that is not migrated knows nothing of changes, and is infinitely old', async () => {
   const store = await openStore({ home: temporaryFolder(), ephemera: 'memory', clock: systemClock, log: silentLog });
@@ -136,3 +138,5 @@ const defects: Record<string, (good: Store) => Partial<Store>> = {
 };
 
 for (const [what, breaking] of Object.entries(defects)) expectRejected(what, changesCases, broken(breaking));
+
+expectRejected('a feed that only polls', pushCases, openSqlite);

@@ -8,6 +8,7 @@ import { testWith } from '../support/need.ts';
 import { adminOf, type RedisGroup, startCluster, startRedis, startSentinel } from '../support/redis.ts';
 import { openTestStore, temporaryFolder } from '../support/store.ts';
 import { stretched } from '../support/stretched.ts';
+import { changesCases, pushCases } from './changes.suite.ts';
 import { ephemeraCases } from './ephemera.suite.ts';
 import { sealedCases } from './sealed.suite.ts';
 import { runSuite } from './suite.ts';
@@ -93,6 +94,8 @@ for (const [kind, { given, start }] of Object.entries(kinds)) {
     trying,
   );
 
+  runSuite(`changes pushed by redis, ${kind}`, [...changesCases, ...pushCases], async () => await openTwo(await place()), trying);
+
   if (kind === 'sentinel') continue;
   runSuite(
     `ephemera on redis, ${kind}, with the least rights`,
@@ -105,6 +108,17 @@ for (const [kind, { given, start }] of Object.entries(kinds)) {
       const { first, second, close } = await openTwo({ url, admin, nodes }, prefix, evidence);
       const { clock, over } = stretched(admin, prefix);
       return { first: over(first.ephemera), second: over(second.ephemera), clock, close };
+    },
+    trying,
+  );
+  runSuite(
+    `changes pushed by redis, ${kind}, with the least rights`,
+    pushCases,
+    async () => {
+      const { url, admin, nodes } = await place();
+      const prefix = newPrefix();
+      await grant(nodes, prefix);
+      return await openTwo({ url, admin, nodes }, prefix, { username: 'gatehouse', password: new Secret('word') });
     },
     trying,
   );

@@ -16,7 +16,7 @@ export interface Kind {
   readonly needs: readonly string[];
 }
 
-type Database = NonNullable<StoreOptions['database']>;
+export type Database = NonNullable<StoreOptions['database']>;
 
 const postgresPrograms = globSync('/usr/lib/postgresql/*/bin').sort().at(-1) ?? '';
 const postgresUrl = process.env.GATEHOUSE_TEST_POSTGRES_URL;

@@ -1,7 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { sql } from 'kysely';
 import { afterAll, describe, expect } from 'vitest';
-import { fakeClock, isFault, newId } from '#kernel';
+import { fakeClock, isFault, newId, silentLog } from '#kernel';
 import { kinds, newDatabase } from '../../../test/support/databases.ts';
 import { freePort } from '../../../test/support/installation.ts';
 import { testWith } from '../../../test/support/need.ts';
@@ -29,7 +29,8 @@ type Database = Awaited<ReturnType<typeof newDatabase>>;
 async function open({ url, schema }: Database): Promise<RecordsBackend> {
   const address = parseDatabaseUrl(url);
   if (address === undefined) throw new Error('a database server');
-  const { records, ephemera } = address.kind === 'mysql' ? await openMysql(address, clock) : await openPostgres(address, schema, clock);
+  const { records, ephemera } =
+    address.kind === 'mysql' ? await openMysql(address, clock) : await openPostgres(address, schema, clock, silentLog);
   ends.push(async () => {
     await records.close();
     await ephemera.close();

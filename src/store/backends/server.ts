@@ -6,6 +6,7 @@ import type { ColumnWords, RecordsBackend, RunnableQuery } from '../backend.ts';
 import { isUniqueViolation, StoreMisuse } from '../errors.ts';
 import type { Narrowing } from '../narrowing.ts';
 import type { Ephemera } from '../ports.ts';
+import type { Push } from '../push.ts';
 import type { Schema } from '../schema.ts';
 import { type Handle, handlesIn, type Language, type Run } from './handle.ts';
 
@@ -56,6 +57,8 @@ export interface SqlServer {
 export interface SqlDatabase {
   readonly records: RecordsBackend;
   readonly ephemera: Ephemera;
+  /** Where the database has one; closed by who listens. */
+  readonly push?: Push;
 }
 
 const patience = 1_000;

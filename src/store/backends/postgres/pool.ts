@@ -21,7 +21,7 @@ const connecting = 10_000;
 const answering = 30_000;
 
 /** What every session is told at its start. */
-function sessionOptions({ schema, readOnly = false, patient = false }: PoolOptions): string {
+function sessionOptions({ schema, readOnly = false, patient = false }: Omit<PoolOptions, 'size'>): string {
   const options = {
     search_path: schema,
     default_transaction_read_only: readOnly ? 'on' : 'off',
@@ -40,9 +40,9 @@ const parsers = new Map<number, (text: string) => unknown>([
   [25, fromStored],
 ]);
 
-/** A pool of connections to one schema. */
-export function openPool(driver: Driver, address: DatabaseAddress, options: PoolOptions): Pool {
-  const pool = new driver.Pool({
+/** What every connection is made with. */
+export function clientConfig(driver: Driver, address: DatabaseAddress, options: Omit<PoolOptions, 'size'>): pg.ClientConfig {
+  return {
     host: address.socket ?? address.host,
     ...(address.port === undefined ? {} : { port: address.port }),
     ...(address.user === undefined ? {} : { user: address.user }),
@@ -51,15 +51,18 @@ export function openPool(driver: Driver, address: DatabaseAddress, options: Pool
     ssl: false,
     application_name: 'gatehouse',
     options: sessionOptions(options),
-    max: options.size,
-    idleTimeoutMillis: idle,
     connectionTimeoutMillis: connecting,
     ...(options.patient ? {} : { query_timeout: answering }),
     keepAlive: true,
     types: {
       getTypeParser: (id: number, format?: 'text' | 'binary') => parsers.get(id) ?? driver.types.getTypeParser(id, format as 'text'),
     },
-  });
+  };
+}
+
+/** A pool of connections to one schema. */
+export function openPool(driver: Driver, address: DatabaseAddress, options: PoolOptions): Pool {
+  const pool = new driver.Pool({ ...clientConfig(driver, address, options), max: options.size, idleTimeoutMillis: idle });
   pool.on('error', () => {});
   return {
     async acquire() {

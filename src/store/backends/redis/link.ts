@@ -24,6 +24,8 @@ export interface Link {
   facts(node: Redis): Promise<ReadonlyMap<string, string>>;
   /** One step through the keys of a node. */
   scan(node: Redis, cursor: string, pattern: string, count: number): Promise<unknown>;
+  /** Tells every subscriber, on any node. @throws {Fault} `unavailable` */
+  publish(channel: string, message: string): Promise<unknown>;
   /** Why every use is refused, until it is taken back; looking at a node is not. */
   refuse(sentence: string | undefined): void;
   /** Calls `listener` with every node whose connection ended. */
@@ -124,6 +126,13 @@ export function createLink(client: Client): Link {
         () => node.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', count),
         () => node,
       ),
+    publish: async (channel, message) => {
+      try {
+        return await driver.publish(channel, message);
+      } catch (cause) {
+        throw faultOf(cause);
+      }
+    },
     refuse(sentence) {
       refusal = sentence;
     },

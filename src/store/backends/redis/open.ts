@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, Fault, type Log, type Secret } from '#kernel';
 import type { Ephemera, SealedStore } from '../../ports.ts';
+import type { Push } from '../../push.ts';
 import { parseRedisUrl, type RedisLocation } from './address.ts';
 import { createClient, type RedisEvidence, type RedisTls } from './client.ts';
 import { createRedisEphemera } from './ephemera.ts';
 import { createEpochs, type Epochs } from './epochs.ts';
 import { createLink, type Link } from './link.ts';
 import { prefixesOf } from './prefixes.ts';
+import { openRedisPush } from './push.ts';
 import { createRedisSealedStore } from './sealed.ts';
 import { admit, type Use } from './standing.ts';
 
@@ -23,6 +25,7 @@ export interface RedisOptions extends RedisEvidence, RedisTls {
 export interface RedisBackend {
   readonly ephemera: Ephemera;
   readonly sealed: SealedStore;
+  readonly push: Push;
   close(): void;
 }
 
@@ -36,7 +39,8 @@ const tellsEvery = 5_000;
  */
 export async function openRedis(options: RedisOptions, uses: readonly Use[], clock: Clock, log: Log): Promise<RedisBackend> {
   const location = parseRedisUrl(options.url.reveal());
-  const client = await createClient({ ...options, location, evidence: options, tls: options });
+  const newClient = () => createClient({ ...options, location, evidence: options, tls: options });
+  const client = await newClient();
   const link = createLink(client);
   const prefixes = prefixesOf(options.prefix);
   const epochs = createEpochs(link, prefixes.ephemera, clock);
@@ -52,6 +56,7 @@ export async function openRedis(options: RedisOptions, uses: readonly Use[], clo
   return Object.freeze({
     ephemera: createRedisEphemera(link, epochs, prefixes.ephemera),
     sealed: createRedisSealedStore(link, prefixes),
+    push: openRedisPush(link, newClient, prefixes.changes, log),
     close() {
       clearInterval(watch);
       link.close();
