@@ -11,29 +11,29 @@ import { changesCases, pushCases } from './changes.suite.ts';
 import { runSuite } from './suite.ts';
 
 /** Push may be cut in silence, or over and over: polling alone keeps every promise. */
-const ways: readonly Spoiled['then'][] = ['mute', 'cut'];
+const ways: readonly Spoiled['effect'][] = ['mute', 'cut'];
 const [postgresql] = kinds.filter(({ name }) => name === 'postgresql');
 if (postgresql === undefined) throw new Error('a kind is missing');
 const trying = testWith(...postgresql.needs);
 
-for (const then of ways) {
+for (const effect of ways) {
   runSuite(
-    `changes on postgresql whose push is ${then}`,
+    `changes on postgresql whose push is ${effect}`,
     changesCases,
     async () => {
       const database = await newDatabase(postgresql);
-      const wire = await spoiledWire(Number(new URL(database.url).port), { sign: /listen "gatehouse_/, then });
+      const wire = await spoiledWire(Number(new URL(database.url).port), { sign: /listen "gatehouse_/, effect });
       return await openTwo({ ...database, url: wire.over(database.url) });
     },
     trying,
   );
 
   runSuite(
-    `changes with redis whose push is ${then}`,
+    `changes with redis whose push is ${effect}`,
     changesCases,
     async () => {
       const server = await startRedis();
-      const { port } = await spoiledWire(server.port, { sign: /subscribe\r\n/i, then });
+      const { port } = await spoiledWire(server.port, { sign: /subscribe\r\n/i, effect });
       const redis = { url: new Secret(`redis://127.0.0.1:${port}`), connectTimeout: 5_000, commandTimeout: 5_000 };
       const home = temporaryFolder();
       const open = () => openTestStore({ clock: systemClock, home, ephemera: 'redis', redis });

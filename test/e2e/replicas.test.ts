@@ -4,23 +4,36 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { systemClock } from '#kernel';
-import { kinds, newDatabase, openOn } from '../support/databases.ts';
+import { type Database, type Kind, kinds, newDatabase, openOn } from '../support/databases.ts';
 import { freePort, type ServerProcess, startServer, until } from '../support/installation.ts';
 import { hasProgram, testWith } from '../support/need.ts';
 import { must } from '../support/person.ts';
+import { spoiledWire } from '../support/wire.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
+interface Place {
+  readonly name: string;
+  readonly kind: Kind;
+  /** Nothing that one server announces reaches the other. */
+  readonly muted: boolean;
+}
+
+const places: readonly Place[] = [
+  ...kinds.map((kind) => ({ name: kind.name, kind, muted: false })),
+  ...kinds.filter(({ name }) => name === 'postgresql').map((kind) => ({ name: `${kind.name}, without push`, kind, muted: true })),
+];
+
 /** Servers on one database server, under the production rules: their own TLS, an https URL, a given master key. */
-describe.each(kinds)('two servers on one $name', (kind) => {
+describe.each(places)('two servers on one $name', ({ kind, muted }) => {
   const test = testWith(...kind.needs);
-  let database: Awaited<ReturnType<typeof newDatabase>>;
+  let database: Database;
   let world: World;
   let second: ServerProcess;
   let other: Readonly<Record<string, string>>;
 
   beforeAll(async () => {
     if (!kind.needs.every(hasProgram)) return;
-    database = await newDatabase(kind);
+    database = muted ? await withoutPush(await newDatabase(kind)) : await newDatabase(kind);
     const port = await freePort();
     world = await makeWorld({
       env(authority, folder) {
@@ -79,28 +92,60 @@ describe.each(kinds)('two servers on one $name', (kind) => {
     expect(await found('log', '--search', 'n%thing')).toBe(0);
   }, 60_000);
 
-  test('what the owner takes away on one is refused by the other within a second', async () => {
-    const [first, last] = [join(world.folder, 'first-call'), join(world.folder, 'last-call')];
-    const script = `
-      const { existsSync, writeFileSync } = require('node:fs');
-      const call = () => fetch('${world.api}/echo?going').then((a) => a.status, () => 0).then((status) => {
-        console.log(Date.now(), status);
-        writeFileSync('${first}', '');
-        if (!existsSync('${last}')) setTimeout(call, 50);
-      });
-      call();`;
-    const going = world.run([process.execPath, '-e', script], { env: other });
-    await until(() => existsSync(first), 20_000);
+  /** Goes on calling until there is a file `last`; prints when, and the status. */
+  const callsFrom = (first: string, last: string) => `
+    const { existsSync, writeFileSync } = require('node:fs');
+    const call = () => fetch('${world.api}/echo?going').then((a) => a.status, () => 0).then((status) => {
+      console.log(Date.now(), status);
+      writeFileSync('${first}', '');
+      if (!existsSync('${last}')) setTimeout(call, 50);
+    });
+    call();`;
+
+  /** Reads a stream to its end; prints when each part came, and when it ended. */
+  const streamFrom = (first: string) => `
+    const { writeFileSync } = require('node:fs');
+    (async () => {
+      try {
+        for await (const part of (await fetch('${world.api}/sse/400/50')).body) {
+          console.log(Date.now(), 'part');
+          writeFileSync('${first}', '');
+        }
+      } catch {}
+      console.log(Date.now(), 'end');
+    })();`;
+
+  test('what the owner takes away is refused by every server, and what is under way is cut, within a second', async () => {
+    const file = (name: string) => join(world.folder, name);
+    const node = (script: string, env: Readonly<Record<string, string>>) => world.run([process.execPath, '-e', script], { env });
+    const calls = node(callsFrom(file('call'), file('last-call')), other);
+    const streams = [node(streamFrom(file('stream')), {}), node(streamFrom(file('other-stream')), other)];
+    await until(() => ['call', 'stream', 'other-stream'].every((name) => existsSync(file(name))), 30_000);
     must(await world.site.command(['agent', 'suspend', 'default']));
     const told = Date.now();
     await sleep(2_000);
-    writeFileSync(last, '');
-    const lines = (await going).stdout
-      .trim()
-      .split('\n')
-      .map((line) => line.split(' ').map(Number) as [number, number]);
-    expect(lines.some(([, status]) => status === 200)).toBe(true);
-    expect(lines.filter(([at, status]) => at > told + 1_000 && status === 200)).toEqual([]);
+    writeFileSync(file('last-call'), '');
+    const lines = linesOf((await calls).stdout);
+    expect(lines.some(([, status]) => status === '200')).toBe(true);
+    expect(lines.filter(([at, status]) => at > told + 1_000 && status === '200')).toEqual([]);
     expect(lines.some(([at]) => at > told + 1_000)).toBe(true);
+    for (const stream of await Promise.all(streams)) {
+      const [last, end] = linesOf(stream.stdout).slice(-2);
+      expect([last?.[1], end?.[1]]).toEqual(['part', 'end']);
+      expect(end?.[0]).toBeLessThan(told + 1_000);
+    }
   }, 60_000);
 });
+
+function linesOf(text: string): readonly (readonly [number, string])[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '))
+    .map(([at = '', what = '']) => [Number(at), what]);
+}
+
+async function withoutPush(database: Database): Promise<Database> {
+  const wire = await spoiledWire(Number(new URL(database.url).port), { sign: /listen "gatehouse_/, effect: 'mute' });
+  return { ...database, url: wire.over(database.url) };
+}

@@ -12,7 +12,7 @@ export interface Spoiled {
   /** What a client sends on a connection that is to be spoiled. */
   readonly sign: RegExp;
   /** `mute`: from then on it hears nothing, and notices nothing. `cut`: it is closed, every time. */
-  readonly then: 'mute' | 'cut';
+  readonly effect: 'mute' | 'cut';
 }
 
 const servers = new Set<Server>();
@@ -24,7 +24,7 @@ afterAll(() => {
 });
 
 /** Passes on what comes and goes, but for connections that bear the sign. */
-export async function spoiledWire(target: number, { sign, then }: Spoiled): Promise<Wire> {
+export async function spoiledWire(target: number, { sign, effect }: Spoiled): Promise<Wire> {
   const server = createServer((client) => {
     const upstream = connect(target, '127.0.0.1');
     for (const socket of [client, upstream]) {
@@ -35,7 +35,7 @@ export async function spoiledWire(target: number, { sign, then }: Spoiled): Prom
     let muted = false;
     client.on('data', (chunk) => {
       const found = sign.test(chunk.toString('latin1'));
-      if (found && then === 'cut') return void client.destroy();
+      if (found && effect === 'cut') return void client.destroy();
       upstream.write(chunk);
       muted ||= found;
     });
