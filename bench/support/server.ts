@@ -80,8 +80,9 @@ async function connectAndPermit({ store, connect, policy }: Parts, by: Principal
   await scope.write((tx) => connect.registerProvider(tx, by, definition));
   const flow = await connect.begin(by, { provider: definition.id, name: 'default', flow: 'api_key', force: false, allow: [] });
   const { connection } = await connect.completeWithKey(by, flow.id, { api_key: new Secret('bench-key-7d0f31c26a5be948c1') }, 'browser');
-  await scope.write((tx) =>
-    policy.give(tx, by, {
+  await scope.write(async (tx) => {
+    await connect.confirm(tx, by, { connection: connection.id, flow: flow.id });
+    await policy.give(tx, by, {
       effect: 'allow',
       agent: agent.id,
       owner: undefined,
@@ -90,6 +91,6 @@ async function connectAndPermit({ store, connect, policy }: Parts, by: Principal
       level: undefined,
       passCredential: false,
       expiresAt: undefined,
-    }),
-  );
+    });
+  });
 }
