@@ -8,6 +8,11 @@ const none: readonly string[] = [];
 
 /** The only list of event names. Documentation, filters and the command line derive from it. */
 export const events = {
+  'installation.resumed': {
+    tells: 'a paused installation was resumed by its operator; every older session, run and token ended',
+    fields: ['by', 'sessions', 'runs'],
+  },
+  'installation.paused': { tells: 'the operator paused the installation: it is not served until it is resumed', fields: none },
   'setup.completed': { tells: 'the first administrator was made', fields: ['user'] },
   'session.started': { tells: 'a person signed in', fields: ['session', 'kind', 'method', 'address'] },
   'session.ended': { tells: 'a session ended', fields: ['session', 'reason'] },

@@ -33,6 +33,11 @@ const cli = createCli({
     ],
     readSettings: (options) => read(options.envFile, options.for === 'server'),
     redisAcl: async (prefix) => (await import('#store')).redisAcl(prefix),
+    installation: {
+      resume: async ({ envFile }) => (await import('./standing.ts')).resume(read(envFile, true).settings, process.env, systemClock),
+      pause: async ({ envFile }) => (await import('./standing.ts')).pause(read(envFile, true).settings, process.env, systemClock),
+      copy: async (order) => (await import('./moving.ts')).copyTo(order, read(order.envFile, true).settings, systemClock),
+    },
     async serve(options) {
       const { settings } = read(options.envFile, true);
       const { serve } = await import('./serve.ts');

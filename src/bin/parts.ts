@@ -9,8 +9,9 @@ import { type Clock, Fault, type Log, Secret } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
 import { createSignin, type Signin } from '#signin';
-import { openStore, type Store, type StoreOptions, serversNamed } from '#store';
+import { openStore, refuseStanding, type Store, serversNamed } from '#store';
 import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
+import { databaseOf, homeOf, storePlaces } from './places.ts';
 
 /** Everything that makes decisions, without a listener: what a server and the library share. */
 export interface Parts {
@@ -39,6 +40,8 @@ export interface PartsOptions {
   readonly env: Environment;
   /** `--dev`: keeps what lives briefly in memory, on loopback only. */
   readonly dev: boolean;
+  /** Also where the installation is paused, which is then not served. */
+  readonly paused?: boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -46,8 +49,11 @@ export interface PartsOptions {
 /** What the rooms stand on. */
 type Ground = Pick<Parts, 'settings' | 'folders' | 'production' | 'publicUrl' | 'store' | 'clock' | 'log'>;
 
-/** Opens the installation and builds its rooms; what was opened is closed again if they cannot be built. */
-export async function buildParts({ settings, env, dev, clock, log }: PartsOptions): Promise<Parts> {
+/**
+ * Opens the installation and builds its rooms; what was opened is closed again if they cannot be built.
+ * @throws {Fault} `paused`, `store_incomplete`
+ */
+export async function buildParts({ settings, env, dev, paused = false, clock, log }: PartsOptions): Promise<Parts> {
   const production = productionRules(settings, dev);
   if (production) refuseInProduction(settings);
   const folders = foldersOf(homeOf(settings), env);
@@ -55,42 +61,13 @@ export async function buildParts({ settings, env, dev, clock, log }: PartsOption
   const publicUrl = settings.publicUrl ?? `http://localhost:${settings.port}`;
   const store = await openStore({ home: folders.home, ...storePlaces(settings, dev), ...databaseOf(settings), clock, log });
   try {
+    const standing = await store.standing();
+    if (!paused || standing?.state === 'incomplete') refuseStanding(standing);
     return await buildRooms({ settings, folders, production, publicUrl, store, clock, log });
   } catch (error) {
     await store.close();
     throw error;
   }
-}
-
-/** Redis is used where it is asked for, also under `--dev`: nothing ever stands in for it. */
-function storePlaces(settings: Settings, dev: boolean): Pick<StoreOptions, 'ephemera' | 'sealed' | 'redis'> {
-  const chosen = settings.ephemera ?? (settings.redisUrl === undefined ? 'sql' : 'redis');
-  const ephemera = dev && chosen === 'sql' ? 'memory' : chosen;
-  const sealed = settings.vaultBackend === 'redis' ? 'redis' : 'database';
-  if (ephemera !== 'redis' && sealed !== 'redis') return { ephemera, sealed };
-  if (settings.redisUrl === undefined) {
-    const fields = { GATEHOUSE_REDIS_URL: 'say where Redis is, since another setting asks for it' };
-    throw new Fault('invalid_setting', { detail: `GATEHOUSE_REDIS_URL: ${fields.GATEHOUSE_REDIS_URL}`, fields });
-  }
-  return { ephemera, sealed, redis: redisOptions(settings, settings.redisUrl) };
-}
-
-function redisOptions(settings: Settings, url: string): NonNullable<StoreOptions['redis']> {
-  const secret = (value: string | undefined) => (value === undefined ? undefined : new Secret(value));
-  const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path, 'utf8'));
-  return {
-    url: new Secret(url),
-    username: settings.redisUsername,
-    password: secret(settings.redisPassword),
-    sentinelUsername: settings.redisSentinelUsername,
-    sentinelPassword: secret(settings.redisSentinelPassword),
-    ca: file(settings.redisCa),
-    cert: file(settings.redisCert),
-    key: file(settings.redisKey),
-    prefix: settings.redisPrefix,
-    connectTimeout: settings.redisConnectSeconds * 1000,
-    commandTimeout: settings.redisCommandSeconds * 1000,
-  };
 }
 
 /** The rooms in the order of the import table, and what ends them in the reverse. */
@@ -136,15 +113,6 @@ async function migrateUnderKey({ settings, folders, production, store, clock, lo
     dataFolder: folders.home,
     clock,
   });
-}
-
-/** `sqlite:/folder` moves the data folder. */
-function homeOf({ home, databaseUrl }: Settings): string {
-  return databaseUrl?.startsWith('sqlite:') ? databaseUrl.replace(/^sqlite:(\/\/)?/, '') : home;
-}
-
-function databaseOf({ databaseUrl: url, databaseSchema: schema }: Settings) {
-  return url === undefined || url.startsWith('sqlite:') ? {} : { database: { url, schema } };
 }
 
 /** Processes of a database server write at the same time, so each has an audit chain of its own, from its start to its end. */

@@ -12,6 +12,7 @@ import { createProxy, type Proxy as DataPlane } from '#proxy';
 import { stalest } from '#store';
 import { keyChanges, keyJobs } from './key-jobs.ts';
 import { buildParts, type Parts } from './parts.ts';
+import { onceResumed } from './paused.ts';
 
 export interface ServeContext {
   readonly settings: Settings;
@@ -24,7 +25,10 @@ export interface ServeContext {
 
 /** Builds the server, opens its listeners, serves until it is told to stop. @returns the exit code */
 export async function serve(options: ServeOptions, { settings, env, clock, log, version, out }: ServeContext): Promise<number> {
-  const parts = await buildParts({ settings, env, dev: options.dev, clock, log });
+  const tls = tlsOf(settings);
+  const build = () => buildParts({ settings, env, dev: options.dev, clock, log });
+  const parts = await onceResumed(build, tls, { settings, env, clock, log, version, out });
+  if (parts === undefined) return 0;
   if (parts.production && inspectorUrl() !== undefined)
     throw new Fault('invalid_setting', { detail: 'the inspector is open', hint: 'start without --inspect' });
   if (process.report !== undefined) process.report.excludeEnv = true;
@@ -34,7 +38,6 @@ export async function serve(options: ServeOptions, { settings, env, clock, log, 
   const http = createServer(parts, jobs, relays, version);
   const stopping = untilStopped(log);
   try {
-    const tls = tlsOf(settings);
     await open(parts, { http, proxy, tls, inherited: inheritedSockets(env) });
     jobs.start();
     await sayReady(parts, out);
@@ -132,7 +135,7 @@ function upkeep({ audit, identity, signin }: Parts): readonly JobKind[] {
   ];
 }
 
-interface Tls {
+export interface Tls {
   readonly cert: string;
   readonly key: string;
 }
@@ -179,7 +182,7 @@ async function open(parts: Parts, { http, proxy, tls, inherited }: Listeners): P
  * Listening sockets that the system holds for us, also while no server runs, so that nobody else takes the address
  * meanwhile (sd_listen_fds(3)).
  */
-function inheritedSockets(env: Environment): readonly number[] {
+export function inheritedSockets(env: Environment): readonly number[] {
   if (env.LISTEN_PID !== String(process.pid)) return [];
   return Array.from({ length: Number(env.LISTEN_FDS) || 0 }, (_, index) => 3 + index);
 }

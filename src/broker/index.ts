@@ -23,4 +23,5 @@ export type {
   Verdict,
 } from './contract.ts';
 export { isOverridden, isOverridingParameter } from './overrides.ts';
+export { endEveryRun } from './runs.sql.ts';
 export { brokerSealedColumns } from './sealed.ts';

@@ -17,6 +17,17 @@ export function runQueries(records: Records) {
   });
 }
 
+/** Ends every run of everybody, in the caller's transaction on the platform; how many. */
+export async function endEveryRun(tx: Writing, now: number): Promise<number> {
+  await tx.bump('revocations');
+  const { numUpdatedRows } = await tx.db
+    .updateTable('runs')
+    .set((row) => ({ ended_at: now, version: row('version', '+', 1) }))
+    .where('ended_at', 'is', null)
+    .executeTakeFirstOrThrow();
+  return Number(numUpdatedRows);
+}
+
 function runRows(records: Records) {
   return {
     insert: (tx: Writing, row: NewRunRow) => tx.db.insertInto('runs').values(row).execute(),

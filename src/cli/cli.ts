@@ -3,12 +3,14 @@ import type { CommandHost } from './command.ts';
 import { agentCommands } from './commands/agent.ts';
 import { configCommands } from './commands/config.ts';
 import { connectionCommands } from './commands/connections.ts';
+import { databaseCommands } from './commands/database.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { importCommands } from './commands/import.ts';
 import { initCommand } from './commands/init.ts';
 import { keyCommands } from './commands/keys.ts';
 import { logCommands } from './commands/log.ts';
 import { loginCommands } from './commands/login.ts';
+import { pauseCommands } from './commands/pause.ts';
 import { policyCommands } from './commands/policy.ts';
 import { providerCommands } from './commands/provider.ts';
 import { runCommands } from './commands/run.ts';
@@ -32,6 +34,8 @@ const families = [
   importCommands,
   serverCommands,
   serviceCommands,
+  databaseCommands,
+  pauseCommands,
   keyCommands,
   configCommands,
 ];

@@ -21,12 +21,59 @@ export interface ServeOptions {
   readonly ready?: (facts: { readonly url: string }) => void;
 }
 
+/** How far long work has come: what it is about now, and how much of how much. */
+export interface Advance {
+  readonly step: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Settings are read from there instead of `.env` in the data folder. */
+export interface SettingsFile {
+  readonly envFile?: string;
+}
+
+export interface ResumeOutcome {
+  /** False: it was not paused. */
+  readonly resumed: boolean;
+  /** How many ended. */
+  readonly sessions: number;
+  readonly runs: number;
+}
+
+/** A copy of the database to another one. */
+export interface CopyOrder extends SettingsFile {
+  readonly to: string;
+  /** Of a PostgreSQL database. */
+  readonly schema?: string;
+  readonly dryRun: boolean;
+  readonly onProgress: (advance: Advance) => void;
+}
+
+export interface CopyOutcome {
+  readonly resumed: boolean;
+  readonly tables: readonly { readonly table: string; readonly rows: number; readonly sha256: string }[];
+  /** The state that was copied is the one of this time. */
+  readonly at: number;
+}
+
+/** Work on a whole installation, by whoever holds its settings; no server is asked. */
+export interface InstallationCommands {
+  /** Copies the database to another one, while it may be served. @throws {Fault} `store_not_empty`, `store_outdated`, `copy_differs` */
+  copy(order: CopyOrder): Promise<CopyOutcome>;
+  /** Lets a paused installation be served, and ends every older session, run and token. */
+  resume(given: SettingsFile): Promise<ResumeOutcome>;
+  /** Lets no server serve it that starts from now on; false: it is paused already. */
+  pause(given: SettingsFile): Promise<boolean>;
+}
+
 /** What only a composition root can do: start a server in this process, open the store, read the values of settings. */
 export interface BinCommands {
   /** Serves until it is told to stop; the exit code. */
   serve(options: ServeOptions): Promise<number>;
   /** Program and first parameters that start this very command as a process of its own. */
   readonly self: readonly [string, ...string[]];
+  readonly installation: InstallationCommands;
   /** The least rights of our users of Redis, as lines to give to it. */
   redisAcl(prefix: string | undefined): Promise<readonly string[]>;
   /** Reads the settings, for the server (with aliases) or for a command. @throws {Fault} `invalid_setting` */

@@ -8,4 +8,17 @@
  */
 
 export { createCli } from './cli.ts';
-export type { BinCommands, Cli, CliDeps, Input, Io, Output, ServeOptions } from './contract.ts';
+export type {
+  Advance,
+  BinCommands,
+  Cli,
+  CliDeps,
+  CopyOrder,
+  CopyOutcome,
+  Input,
+  InstallationCommands,
+  Io,
+  Output,
+  ResumeOutcome,
+  ServeOptions,
+} from './contract.ts';

@@ -8,3 +8,4 @@
  */
 export type { Evidence, Http, HttpDeps, JobFacts, KeyChanges, Readiness, Where, Writing } from './contract.ts';
 export { createHttp } from './http.ts';
+export { createPausedHttp } from './paused.ts';

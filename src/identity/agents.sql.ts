@@ -109,6 +109,14 @@ export async function deleteAgent(tx: Writing, agent: AgentRow): Promise<boolean
 
 export type AgentChange = Partial<Pick<AgentRow, 'status' | 'owner_kind' | 'owner_user_id' | 'confirmed_at' | 'expires_at' | 'epoch'>>;
 
+/** Ends everything that was made for any agent until now. */
+export async function raiseAgents(tx: Writing): Promise<void> {
+  await tx.db
+    .updateTable('agents')
+    .set((row) => ({ epoch: row('epoch', '+', 1), version: row('version', '+', 1) }))
+    .execute();
+}
+
 /** The row as it is now, or undefined when somebody else changed it first. */
 export async function changeAgent(tx: Writing, before: AgentRow, change: AgentChange): Promise<AgentRow | undefined> {
   const version = before.version + 1;

@@ -23,3 +23,4 @@ export type {
 } from './contract.ts';
 export { emailKeyOf, parseEmail } from './email.ts';
 export { createIdentity, type IdentityDeps } from './identity.ts';
+export { outdateEverything } from './outdate.ts';

@@ -35,6 +35,14 @@ export async function updateIssuer(tx: Writing, before: OrganizationRow, issuer:
   return result.numUpdatedRows === 1n;
 }
 
+/** Ends everything that was made for any organization until now. */
+export async function raiseOrganizations(tx: Writing): Promise<void> {
+  await tx.db
+    .updateTable('organizations')
+    .set((row) => ({ epoch: row('epoch', '+', 1), version: row('version', '+', 1) }))
+    .execute();
+}
+
 /** Whose an issuer string is or ever was. */
 export async function issuerHolder(tx: Reading, issuer: string): Promise<OrganizationId | undefined> {
   const row = await tx.db.selectFrom('organization_issuers').select('organization_id').where('issuer', '=', issuer).executeTakeFirst();

@@ -83,6 +83,14 @@ export function usersPage(tx: Reading, organization: OrganizationId, start: Page
     .execute();
 }
 
+/** Ends everything that was made for any user until now. */
+export async function raiseUsers(tx: Writing): Promise<void> {
+  await tx.db
+    .updateTable('users')
+    .set((row) => ({ epoch: row('epoch', '+', 1), version: row('version', '+', 1) }))
+    .execute();
+}
+
 export interface UserInsert {
   readonly user: User;
   readonly emailKey: string;

@@ -7,5 +7,6 @@
  */
 export type { CommandLineOffer, Session, SessionView, Signin, Started } from './contract.ts';
 export type { PasswordLimits } from './passwords.ts';
+export { endEverySession } from './sessions.sql.ts';
 export { freshFor, isFresh } from './sessions.ts';
 export { createSignin, type SigninDeps } from './signin.ts';

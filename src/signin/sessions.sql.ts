@@ -80,6 +80,17 @@ export async function endSession(tx: Writing, organization: OrganizationId, id: 
   return result.numUpdatedRows === 1n;
 }
 
+/** Ends every session of everybody, in the caller's transaction on the platform; how many. */
+export async function endEverySession(tx: Writing, now: number): Promise<number> {
+  await tx.bump('revocations');
+  const { numUpdatedRows } = await tx.db
+    .updateTable('sessions')
+    .set({ ended_at: now })
+    .where('ended_at', 'is', null)
+    .executeTakeFirstOrThrow();
+  return Number(numUpdatedRows);
+}
+
 /** Only ever forward. */
 export async function touchSession(tx: Writing, organization: OrganizationId, id: SessionId, now: number): Promise<void> {
   await tx.db

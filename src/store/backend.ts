@@ -30,6 +30,10 @@ export interface RecordsBackend {
   write<T>(narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>, committed?: () => void): Promise<T>;
   /** A write that no other process runs at the same time, which may change the schema. */
   exclusively<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  /** Reads one state of everything, whatever is written meanwhile; may take long, and ends with `unavailable` when it is lost. */
+  snapshot<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  /** After rows were put in with their row ids: the ones that the database gives from now on come after them. */
+  renumber(tables: readonly (keyof Schema)[]): Promise<void>;
   /** True while the calling asynchronous context is inside a `read` or `write` of this backend. */
   inside(): boolean;
   close(): Promise<void>;

@@ -12,7 +12,10 @@ export { isUniqueViolation, StoreMisuse, UniqueViolation } from './errors.ts';
 export { cacheByGeneration, type GenerationCache } from './generation-cache.ts';
 export { type Build, hotQuery } from './hot-query.ts';
 export { bearerKey, type EphemeraKind, ephemeraKey, ephemeraKinds, sha256 } from './keys.ts';
+export { type CopyOptions, type CopyReport, copyDatabase, type MovingProgress } from './moving/copy.ts';
+export type { TableDigest } from './moving/rows.ts';
 export { openStore, type StoreOptions } from './open.ts';
+export { type DatabasePlace, standingAt } from './open-database.ts';
 export { containing, type Page, pageLimit, pageOf, rowOfCursor } from './paging.ts';
 export {
   type Changes,
@@ -31,3 +34,4 @@ export {
 export type { Schema } from './schema.ts';
 export { type StoreServer, serversNamed } from './servers.ts';
 export { forgetSpent, madeFrom, type SpentValue, spend } from './spent.ts';
+export { beginPause, endPause, refuseStanding, type Standing } from './standing.ts';

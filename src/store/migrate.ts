@@ -17,7 +17,7 @@ const ledger = { columns: { name: 'key', applied_at: 'integer' }, primary: ['nam
  */
 export async function migrate(backend: RecordsBackend, clock: Clock, known: readonly Migration[] = migrations): Promise<readonly string[]> {
   return await backend.exclusively(async (db) => {
-    const applied = await appliedIn(db);
+    const applied = await migrationsIn(db);
     const names = new Set(known.map(({ name }) => name));
     if (applied !== undefined && [...applied].some((name) => !names.has(name))) throw new Fault('store_newer');
     if (applied === undefined) await createTable(db, backend.columns, 'migrations', ledger);
@@ -31,8 +31,8 @@ export async function migrate(backend: RecordsBackend, clock: Clock, known: read
   });
 }
 
-/** The names of what was applied, or undefined when there is no ledger yet. */
-async function appliedIn(db: Kysely<Schema>): Promise<ReadonlySet<string> | undefined> {
+/** The names of what was applied, or undefined when there is no ledger yet. @throws {Fault} `store_foreign` */
+export async function migrationsIn(db: Kysely<Schema>): Promise<ReadonlySet<string> | undefined> {
   const tables = await db.introspection.getTables();
   if (!tables.some(({ name }) => name === 'migrations')) {
     if (tables.length > 0) throw new Fault('store_foreign');

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { OrganizationId } from '#kernel';
 import type { Schema } from './schema.ts';
+import type { Standing } from './standing.ts';
 
 /** What a change can be about. One counter each; every replica learns of a bump within a second. */
 export const topics = ['identity', 'policy', 'connections', 'providers', 'keys', 'revocations', 'settings'] as const;
@@ -108,5 +109,7 @@ export interface Store {
   ping(): Promise<number>;
   /** True when no row was ever written (a key file may be made only then: SECURITY 20). */
   isEmpty(): Promise<boolean>;
+  /** Why it may not be served; undefined: it may. */
+  standing(): Promise<Standing | undefined>;
   close(): Promise<void>;
 }

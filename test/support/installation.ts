@@ -79,6 +79,7 @@ export async function startServer(
   parameters: readonly string[] = [],
   hear: (text: string) => void = () => {},
   within: readonly string[] = [],
+  ready = /gatehouse is ready|the set-up link is in a file/,
 ): Promise<ServerProcess> {
   const [program, ...first] = [...within, ...gatehouse] as [string, ...string[]];
   const child = spawn(program, [...first, 'serve', ...parameters], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -91,7 +92,7 @@ export async function startServer(
     });
   }
   await until(
-    () => /gatehouse is ready|the set-up link is in a file/.test(printed) || child.exitCode !== null,
+    () => ready.test(printed) || child.exitCode !== null,
     180_000,
     () => `the server did not start: ${printed}`,
   );

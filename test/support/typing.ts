@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
-import { createCli } from '#cli';
+import { createCli, type InstallationCommands } from '#cli';
 import { type Folders, foldersOf, readSettings } from '#config';
 import type { Clock } from '#kernel';
 import { post, type Serving, type SignedIn } from './serving.ts';
@@ -71,6 +71,7 @@ export function openMachine({ clock, self = [process.execPath, '-e', 'process.ex
           self,
           serve: async () => 0,
           redisAcl: async () => [],
+          installation: notHere,
           readSettings: (options) => readSettings({ env: all, aliases: options.for === 'server' }),
         },
       });
@@ -79,6 +80,11 @@ export function openMachine({ clock, self = [process.execPath, '-e', 'process.ex
     },
   };
 }
+
+/** Whole installations are moved by real processes, in `test/e2e/`. */
+const notHere = new Proxy({} as InstallationCommands, {
+  get: () => () => Promise.reject(new Error('no installation stands behind this command line')),
+});
 
 /** Does once what the sign asks for, in the owner's browser. */
 export function whenSaid(sign: RegExp, act: (found: readonly string[]) => Promise<unknown>): (said: string) => void {

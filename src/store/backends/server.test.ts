@@ -15,6 +15,7 @@ import { openMysql } from './mysql/open.ts';
 import { openPostgres } from './postgres/open.ts';
 
 const clock = fakeClock();
+const options = { clock, log: silentLog, makes: true };
 /** As it travels, alone in its message. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: one protocol ends statements with a zero byte
 const commitStatement = /[^a-z ]commit(\u0000|$)/;
@@ -29,8 +30,7 @@ type Database = Awaited<ReturnType<typeof newDatabase>>;
 async function open({ url, schema }: Database): Promise<RecordsBackend> {
   const address = parseDatabaseUrl(url);
   if (address === undefined) throw new Error('a database server');
-  const { records, ephemera } =
-    address.kind === 'mysql' ? await openMysql(address, clock) : await openPostgres(address, schema, clock, silentLog);
+  const { records, ephemera } = address.kind === 'mysql' ? await openMysql(address, options) : await openPostgres(address, schema, options);
   ends.push(async () => {
     await records.close();
     await ephemera.close();

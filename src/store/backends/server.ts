@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely, QueryResult } from 'kysely';
-import { Fault } from '#kernel';
+import { type Clock, Fault, type Log } from '#kernel';
 import type { ColumnWords, RecordsBackend, RunnableQuery } from '../backend.ts';
 import { isUniqueViolation, StoreMisuse } from '../errors.ts';
 import type { Narrowing } from '../narrowing.ts';
@@ -35,6 +35,8 @@ export interface Pool {
 export interface Transactions {
   /** Begins one in which what is read stays true; its id, where the database can say later what became of it. */
   begin(session: Session): Promise<string | undefined>;
+  /** Begins one that sees the state of its beginning, and writes nothing. */
+  look(session: Session): Promise<void>;
   /** What became of a transaction whose COMMIT was not answered. */
   outcome(id: string): Promise<'committed' | 'undone' | 'unknown'>;
 }
@@ -46,11 +48,23 @@ export interface SqlServer {
   /** Connections that cannot write. */
   readonly reading: Pool;
   readonly writing: Pool;
+  /** Connections that cannot write, for reads that take long. */
+  readonly looking: Pool;
   readonly transactions: Transactions;
+  /** Lets the database give row ids above those that a table has. */
+  renumber(session: Session, table: string): Promise<void>;
   /** Runs `fn` while no other process runs its own, with a session that may change the schema. */
   alone<T>(fn: (session: Session) => Promise<T>): Promise<T>;
   /** Closes what else it has. */
   close(): Promise<void>;
+}
+
+/** With what a database server is opened. */
+export interface OpenOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Makes what Ephemera need, where it is not there. */
+  readonly makes: boolean;
 }
 
 /** What opening a database gives: two ports on one server. Close Records first. */
@@ -131,16 +145,39 @@ export function createServerRecords(server: SqlServer): RecordsBackend {
     );
   }
 
+  async function snapshot<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    if (closed) throw new Fault('shutting_down');
+    refuseNesting();
+    return await lendOnce(server.looking, async (session) => {
+      await server.transactions.look(session);
+      const handle = openHandle((query) => session.run(query), undefined);
+      try {
+        return await handles.run(handle, fn, handle.db);
+      } finally {
+        handle.close();
+        await session.command('rollback').catch(() => {});
+      }
+    });
+  }
+
   return Object.freeze({
     columns: server.columns,
     read,
     write,
     exclusively,
+    snapshot,
+    async renumber(tables: readonly string[]) {
+      await queued(() =>
+        server.alone(async (session) => {
+          for (const table of tables) await server.renumber(session, table);
+        }),
+      );
+    },
     inside,
     async close() {
       closed = true;
       await lane;
-      await Promise.all([server.reading.close(), server.writing.close(), server.close()]);
+      await Promise.all([server.reading.close(), server.looking.close(), server.writing.close(), server.close()]);
     },
   });
 }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { type Kysely, MysqlAdapter, MysqlIntrospector, MysqlQueryCompiler, sql, type TableMetadata } from 'kysely';
-import { type Clock, Fault } from '#kernel';
+import { Fault } from '#kernel';
 import type { ColumnWords } from '../../backend.ts';
 import type { DatabaseAddress } from '../../database-url.ts';
 import type { Language } from '../handle.ts';
 import { loadDriver } from '../load-driver.ts';
-import { createServerRecords, lend, persist, type Session, type SqlDatabase, type Transactions } from '../server.ts';
+import { createServerRecords, lend, type OpenOptions, persist, type Session, type SqlDatabase, type Transactions } from '../server.ts';
 import { createMysqlEphemera, ephemeraTable } from './ephemera.ts';
 import { openPool, type PoolOptions } from './pool.ts';
 
@@ -39,25 +39,27 @@ const transactions: Transactions = {
     await session.command('start transaction');
     return undefined;
   },
+  look: async (session) => void (await session.command('start transaction with consistent snapshot, read only')),
   outcome: async () => 'unknown',
 };
 
-/** Opens Records and Ephemera in one database of MySQL or MariaDB. */
-export async function openMysql(address: DatabaseAddress, clock: Clock): Promise<SqlDatabase> {
+/** Opens Records and Ephemera in one database of MySQL or MariaDB. No table is made unless `makes`. */
+export async function openMysql(address: DatabaseAddress, { clock, makes }: OpenOptions): Promise<SqlDatabase> {
   const driver = await loadDriver('mysql2', () => import('mysql2/promise'));
   const pool = (size: number, isolation: string, more: Partial<PoolOptions> = {}) =>
     openPool(driver.default, address, { size, settings: [`set session transaction ${isolation}`], ...more });
   const [reading, writing] = [pool(sizes.reading, 'read only'), pool(sizes.writing, 'isolation level serializable')];
+  const looking = pool(sizes.schema, 'isolation level repeatable read', { patient: true });
   const changing = pool(sizes.schema, 'isolation level read committed', { patient: true });
   const brief = pool(sizes.ephemera, 'isolation level read committed', { counts: 'changed' });
   try {
     const columns = await persist(() => lend(changing, columnsFor));
-    await persist(() => lend(changing, (session) => session.command(ephemeraTable)));
+    if (makes) await persist(() => lend(changing, (session) => session.command(ephemeraTable)));
     const alone = <T>(fn: (session: Session) => Promise<T>) => lend(changing, (session) => aloneIn(address.database, session, fn));
-    const server = { columns, language, reading, writing, transactions, alone };
+    const server = { columns, language, reading, looking, writing, transactions, renumber: async () => {}, alone };
     return { records: createServerRecords({ ...server, close: changing.close }), ephemera: createMysqlEphemera(brief, clock) };
   } catch (error) {
-    await Promise.all([reading, writing, changing, brief].map((one) => one.close()));
+    await Promise.all([reading, looking, writing, changing, brief].map((one) => one.close()));
     throw error;
   }
 }

