@@ -147,6 +147,7 @@ function outbound(settings: Settings) {
     addresses: settings.resolve,
     extraAuthorities,
     skipVerifyHosts: settings.upstreamSkipVerify,
+    distrusted: settings.upstreamDistrust,
   };
 }
 

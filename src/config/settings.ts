@@ -71,6 +71,15 @@ const upstreamCa = list.transform((parts, context) =>
   }),
 );
 
+const fingerprints = list.transform((parts, context) =>
+  parts.flatMap((part) => {
+    const plain = part.replaceAll(':', '').toUpperCase();
+    if (/^[0-9A-F]{64}$/.test(plain)) return [plain];
+    context.addIssue({ code: 'custom', message: 'write each as the SHA-256 fingerprint of a certificate, 64 hex digits' });
+    return [];
+  }),
+);
+
 const resolve = list.transform((parts, context) =>
   parts.flatMap((part) => {
     const match = /^([a-z0-9.-]+)=([0-9a-fA-F.:]+)$/.exec(part);
@@ -362,6 +371,14 @@ export const settingsTable = {
     schema: upstreamCa,
     tells: 'extra authorities for single upstream hosts, as host=file, separated by commas',
     example: 'api.internal=/etc/ssl/internal.pem',
+    readers: ['server'],
+  }),
+  upstreamDistrust: row({
+    env: 'GATEHOUSE_UPSTREAM_DISTRUST',
+    schema: fingerprints,
+    tells:
+      'certificates that no upstream may rest on, such as a revoked authority, by their SHA-256 fingerprints; lists of issuers are not asked',
+    example: '0F1E2D3C4B5A69788796A5B4C3D2E1F00F1E2D3C4B5A69788796A5B4C3D2E1F0',
     readers: ['server'],
   }),
   resolve: row({

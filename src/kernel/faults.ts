@@ -149,6 +149,12 @@ export const faults = {
     'The upstream certificate is from an unknown authority',
     'the operator can add its authority',
   ),
+  upstream_certificate_revoked: row(
+    502,
+    8,
+    'The upstream certificate, or an authority that it rests on, is distrusted here',
+    'the operator named it in GATEHOUSE_UPSTREAM_DISTRUST; ask whoever runs the upstream for another',
+  ),
   address_refused: row(
     403,
     8,

@@ -22,13 +22,15 @@ export interface NetDeps {
   readonly extraAuthorities?: Readonly<Record<string, readonly string[]>>;
   /** Hosts whose certificate is not checked. */
   readonly skipVerifyHosts?: readonly string[];
+  /** SHA-256 fingerprints, in capitals without colons, of certificates that no upstream may rest on. */
+  readonly distrusted?: readonly string[];
 }
 
 /** Builds the room. @throws {Fault} `invalid_setting` when `allowPrivate` is malformed */
 export function createNet(deps: NetDeps): Net {
   const guard = createGuard(deps.allowPrivate);
   const resolver = sharing(withGiven(deps.addresses ?? [], deps.resolver ?? systemResolver));
-  const shaker = createShaker(createContexts(), deps.clock);
+  const shaker = createShaker(createContexts(), deps.clock, new Set(deps.distrusted));
   const trust = createTrust(deps);
   const open = new Set<Socket>();
   let closed = false;

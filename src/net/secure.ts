@@ -48,7 +48,7 @@ export interface Shaker {
   shake(socket: Socket, handshake: Handshake): Promise<TLSSocket>;
 }
 
-export function createShaker(contexts: Contexts, clock: Clock): Shaker {
+export function createShaker(contexts: Contexts, clock: Clock, distrusted: ReadonlySet<string> = new Set()): Shaker {
   const sessions = new Latest<string, Remembered>(2_000);
 
   return Object.freeze({
@@ -75,7 +75,8 @@ export function createShaker(contexts: Contexts, clock: Clock): Shaker {
         if (secured.isSessionReused()) return;
         until = Math.min(clock.now() + sessionLife, Date.parse(secured.getPeerCertificate().valid_to) || 0);
       });
-      return settled(secured, handshake).catch((error: unknown) => {
+      const judge = () => (handshake.skipVerify || secured.isSessionReused() ? undefined : distrustedIn(secured, distrusted));
+      return settled(secured, handshake, judge).catch((error: unknown) => {
         sessions.delete(place);
         throw error;
       });
@@ -85,7 +86,20 @@ export function createShaker(contexts: Contexts, clock: Clock): Shaker {
 
 const bare = (host: string) => (host.startsWith('[') ? host.slice(1, -1) : host);
 
-function settled(secured: TLSSocket, handshake: Handshake): Promise<TLSSocket> {
+/** A certificate of the chain, up to its root, that the operator distrusts. */
+function distrustedIn(secured: TLSSocket, distrusted: ReadonlySet<string>): Fault | undefined {
+  if (distrusted.size === 0) return undefined;
+  // Up to the root, which the server need not send, and which is its own issuer.
+  let at = secured.getPeerCertificate(true);
+  for (;;) {
+    if (distrusted.has(at.fingerprint256.replaceAll(':', ''))) return new Fault('upstream_certificate_revoked');
+    const issuer: typeof at | undefined = at.issuerCertificate;
+    if (issuer === undefined || issuer === at) return undefined;
+    at = issuer;
+  }
+}
+
+function settled(secured: TLSSocket, handshake: Handshake, judge: () => Fault | undefined): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const fail = (fault: Fault) => {
       done();
@@ -99,6 +113,8 @@ function settled(secured: TLSSocket, handshake: Handshake): Promise<TLSSocket> {
     const onAbort = () => fail(new Fault('cancelled'));
     const timer = setTimeout(() => fail(new Fault('upstream_timeout')), handshake.timeout);
     const onSecure = () => {
+      const fault = judge();
+      if (fault) return fail(fault);
       done();
       resolve(secured);
     };

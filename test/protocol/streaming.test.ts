@@ -115,6 +115,23 @@ describe('a WebSocket', () => {
     expect(events[0]?.fields).toMatchObject({ outcome: 'cut', status: 101 });
   });
 
+  test('is never compressed where a credential went in, so that answers can be searched; frames, pings and close codes pass', async () => {
+    const socket = await opened(await connected());
+    expect([socket.extensions, api.seen.at(-1)?.headers['sec-websocket-extensions']]).toEqual(['', undefined]);
+    const heard = (event: string) => new Promise<unknown[]>((resolve) => socket.once(event, (...told) => resolve(told)));
+    for (const [sent, binary] of [['words', false] as const, [Buffer.alloc(70_000, 7), true] as const]) {
+      const echoed = heard('message');
+      socket.send(sent);
+      expect(await echoed).toEqual([Buffer.from(sent), binary]);
+    }
+    const pong = heard('pong');
+    socket.ping('are you there');
+    expect(String((await pong)[0])).toBe('are you there');
+    const closed = heard('close');
+    socket.close(4001, 'done here');
+    expect([await closed].map(([code, reason]) => [code, String(reason)])).toEqual([[4001, 'done here']]);
+  });
+
   test('counts against the limit of connections for as long as it is open', async () => {
     const gateway = await connected({ connections: 2 });
     const first = await opened(gateway);

@@ -110,6 +110,20 @@ describe('an upstream that nobody can vouch for', () => {
     await upstream.close();
   });
 
+  test.each([
+    ['root', (pem: string) => pem],
+    ['own certificate', (_: string, leaf: string) => leaf],
+  ])('whose %s the operator distrusts, as one that was revoked, gets no request, whoever trusts it otherwise', async (_, which) => {
+    const certificate = stranger.issue('api.test');
+    const distrusted = [new X509Certificate(which(stranger.pem, certificate.cert)).fingerprint256.replaceAll(':', '')];
+    const trusting = { extraAuthorities: { 'api.test': [stranger.pem] } };
+    const { upstream, target, ask, openSocket } = await strange({ ...trusting, distrusted }, certificate);
+    expect((await ask(target, 'GET /echo HTTP/1.1')).json()).toMatchObject({ status: 502, code: 'upstream_certificate_revoked' });
+    expect(await webSocket({ openSocket }, target)).toContain('502');
+    expect(upstream.seen).toEqual([]);
+    await upstream.close();
+  });
+
   test('is used, over HTTP and as a WebSocket, once the operator adds its authority for that host', async () => {
     const { upstream, target, ask, openSocket } = await strange({ extraAuthorities: { 'api.test': [stranger.pem] } });
     expect((await ask(target, 'GET /echo HTTP/1.1')).status).toBe(200);

@@ -114,7 +114,7 @@ export async function startUpstream(
     });
   };
   const server = tls === undefined ? createServer(listener) : createTlsServer({ cert: tls.cert, key: tls.key }, listener);
-  const webSockets = new WebSocketServer({ server });
+  const webSockets = new WebSocketServer({ server, perMessageDeflate: { threshold: 0 } });
   webSockets.on('connection', (socket, request) => {
     seen.push({
       method: 'WEBSOCKET',
