@@ -164,10 +164,13 @@ const maxSizeDigits = 12;
 const maxExtension = 1024;
 const noFields: Fields = Object.freeze({ pairs: [], names: [] });
 
+/** Where in `;name=value` a chunk extension is (RFC 9112 §7.1.1); quoted values are not taken. */
+type ExtensionPart = 'name_due' | 'name' | 'value_due' | 'value';
+
 type ChunkState = 'size' | 'extension' | 'size_lf' | 'data' | 'data_cr' | 'data_lf' | 'trailers' | 'done';
 
 /**
- * RFC 9112 §7.1. A size is hexadecimal digits and nothing else; extensions are tokens and are not passed on; every
+ * RFC 9112 §7.1. A size is hexadecimal digits and nothing else; extensions are `name` or `name=token` and are not passed on; every
  * line ends with CR LF.
  */
 class ChunkedReader implements BodyReader {
@@ -176,6 +179,7 @@ class ChunkedReader implements BodyReader {
   #size = 0;
   #digits = 0;
   #extension = 0;
+  #part: ExtensionPart = 'name_due';
   #rest: Buffer | undefined;
   readonly #limits: HeadLimits;
 
@@ -242,14 +246,24 @@ class ChunkedReader implements BodyReader {
     }
     if (this.#digits === 0) refuse('a chunk size is not hexadecimal');
     if (code === cr) this.#state = 'size_lf';
-    else if (code === semicolon) this.#state = 'extension';
-    else refuse('a chunk size is not hexadecimal');
+    else if (code === semicolon) {
+      this.#state = 'extension';
+      this.#part = 'name_due';
+    } else refuse('a chunk size is not hexadecimal');
   }
 
   #extensionCharacter(code: number): void {
     if (++this.#extension > maxExtension) refuse('chunk extensions are too large');
+    if (tokenTable[code] !== 0) {
+      if (this.#part === 'name_due') this.#part = 'name';
+      else if (this.#part === 'value_due') this.#part = 'value';
+      return;
+    }
+    if (this.#part === 'name_due' || this.#part === 'value_due') refuse('a chunk extension is not valid');
     if (code === cr) this.#state = 'size_lf';
-    else if (code !== equals && code !== semicolon && tokenTable[code] === 0) refuse('a chunk extension is not valid');
+    else if (code === semicolon) this.#part = 'name_due';
+    else if (code === equals && this.#part === 'name') this.#part = 'value_due';
+    else refuse('a chunk extension is not valid');
   }
 
   #trailers(bytes: Buffer, from: number): number {
