@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { openServing, type Serving, type SignedIn, signedIn } from '../../test/support/serving.ts';
 import { temporaryFolder } from '../../test/support/store.ts';
-import { claims, confirms, type Given, type Machine, openMachine, uses } from '../../test/support/typing.ts';
+import { claims, confirms, type Given, type Machine, openMachine, uses, whenSaid } from '../../test/support/typing.ts';
 
 let serving: Serving;
 let owner: SignedIn;
@@ -29,6 +29,12 @@ describe('before the first administrator', () => {
   test('whoami says what is missing, by its exit code too', async () => {
     const { code, err } = await typed(['whoami']);
     expect([code, err]).toEqual([9, expect.stringContaining('not set up yet')]);
+    expect(err).not.toContain('try again');
+  });
+
+  test('status says so too', async () => {
+    const { code, out, err } = await typed(['status']);
+    expect([code, out, err]).toEqual([0, expect.stringContaining('answers'), expect.stringContaining('gatehouse setup-link')]);
   });
 
   test('setup-link prints a new link', async () => {
@@ -46,6 +52,7 @@ describe('agents', () => {
     const again = await typed(['init', '--yes', '--email', owner.user.email, '--json']);
     expect(again.json()).toMatchObject({ agent: { handle: 'default', status: 'active' } });
     expect(again.err).toBe('');
+    expect((await typed(['agent', 'create', 'default'])).out).toBe('agent default is active\n');
   });
 
   test('its key lies in a file of the owner alone', () => {
@@ -112,7 +119,8 @@ describe('connections', () => {
     expect((await typed(['login', 'openai', '--key-stdin'], { input: 'sk-other-0123456789abcdef' })).code).toBe(6);
     const forced = ['login', 'openai', '--key-stdin', '--force'];
     expect((await typed([...forced, '--no-wait'], { input: 'sk-other-0123456789abcdef' })).out).toBe('not confirmed yet\n');
-    expect((await typed(['connections', 'list'])).out).toMatch(/openai\/default +needs_attention/);
+    const listed = await typed(['connections', 'list']);
+    expect([listed.out, listed.err]).toEqual([expect.stringMatching(/openai\/default +needs_attention/), expect.stringContaining('http')]);
     expect((await typed(forced, { input: 'sk-other-0123456789abcdef', ...used() })).code).toBe(0);
     expect((await typed(['login', 'nothing-known'])).code).toBe(4);
   });
@@ -127,6 +135,15 @@ describe('connections', () => {
     const flow = /\/connect\/flw_[0-9a-z]{26}/.exec(ended.err)?.[0];
     const page = await serving.send({ path: `${flow}/allow`, headers: { cookie: owner.cookie } });
     expect(page.text).toContain('asked for: read');
+  });
+
+  test('login calls nothing connected that was disconnected while it waited', async () => {
+    const ends: Given = {
+      watch: whenSaid(/\/connect\/flw_/, async () => expect((await typed(['logout', 'openai/short'])).out).toContain('with 0 permissions')),
+    };
+    const login = ['login', 'openai', '--connection', 'short', '--key-stdin'];
+    const { code, out, err } = await typed(login, { input: 'sk-short-0123456789abcdef', ...ends });
+    expect([code, out, err]).toEqual([2, '', expect.stringContaining('connect it again with: gatehouse login openai --connection short')]);
   });
 
   test('login prints a link, and with --no-wait goes on', async () => {
@@ -203,6 +220,7 @@ describe('policy', () => {
     const { code, out } = await typed(['policy', 'explain', 'default', 'post', 'https://api.openai.com/v1/chat/completions']);
     expect([code, out]).toEqual([1, expect.stringMatching(/^deny/)]);
     expect(out).toContain('permit it with: gatehouse policy allow default openai/default');
+    expect((await typed(['policy', 'explain', 'default', 'GET', 'api.openai.com'])).err).toContain('write the whole address: https://');
   });
 });
 

@@ -92,6 +92,8 @@ async function connectAccount(context: Context, target: string, flags: LoginFlag
   const done = await finishInBrowser(context, server, begun, flags);
   if (done === undefined) return tell(context, begun, begun.state.kind === 'connected' ? 'not confirmed yet' : 'not connected yet');
   tell(context, done, `connected: ${nameOf(done)}`);
+  const runs = context.agents().find(context.settings().agent ?? context.agents().current()) !== undefined;
+  context.speech.note(runs ? 'use it: gatehouse run -- <program>' : 'make an agent that uses it: gatehouse init');
   return undefined;
 }
 
@@ -122,11 +124,17 @@ async function finishInBrowser(context: Context, server: Server, flow: Flow, fla
 async function judged(context: Context, server: Server, flow: Flow): Promise<Flow | undefined> {
   if (flow.state.connection !== undefined) {
     const { status } = await server.person.call('connection_get', { params: { connection: flow.state.connection } });
+    if (status.kind === 'disconnected') throw disconnected(flow);
     if (status.reason !== 'unconfirmed') return flow;
   }
   if (flow.state.kind === 'failed') throw failureOf(flow.state);
   if (context.clock.now() > flow.expires_at) throw new Fault('link_ended');
   return undefined;
+}
+
+function disconnected({ provider, name }: Flow): Fault {
+  const again = `gatehouse login ${provider}${name === 'default' ? '' : ` --connection ${name}`}`;
+  return new Fault('cancelled', { detail: 'The account was disconnected meanwhile', hint: `connect it again with: ${again}` });
 }
 
 function failureOf({ code, detail }: z.output<typeof schemas.flowView>['state']): Fault {

@@ -149,9 +149,10 @@ ${told?.problem !== undefined && note('bad', told.problem)}
 ${offered.length === 0 && !rests(connection) ? noAgents(shown) : choose(shown)}`;
 }
 
-function noAgents({ kit, provider }: AllowForm): Markup {
+function noAgents({ kit, connection: { provider, name } }: AllowForm): Markup {
+  const target = name === 'default' ? provider : `${provider}/${name}`;
   return html`<p class="lead">No agent may use it yet, because you have none.</p>
-<div class="card"><p>Make one in your terminal, then say what it may do:</p>${command(`gatehouse agent create researcher\ngatehouse policy allow researcher ${provider.id} read`)}</div>
+<div class="card"><p>Make one in your terminal, then say what it may do:</p>${command(`gatehouse init\ngatehouse policy allow default ${target} read`)}</div>
 <p><a class="button" href="${kit.base}/done?what=connected">Done</a></p>`;
 }
 
@@ -199,7 +200,7 @@ function option(value: string, label: string, picked: string): Markup {
 function operationChoice({ provider, told }: AllowForm, agent: Agent): Markup {
   const ticked = told === undefined ? [] : texts(told.form, `op_${agent.id}`);
   const more = told === undefined ? '' : text(told.form, `more_${agent.id}`);
-  const open = ticked.length > 0 || more !== '';
+  const open = ticked.length > 0 || more !== '' || (told !== undefined && text(told.form, `reach_${agent.id}`) === 'custom');
   return html`<details${open && html` open`}><summary>Single operations</summary>
 ${
   provider.operations.length > 0 &&

@@ -36,8 +36,12 @@ interface Begun {
   readonly provider: Provider;
 }
 
+/** @throws {Fault} `link_ended` */
 async function begun(kit: PageKit, { params }: PageRequest<Session>): Promise<Begun> {
-  const flow = await flowOf(kit, params.flow ?? '');
+  const flow = await flowOf(kit, params.flow ?? '').catch((error: unknown) => {
+    if (!isFault(error, 'not_found')) throw error;
+    throw new Fault('link_ended', { hint: 'start again from your terminal: gatehouse login <provider>' });
+  });
   return { flow, provider: await kit.rooms.connect.provider(kit.rooms.organization.id, flow.provider) };
 }
 
@@ -45,11 +49,18 @@ interface Made extends Begun {
   readonly connection: Connection;
 }
 
-/** The connection a flow ended in, if it is this person's to give away. @throws {Fault} `not_found`, `connection_unknown` */
+/** The connection a flow ended in, if it is this person's to give away. @throws {Fault} `not_found`, `link_ended`, `connection_unknown` */
 async function made(kit: PageKit, request: PageRequest<Session>): Promise<Made> {
   const { flow, provider } = await begun(kit, request);
   if (flow.state.kind !== 'connected') throw new Fault('not_found', { detail: 'Nothing is connected yet' });
-  return { flow, provider, connection: await kit.look.connection(request.session.principal, flow.state.connection) };
+  const connection = await kit.look.connection(request.session.principal, flow.state.connection);
+  if (connection.status.kind === 'disconnected')
+    throw new Fault('link_ended', { detail: 'The account was disconnected', hint: `connect it again with: ${loginAgain(flow)}` });
+  return { flow, provider, connection };
+}
+
+function loginAgain({ provider, name }: Flow): string {
+  return `gatehouse login ${provider}${name === 'default' ? '' : ` --connection ${name}`}`;
 }
 
 interface Typed {
@@ -129,7 +140,7 @@ function device(provider: Provider, url: string, userCode: string): Markup {
 function failed(flow: Flow, provider: Provider, detail: string): Markup {
   return html`<h1>${provider.name} was not connected</h1>
 ${note('bad', detail)}
-<div class="card"><p>Start again from your terminal:</p>${command(`gatehouse login ${provider.id}${flow.name === 'default' ? '' : ` --connection ${flow.name}`}`)}</div>`;
+<div class="card"><p>Start again from your terminal:</p>${command(loginAgain(flow))}</div>`;
 }
 
 async function withKey(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {

@@ -236,7 +236,7 @@ describe('pages for people who are signed in', () => {
     const right = await post(serving, person, `/connect/${flow.id}/key`, { field_api_key: 'key-abcdef' });
     expect(right.headers.location).toBe(`/connect/${flow.id}/allow`);
     const asked = await open(`/connect/${flow.id}/allow`);
-    expect(asked.text).toContain('gatehouse agent create researcher');
+    expect(asked.text).toContain('gatehouse init\ngatehouse policy allow default local read');
     inert(asked);
   });
 
@@ -251,6 +251,7 @@ describe('pages for people who are signed in', () => {
     inert(asked);
     const empty = await post(serving, person, `/connect/${flow.id}/allow`, { [`reach_${agent.id}`]: 'custom' });
     expect(empty.text).toContain('Tick at least one operation');
+    expect(empty.text).toContain('<details open>');
     const done = await post(serving, person, `/connect/${flow.id}/allow`, {
       [`reach_${agent.id}`]: 'custom',
       [`op_${agent.id}[]`]: 'things.list',
@@ -267,6 +268,21 @@ describe('pages for people who are signed in', () => {
         expiresAt: serving.people.clock.now() + 86_400_000,
       },
     ]);
+  });
+
+  it('calls nothing connected, and gives nothing, once the account was disconnected or its link has ended', async () => {
+    const { agent } = await agentOf(serving, person.user, 'too-late');
+    const flow = await begin([], 'ended');
+    await post(serving, person, `/connect/${flow.id}/key`, { field_api_key: 'key-abcdef' });
+    const { state } = (await serving.connect.flow(person.user.organization, flow.id)) ?? flow;
+    if (state.kind !== 'connected') throw new Error(state.kind);
+    await serving.connect.disconnect(person.session.principal, state.connection);
+    const shown = await open(`/connect/${flow.id}/allow`);
+    expect([shown.status, shown.text]).toEqual([410, expect.stringContaining('gatehouse login local --connection ended')]);
+    expect((await post(serving, person, `/connect/${flow.id}/allow`, { [`reach_${agent.id}`]: 'read' })).status).toBe(410);
+    expect((await serving.policy.list(person.user.organization, { agent: agent.id, limit: 10 })).items).toEqual([]);
+    const gone = await open('/connect/flw_00000000000000000000000000');
+    expect([gone.status, gone.text]).toEqual([410, expect.stringContaining('gatehouse login')]);
   });
 
   it('gives nothing to an agent that was claimed but never called theirs, until it is (SECURITY 22)', async () => {
