@@ -300,7 +300,7 @@ const hints = {
 function attention({ publicUrl }: DecideDeps, connection: Connection): Refused {
   const { provider, name } = connection;
   const again = `connect it again with: gatehouse login ${provider} --connection ${name} --force`;
-  const hint = rests(connection) ? 'a command connected it: its owner says on the page whether to use it' : again;
+  const hint = rests(connection) ? 'its owner says first, in the browser, that it was them who connected it' : again;
   return { kind: 'need', what: 'attention', code: 'needs_attention', hint, url: `${publicUrl}/` };
 }
 

@@ -144,8 +144,7 @@ const changes = {
       const names = await Promise.all(made.map(({ connection }) => askedTarget(context, { kind: 'connection', id: connection })));
       return {
         title: names.length === 1 ? `Use ${names[0]}?` : `Use these ${names.length} accounts?`,
-        sentence:
-          'Say yes only if it was you who connected this: a command can, with any key that it is given. Permissions for every account of a provider cover it from then on.',
+        sentence: `Say yes only if it was you who connected this: somebody else could have, with a key or an account of theirs. If it was not you, say no, and end it with: gatehouse logout ${names.length === 1 ? names[0] : '<connection>'}. Permissions for every account of a provider cover it from then on.`,
         facts: names.map((name) => ['Connection', name] as const),
         yes: 'Yes, I connected it',
       };

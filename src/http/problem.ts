@@ -28,9 +28,9 @@ export function problemOf(fault: Fault, requestId: string): Rendered {
   };
 }
 
-/** Headers that go with a fault whatever it is rendered as. */
+/** Headers that go with a fault whatever it is rendered as. What waits for a person is not mended by trying again. */
 export function problemHeaders(fault: Fault): Record<string, string> {
-  const retryAfter = fault.details.retryAfter ?? (fault.row.status === 503 ? 5 : undefined);
+  const retryAfter = fault.details.retryAfter ?? (fault.row.status === 503 && fault.code !== 'setup_required' ? 5 : undefined);
   return {
     ...(retryAfter === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }),
     ...(fault.row.status === 401 ? { 'www-authenticate': 'PoP, Bearer' } : {}),

@@ -201,6 +201,7 @@ describe('a fresh proof of who it is', () => {
     expect((await serving.send({ path: page, headers: { cookie: person.cookie } })).text).toContain('Your password, once more');
     for (const password of ['', 'wrong']) {
       const answer = await post(serving, person, page, { answer: 'yes', password });
+      expect(answer.text).toMatch(/<input id="password"[^>]* autofocus/);
       expect(answer.status).toBe(403);
       expect(await statusOf(id)).toMatchObject({ status: 'open' });
     }

@@ -64,7 +64,7 @@ function form(kit: PageKit, request: PageRequest<Session>, shown: Shown): PageAn
 <p class="lead">Type the code that the agent's terminal shows. Only do this if you started that terminal yourself.</p>
 ${shown.problem !== undefined && note('bad', shown.problem)}
 <form class="card" method="post" action="${kit.base}/claim">${tokenField(request.token)}
-${field({ name: 'code', label: 'Code', value: shown.code, code: true, autofocus: true, help: 'It is good for five minutes.' })}
+${field({ name: 'code', label: 'Code', value: shown.code, code: true, autofocus: shown.passwordError === undefined, help: 'It is good for five minutes.' })}
 ${passwordAgain(stale, shown.passwordError)}
 <div class="actions"><button>Look it up</button></div></form>
 <p class="soft small">Claiming gives an agent no access to anything. Somebody sent you a code? Do not type it.</p>`,

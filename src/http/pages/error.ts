@@ -13,7 +13,7 @@ export function errorPage(base: string, fault: Fault, requestId: string): string
     body: html`<h1>${row.title}</h1>
 ${detail !== undefined && html`<p>${detail}.</p>`}
 <p class="lead">${capital(fault.hint)}.</p>
-<p><a class="button quiet" href="${base}/">Go to the start</a></p>
+${fault.code !== 'setup_required' && html`<p><a class="button quiet" href="${base}/">Go to the start</a></p>`}
 <p class="soft small">Request <span class="mono">${requestId}</span></p>`,
   });
 }

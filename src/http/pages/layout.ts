@@ -111,7 +111,8 @@ export function passwordAgain(needed: boolean, error: string | undefined): Marku
     label: 'Your password, once more',
     type: 'password',
     autocomplete: 'current-password',
-    help: 'This gives access, so it has to be you.',
+    help: 'It has to be you, and not only your browser.',
+    autofocus: error !== undefined,
     error,
   });
 }
