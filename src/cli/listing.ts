@@ -28,12 +28,20 @@ export interface PageQuery {
   readonly cursor?: string;
 }
 
+interface Shown<T> {
+  readonly heads: readonly string[];
+  row(item: T): readonly (string | number | boolean | undefined)[];
+  readonly empty: string;
+  /** What is to be said about them to people. */
+  after?(items: readonly T[]): Promise<string | undefined>;
+}
+
 /** Prints one page, or all of them: a table for people, `{ items, next }` as JSON. */
 export async function printPages<T>(
   context: Context,
   options: PagingOptions,
   ask: (query: PageQuery) => Promise<Page<T>>,
-  show: { readonly heads: readonly string[]; row(item: T): readonly (string | number | boolean | undefined)[]; readonly empty: string },
+  show: Shown<T>,
 ): Promise<undefined> {
   const limit = Number(options.limit);
   if (!Number.isInteger(limit) || limit < 1 || limit > 200)
@@ -49,6 +57,8 @@ export async function printPages<T>(
   if (context.speech.json) context.speech.value({ items, ...(next === undefined ? {} : { next }) });
   else if (items.length === 0) context.speech.note(show.empty);
   else context.speech.table(show.heads, items.map(show.row));
+  const about = context.speech.json ? undefined : await show.after?.(items);
+  if (about !== undefined) context.speech.note(about);
   if (!context.speech.json && next !== undefined) context.speech.note(`more with: --cursor ${next}`);
   return undefined;
 }

@@ -91,6 +91,11 @@ function tableText(heads: readonly string[], rows: readonly (readonly Cell[])[])
     .join('');
 }
 
+/** `1 permission`, `2 permissions`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** Names and addresses come from elsewhere: nothing in them may move the cursor. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd');

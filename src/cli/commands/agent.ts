@@ -6,6 +6,7 @@ import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { type AgentView, type ClaimOptions, claimAgent, ensureRegistered } from '../enrolment.ts';
 import { type PagingOptions, pagingFlags, printPages, timeOf } from '../listing.ts';
+import { counted } from '../speech.ts';
 
 const claimFlags: readonly (readonly [string, string])[] = [
   ['--yes', 'accept who typed the code, without asking; needs --email'],
@@ -133,7 +134,13 @@ async function create(
   if (!name.success) throw new Fault('invalid_usage', { detail: name.error.issues[0]?.message ?? 'not a name' });
   const { agent } = await ensureRegistered(context, context.server(), name.data, flags.p256 ? 'p256' : 'ed25519');
   if (flags.use) await context.agents().use(name.data);
-  return show(context, agent, `agent ${agent.handle} is ${agent.status}; claim it next: gatehouse agent claim ${agent.handle}`);
+  return show(context, agent, `agent ${agent.handle} is ${agent.status}${next(agent)}`);
+}
+
+/** What an agent of that status waits for. */
+function next({ handle, status }: AgentView): string {
+  if (status === 'registered') return `; claim it next: gatehouse agent claim ${handle}`;
+  return status === 'claimed' ? `; confirm it next: gatehouse agent confirm ${handle}` : '';
 }
 
 async function use(context: Context, given: readonly string[]): Promise<undefined> {
@@ -148,7 +155,7 @@ async function claim(context: Context, given: readonly string[], flags: ClaimOpt
   const server = context.server();
   const { key } = await ensureRegistered(context, server, context.agentKey(first(given)).handle);
   const agent = await claimAgent(context, server, key, flags);
-  return show(context, agent, `agent ${agent.handle} is ${agent.status}; confirm it next: gatehouse agent confirm ${agent.handle}`);
+  return show(context, agent, `agent ${agent.handle} is ${agent.status}${next(agent)}`);
 }
 
 async function suspend(context: Context, given: readonly string[]): Promise<undefined> {
@@ -163,7 +170,7 @@ async function revoke(context: Context, given: readonly string[], flags: { reado
   if (context.speech.json) context.speech.value(answer);
   else
     context.speech.fact(
-      `agent ${agent.handle} ${preview ? 'would be' : 'is'} revoked, with ${ends.runs} runs and ${ends.permissions} permissions`,
+      `agent ${agent.handle} ${preview ? 'would be' : 'is'} revoked, with ${counted(ends.runs, 'run')} and ${counted(ends.permissions, 'permission')}`,
     );
   return undefined;
 }

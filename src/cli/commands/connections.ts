@@ -6,6 +6,7 @@ import { awaitConfirmation, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { type PagingOptions, pagingFlags, printPages, timeOf } from '../listing.ts';
+import { counted } from '../speech.ts';
 import { first, parkedChange } from './agent.ts';
 
 type Connection = z.output<typeof schemas.connectionView>;
@@ -71,7 +72,8 @@ function list(
     ...(flags.provider === undefined ? {} : { provider: flags.provider }),
     ...(flags.status === undefined ? {} : { status: flags.status }),
   };
-  return printPages(context, flags, (query) => context.server().person.call('connection_list', { query: { ...query, ...filter } }), {
+  const server = context.server();
+  return printPages(context, flags, (query) => server.person.call('connection_list', { query: { ...query, ...filter } }), {
     heads: ['connection', 'status', 'account', 'default', 'shared', 'expires'],
     row: (connection) => [
       nameOf(connection),
@@ -82,6 +84,10 @@ function list(
       timeOf(connection.expires_at),
     ],
     empty: 'nothing is connected yet; connect an account with: gatehouse login <provider>',
+    after: async (items) => {
+      const waits = items.some(({ status }) => status.kind === 'needs_attention');
+      return waits ? `what needs you, and what to do: ${await server.issuer()}` : undefined;
+    },
   });
 }
 
@@ -157,7 +163,7 @@ export async function disconnect(context: Context, given: readonly string[], fla
       preview: '',
     };
     context.speech.fact(
-      `${nameOf(answer.connection)} ${preview ? 'would be' : 'is'} disconnected with ${answer.permissions} permissions${upstream[answer.revoked_upstream]}`,
+      `${nameOf(answer.connection)} ${preview ? 'would be' : 'is'} disconnected with ${counted(answer.permissions, 'permission')}${upstream[answer.revoked_upstream]}`,
     );
   }
   return undefined;

@@ -6,7 +6,7 @@ import { addCommand, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { claimAgent, ensureRegistered, isUsable, type Registered } from '../enrolment.ts';
 import type { Server } from '../server.ts';
-import { setupLinkIfNeeded, startServer } from './server.ts';
+import { setupLinkIfNeeded, startServer, waitsForSetup } from './server.ts';
 
 interface InitFlags extends WaitOptions {
   readonly agent?: string;
@@ -59,19 +59,9 @@ async function reachableServer(context: Context, flags: InitFlags): Promise<Serv
   if (link === undefined) return server;
   showLink(context, 'make yourself its first administrator:', link, flags.open);
   if (flags.wait === false) throw new Fault('setup_required', { hint: 'open the link, then repeat: gatehouse init', url: link });
-  await waitUntil(context, 'waiting for the first administrator', async () => ((await setupState(server)) ? true : undefined));
+  await waitUntil(context, 'waiting for the first administrator', async () => ((await waitsForSetup(server)) ? undefined : true));
   context.speech.note('the server is set up');
   return server;
-}
-
-async function setupState(server: Server): Promise<boolean> {
-  try {
-    await server.person.call('whoami');
-    return true;
-  } catch (error) {
-    if (error instanceof Fault && error.code === 'setup_required') return false;
-    throw error;
-  }
 }
 
 /** Claimed by a code that the person types, accepted here, then confirmed as theirs in the browser (SECURITY 22). */

@@ -6,7 +6,7 @@ import { Fault } from '#kernel';
 import { addCommand, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { parseTime, timeOf } from '../listing.ts';
-import { printable } from '../speech.ts';
+import { counted, printable } from '../speech.ts';
 
 type Event = z.output<typeof schemas.eventView>;
 
@@ -125,9 +125,9 @@ async function verify(context: Context): Promise<number> {
   const answer = await context.server().person.call('event_verify');
   if (context.speech.json) context.speech.value(answer);
   else {
-    context.speech.fact(`${answer.holds ? 'holds' : 'broken'}: ${answer.events} events by ${answer.writers} writers`);
+    context.speech.fact(`${answer.holds ? 'holds' : 'broken'}: ${counted(answer.events, 'event')} by ${counted(answer.writers, 'writer')}`);
     for (const mark of answer.checkpoints) context.speech.fact(`signed up to ${mark.writer} ${mark.sequence}, ${timeOf(mark.at)}`);
-    context.speech.fact(`after that: ${answer.tail} events that no checkpoint covers yet`);
+    context.speech.fact(`after that: ${counted(answer.tail, 'event')} that no checkpoint covers yet`);
     if (answer.unfinished > 0) context.speech.fact(`${answer.unfinished} calls were allowed and have no end`);
     for (const broken of answer.breaks) context.speech.fact(`break at ${broken.writer} ${broken.sequence}: ${broken.reason}`);
   }

@@ -187,6 +187,7 @@ async function explain(
 ): Promise<number> {
   const [agent, method, url] = given;
   if (agent === undefined || method === undefined || url === undefined) throw new Fault('invalid_usage');
+  if (!URL.canParse(url)) throw new Fault('invalid_usage', { hint: 'write the whole address: https://api.example.com/path' });
   const body = { agent, method: method.toUpperCase(), url, level: flags.separated ? ('separated' as const) : ('cooperative' as const) };
   const answer = await context.server().person.call('permission_explain', {
     body: { ...body, ...(flags.connection === undefined ? {} : { connection: flags.connection }) },

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
-import { Fault } from '#kernel';
+import { Fault, isFault } from '#kernel';
 import { addCommand, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { findLocal, type Server } from '../server.ts';
@@ -90,12 +90,18 @@ async function start(context: Context): Promise<undefined> {
 
 /** A link for the first administrator while there is none yet. */
 export async function setupLinkIfNeeded(server: Server): Promise<string | undefined> {
+  return (await waitsForSetup(server)) ? (await server.person.call('setup_link')).url : undefined;
+}
+
+/** There is no administrator yet, so nothing else is answered (SECURITY 23). Only of a local server: at a remote one nobody may be signed in. */
+export async function waitsForSetup(server: Server): Promise<boolean> {
+  if (server.kind !== 'local') return false;
   try {
     await server.person.call('whoami');
-    return undefined;
+    return false;
   } catch (error) {
-    if (!(error instanceof Fault) || error.code !== 'setup_required') throw error;
-    return (await server.person.call('setup_link')).url;
+    if (isFault(error, 'setup_required')) return true;
+    throw error;
   }
 }
 
@@ -129,6 +135,8 @@ async function status(context: Context): Promise<number> {
     context.speech.fact(`${silent}; start one with: gatehouse start`);
   } else
     context.speech.fact(`${server?.shown} answers, version ${health.version ?? 'unknown'}${pid === undefined ? '' : `, process ${pid}`}`);
+  if (server !== undefined && health !== undefined && (await waitsForSetup(server)))
+    context.speech.note('it is not set up yet: gatehouse setup-link prints the link for that');
   return health === undefined ? 9 : 0;
 }
 
