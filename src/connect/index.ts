@@ -6,6 +6,8 @@
  * Leans on: identity (whose vaults), vault (sealing), audit, store, oauth (PKCE), net (every byte that goes out), api (patterns).
  * Lives elsewhere: whether a call may be made (policy), putting a credential on the wire (proxy), the pages (http).
  */
+
+export { accountLabel } from './account.ts';
 export { isAmbiguous } from './ambiguous-path.ts';
 export { type Catalogue, catalogueFolder, catalogueOf, loadCatalogue } from './catalogue.ts';
 export { clientFields } from './client-credentials-flow.ts';

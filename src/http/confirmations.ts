@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { nameSchema, printReach, type Reach, reachSchema } from '#api';
-import { isTenant, type Provider } from '#connect';
+import { accountLabel, isTenant, type Provider } from '#connect';
 import { type AgentId, type ConnectionId, Fault, type FlowId, type PermissionId, type Principal, type UserId } from '#kernel';
 import type { ChangeKind, PermissionDraft } from '#policy';
 import type { HttpDeps, Writing } from './contract.ts';
@@ -142,10 +142,11 @@ const changes = {
     schema: z.strictObject({ made: z.array(z.strictObject({ connection: id<ConnectionId>(), flow: id<FlowId>() })).min(1) }),
     async tell(context, { made }) {
       const names = await Promise.all(made.map(({ connection }) => askedTarget(context, { kind: 'connection', id: connection })));
+      const accounts = await Promise.all(made.map(({ connection }) => accountOf(context, connection)));
       return {
         title: names.length === 1 ? `Use ${names[0]}?` : `Use these ${names.length} accounts?`,
         sentence: `Say yes only if it was you who connected this: somebody else could have, with a key or an account of theirs. If it was not you, say no, and end it with: gatehouse logout ${names.length === 1 ? names[0] : '<connection>'}. Permissions for every account of a provider cover it from then on.`,
-        facts: names.map((name) => ['Connection', name] as const),
+        facts: names.map((name, at) => ['Connection', [name, accounts[at]].filter(Boolean).join(', account ')] as const),
         yes: 'Yes, I connected it',
       };
     },
@@ -333,6 +334,12 @@ async function askedTarget({ look, rooms }: Context, given: z.infer<typeof targe
   }
   const names = await look.names(given.id);
   return names === undefined ? given.id : `${names.provider}/${names.name}`;
+}
+
+/** What the provider calls the account, where it told. */
+async function accountOf({ rooms }: Context, id: ConnectionId): Promise<string> {
+  const found = await rooms.connect.connection(rooms.organization.id, id);
+  return found === undefined ? '' : accountLabel(found.account);
 }
 
 function permissionFacts(given: PermissionChange, who: string, what: string): Told['facts'] {

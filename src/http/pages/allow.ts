@@ -1,5 +1,5 @@
 import { parseReach, printReach, type Reach } from '#api';
-import { type Connection, type Flow, type Provider, rests } from '#connect';
+import { accountLabel, type Connection, type Flow, type Provider, rests } from '#connect';
 import type { Agent } from '#identity';
 import { isFault } from '#kernel';
 import type { Session } from '#signin';
@@ -138,11 +138,11 @@ export function titleOf({ provider, connection }: Connected): string {
 
 export function allowForm(shown: AllowForm): Markup {
   const { connection, offered, told } = shown;
-  const account = connection.account.name ?? connection.account.email ?? connection.account.id;
+  const account = accountLabel(connection.account);
   return html`<h1>${titleOf(shown)}</h1>
 ${facts([
   ['Kept as', `${connection.provider}/${connection.name}`],
-  ...(account === undefined ? [] : ([['Account', account]] as const)),
+  ...(account === '' ? [] : ([['Account', account]] as const)),
   ...(connection.scopes.length === 0 ? [] : ([['Granted', connection.scopes.join(', ')]] as const)),
 ])}
 ${told?.problem !== undefined && note('bad', told.problem)}

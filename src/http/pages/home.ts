@@ -1,6 +1,6 @@
 import { printReach } from '#api';
 import { events, type RecordedEvent } from '#audit';
-import type { Connection } from '#connect';
+import { accountLabel, type Connection } from '#connect';
 import type { Agent } from '#identity';
 import { Fault } from '#kernel';
 import type { Permission } from '#policy';
@@ -86,9 +86,9 @@ function connectionRows(kit: PageKit, token: string, connections: readonly Conne
   }
   return html`<ul class="rows">${connections.map((connection) => {
     const [tone, words] = connectionBadges[connection.status.kind];
-    const account = connection.account.name ?? connection.account.email ?? connection.account.id;
+    const account = accountLabel(connection.account);
     const again = attention(kit, token, connection);
-    return html`<li><span class="name">${connection.provider}/${connection.name}</span>${connection.isDefault && html`<span class="badge">default</span>`}${connection.shared && html`<span class="badge">shared</span>`}<span class="badge ${tone} end">${words}</span><div class="below">${account ?? 'connected'} since ${when(connection.createdAt)}.${again}</div></li>`;
+    return html`<li><span class="name">${connection.provider}/${connection.name}</span>${connection.isDefault && html`<span class="badge">default</span>`}${connection.shared && html`<span class="badge">shared</span>`}<span class="badge ${tone} end">${words}</span><div class="below">${account || 'connected'} since ${when(connection.createdAt)}.${again}</div></li>`;
   })}</ul>`;
 }
 
