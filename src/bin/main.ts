@@ -36,6 +36,8 @@ const cli = createCli({
     installation: {
       resume: async ({ envFile }) => (await import('./standing.ts')).resume(read(envFile, true).settings, process.env, systemClock),
       pause: async ({ envFile }) => (await import('./standing.ts')).pause(read(envFile, true).settings, process.env, systemClock),
+      backup: async (order) => (await import('./backup.ts')).backup(order, read(order.envFile, true).settings, systemClock, version),
+      restore: async (order) => (await import('./backup.ts')).restore(order, read(order.envFile, true).settings, process.env, systemClock),
       copy: async (order) => (await import('./moving.ts')).copyTo(order, read(order.envFile, true).settings, systemClock),
     },
     async serve(options) {

@@ -134,7 +134,7 @@ function privateFolder(path: string): void {
   chmodSync(path, 0o700);
 }
 
-function masterKey({ masterKey: value, masterKeyFile: file }: Settings) {
+export function masterKey({ masterKey: value, masterKeyFile: file }: Settings) {
   return { ...(value === undefined ? {} : { value: new Secret(value) }), ...(file === undefined ? {} : { file }) };
 }
 

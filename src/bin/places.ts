@@ -9,11 +9,14 @@ export function storePlaces(settings: Settings, dev: boolean): Pick<StoreOptions
   const ephemera = dev && chosen === 'sql' ? 'memory' : chosen;
   const sealed = settings.vaultBackend === 'redis' ? 'redis' : 'database';
   if (ephemera !== 'redis' && sealed !== 'redis') return { ephemera, sealed };
-  if (settings.redisUrl === undefined) {
-    const fields = { GATEHOUSE_REDIS_URL: 'say where Redis is, since another setting asks for it' };
-    throw new Fault('invalid_setting', { detail: `GATEHOUSE_REDIS_URL: ${fields.GATEHOUSE_REDIS_URL}`, fields });
-  }
-  return { ephemera, sealed, redis: redisOptions(settings, settings.redisUrl) };
+  return { ephemera, sealed, redis: redisPlace(settings) };
+}
+
+/** How Redis is reached. @throws {Fault} `invalid_setting` where no setting says so */
+export function redisPlace(settings: Settings): NonNullable<StoreOptions['redis']> {
+  if (settings.redisUrl !== undefined) return redisOptions(settings, settings.redisUrl);
+  const fields = { GATEHOUSE_REDIS_URL: 'say where Redis is, since another setting asks for it' };
+  throw new Fault('invalid_setting', { detail: `GATEHOUSE_REDIS_URL: ${fields.GATEHOUSE_REDIS_URL}`, fields });
 }
 
 function redisOptions(settings: Settings, url: string): NonNullable<StoreOptions['redis']> {

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import type { CommandHost } from './command.ts';
 import { agentCommands } from './commands/agent.ts';
+import { backupCommands } from './commands/backup.ts';
 import { configCommands } from './commands/config.ts';
 import { connectionCommands } from './commands/connections.ts';
 import { databaseCommands } from './commands/database.ts';
@@ -35,6 +36,7 @@ const families = [
   serverCommands,
   serviceCommands,
   databaseCommands,
+  backupCommands,
   pauseCommands,
   keyCommands,
   configCommands,

@@ -57,10 +57,55 @@ export interface CopyOutcome {
   readonly at: number;
 }
 
+/** What an archive holds. */
+export interface ArchiveFacts {
+  /** The state is the one of this time. */
+  readonly at: number;
+  readonly version: string;
+  /** Ids of the master keys that open it. */
+  readonly masterKeys: readonly string[];
+  readonly tables: CopyOutcome['tables'];
+}
+
+export interface BackupOrder extends SettingsFile {
+  /** The folder of the archives. */
+  readonly to: string;
+  /** Older archives of the folder go, but not the newest one; milliseconds. */
+  readonly keep?: number;
+  readonly dryRun: boolean;
+  readonly onProgress: (advance: Advance) => void;
+}
+
+export interface BackupOutcome {
+  /** Undefined: a dry run. */
+  readonly archive:
+    | (ArchiveFacts & { readonly path: string; readonly bytes: number; readonly sha256: string; readonly verified: 'content' | 'file' })
+    | undefined;
+  /** Names of the archives that went, or would go. */
+  readonly removed: readonly string[];
+}
+
+export interface RestoreOrder extends SettingsFile {
+  readonly path: string;
+  /** A file of private keys, instead of the passphrase of the settings. */
+  readonly identity?: string;
+  readonly dryRun: boolean;
+  readonly onProgress: (advance: Advance) => void;
+}
+
+export interface RestoreOutcome extends ArchiveFacts {
+  /** Master keys that open it, and that the settings do not lead to. */
+  readonly missingKeys: readonly string[];
+}
+
 /** Work on a whole installation, by whoever holds its settings; no server is asked. */
 export interface InstallationCommands {
   /** Copies the database to another one, while it may be served. @throws {Fault} `store_not_empty`, `store_outdated`, `copy_differs` */
   copy(order: CopyOrder): Promise<CopyOutcome>;
+  /** Writes one encrypted, verified archive of everything, while it may be served. */
+  backup(order: BackupOrder): Promise<BackupOutcome>;
+  /** Puts an archive into an empty database; it is paused then. @throws {Fault} `backup_key_wrong`, `backup_damaged`, `backup_format`, `store_not_empty` */
+  restore(order: RestoreOrder): Promise<RestoreOutcome>;
   /** Lets a paused installation be served, and ends every older session, run and token. */
   resume(given: SettingsFile): Promise<ResumeOutcome>;
   /** Lets no server serve it that starts from now on; false: it is paused already. */

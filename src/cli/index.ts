@@ -10,6 +10,9 @@
 export { createCli } from './cli.ts';
 export type {
   Advance,
+  ArchiveFacts,
+  BackupOrder,
+  BackupOutcome,
   BinCommands,
   Cli,
   CliDeps,
@@ -19,6 +22,8 @@ export type {
   InstallationCommands,
   Io,
   Output,
+  RestoreOrder,
+  RestoreOutcome,
   ResumeOutcome,
   ServeOptions,
 } from './contract.ts';

@@ -343,6 +343,22 @@ export const settingsTable = {
     example: '/etc/gatehouse/master.key',
     readers: ['server'],
   }),
+  backupPassphrase: row({
+    env: 'GATEHOUSE_BACKUP_PASSPHRASE',
+    schema: z.string().min(12, 'give at least 12 characters').optional(),
+    tells: 'passphrase that archives of backup are encrypted to, and that opens them',
+    example: '',
+    readers: ['server'],
+    secret: true,
+  }),
+  backupRecipient: row({
+    env: 'GATEHOUSE_BACKUP_RECIPIENT',
+    schema: list,
+    tells:
+      'public keys (age1…, as age-keygen prints them) that archives of backup are encrypted to, instead of a passphrase; separated by commas',
+    example: 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p',
+    readers: ['server'],
+  }),
   ownerEmail: row({
     env: 'GATEHOUSE_OWNER_EMAIL',
     schema: z.email('give an e-mail address').optional(),

@@ -82,6 +82,19 @@ export const faults = {
   store_not_empty: row(409, 1, 'The target holds data already', 'name an empty database; nothing was changed'),
   store_incomplete: row(500, 1, 'A copy or a restore into this database has not ended', 'repeat that command: it goes on where it was cut'),
   copy_differs: row(500, 1, 'The copy is not equal to the original', 'repeat the command: it moves what differs'),
+  backup_key_wrong: row(
+    500,
+    1,
+    'The passphrase or the key does not open this archive',
+    'use the one it was made with; nothing was changed',
+  ),
+  backup_damaged: row(500, 1, 'The archive is damaged, cut or none of ours', 'take another one; nothing was changed'),
+  backup_format: row(
+    500,
+    1,
+    'The archive has a format that this version does not read',
+    'restore it with the version that wrote it; nothing was changed',
+  ),
   paused: row(
     503,
     9,

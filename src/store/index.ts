@@ -6,8 +6,13 @@
  * Lives elsewhere: queries (each room's `*.sql.ts`), meaning, sealing.
  */
 
+export { checkRecipients, type Key, type Lock } from './archive/encryption.ts';
+export { archiveName, outlived, removeOutlived } from './archive/folder.ts';
+export { type RestoreOptions, restoreArchive } from './archive/restore.ts';
+export { type ArchiveOptions, type ArchiveReport, writeArchive } from './archive/write.ts';
 export { createMemoryEphemera } from './backends/memory.ts';
 export { redisAcl } from './backends/redis/acl.ts';
+export { type HeldSealed, openSealedOnRedis } from './backends/redis/open.ts';
 export { isUniqueViolation, StoreMisuse, UniqueViolation } from './errors.ts';
 export { cacheByGeneration, type GenerationCache } from './generation-cache.ts';
 export { type Build, hotQuery } from './hot-query.ts';

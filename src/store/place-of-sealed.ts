@@ -1,5 +1,7 @@
+import type { Kysely } from 'kysely';
 import { Fault } from '#kernel';
 import type { RecordsBackend } from './backend.ts';
+import type { Schema } from './schema.ts';
 
 const fact = 'sealed_values_on';
 
@@ -16,6 +18,12 @@ export async function keepPlace(backend: RecordsBackend, place: 'database' | 're
     if (row !== undefined || other !== undefined) throw elsewhere(row?.value ?? 'database');
     await db.insertInto('platform_facts').values({ name: fact, value: place, version: 1 }).execute();
   });
+}
+
+/** Where they lie. */
+export async function placeOfSealed(db: Kysely<Schema>): Promise<'database' | 'redis'> {
+  const row = await db.selectFrom('platform_facts').select('value').where('name', '=', fact).executeTakeFirst();
+  return row?.value === 'redis' ? 'redis' : 'database';
 }
 
 function elsewhere(place: string): Fault {

@@ -2,6 +2,7 @@ import { newId, Secret, silentLog, systemClock, type VaultId } from '#kernel';
 import type { Store } from '#store';
 import { createVault, type Keyring, type Vault } from '#vault';
 import { completeTestSetup, openPeople, type People } from './people.ts';
+import type { TestStoreOptions } from './store.ts';
 
 /** Text that databases like to change: cut, fold, trim, refuse. */
 const awkward = ['a\u0000b', '\u0001\u0001', 'trailing  ', 'Ünïcode ☃ 🏛', '', 'it\'s \\ "quoted" %_', '\u{10ffff}'];
@@ -13,13 +14,13 @@ export interface Filled {
 }
 
 /** An installation with a person, awkward texts, and so many connections whose credentials are sealed. */
-export async function openFilled(count: number): Promise<Filled> {
-  const people = await openPeople();
+export async function openFilled(count: number, store: Omit<TestStoreOptions, 'clock'> = {}): Promise<Filled> {
+  const people = await openPeople({ store });
   const { user } = (await completeTestSetup(people)).session;
-  const { store, organization, clock } = people;
+  const { organization, clock } = people;
   const vaults = Array.from({ length: Math.max(1, Math.ceil(count / 1000)) }, () => newId('vlt', clock.now()));
   const shared = { organization_id: organization.id, created_at: clock.now(), version: 1 };
-  await store.records.in(organization.id).write(async ({ db }) => {
+  await people.store.records.in(organization.id).write(async ({ db }) => {
     for (const id of vaults)
       await db
         .insertInto('vaults')

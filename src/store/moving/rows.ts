@@ -135,6 +135,19 @@ function sizeOf(row: MovedRow): number {
   return size;
 }
 
+/** Removes every row, but the one that belongs to the database itself. */
+export async function clearTable(backend: RecordsBackend, table: MovedTable): Promise<void> {
+  for (;;) {
+    const rows = await backend.read(undefined, (db) => readRows(db, table, {}));
+    await deleteRows(
+      backend,
+      table,
+      rows.filter((row) => isMoved(table, row)),
+    );
+    if (rows.length < pageSize) return;
+  }
+}
+
 /** Removes these rows, by their keys. */
 export async function deleteRows(backend: RecordsBackend, { name, keys }: MovedTable, rows: readonly MovedRow[]): Promise<void> {
   if (rows.length === 0) return;

@@ -64,6 +64,18 @@ export async function openRedis(options: RedisOptions, uses: readonly Use[], clo
   });
 }
 
+/** Sealed values on Redis, for work on a whole installation. */
+export interface HeldSealed {
+  readonly store: SealedStore;
+  close(): void;
+}
+
+/** Opens Redis for sealed values alone. @throws {Fault} as `openRedis` */
+export async function openSealedOnRedis(options: RedisOptions, clock: Clock, log: Log): Promise<HeldSealed> {
+  const backend = await openRedis(options, ['sealed'], clock, log);
+  return { store: backend.sealed, close: backend.close };
+}
+
 const neverGood = /WRONGPASS|NOAUTH|NOPERM|no password is set|without any password|certificate|self-signed/i;
 
 async function untilAnswered(link: Link, epochs: Epochs, patience: number, log: Log): Promise<void> {

@@ -1,0 +1,166 @@
+import { type Clock, Fault } from '#kernel';
+import type { RecordsBackend } from '../backend.ts';
+import { isEmpty, migrate } from '../migrate.ts';
+import { migrations } from '../migrations/index.ts';
+import { digestsOf, refuseDifferent } from '../moving/copy.ts';
+import { clearTable, insertRows, type MovedRow, pageSize, type TableDigest } from '../moving/rows.ts';
+import { type MovedTable, movedTables } from '../moving/tables.ts';
+import { type DatabasePlace, openDatabase } from '../open-database.ts';
+import type { SealedStore } from '../ports.ts';
+import { setStanding, standingOf } from '../standing.ts';
+import { type Key, readEncrypted } from './encryption.ts';
+import { type ArchivedRow, type Manifest, redisTable } from './lines.ts';
+import { type ArchiveContent, readArchive } from './read.ts';
+import type { ArchiveProgress } from './write.ts';
+
+export interface RestoreOptions {
+  readonly path: string;
+  readonly key: Key;
+  readonly to: DatabasePlace;
+  /** Where sealed values go, if not into the database. */
+  readonly sealed: SealedStore | undefined;
+  readonly clock: Clock;
+  /** Only reads the archive to its end, and looks whether the target would take it. */
+  readonly dryRun?: boolean;
+  readonly onProgress?: (progress: ArchiveProgress) => void;
+}
+
+/**
+ * Puts an archive into an empty database. It is read to its end before anything is written; the restored installation is
+ * paused. One that was cut is not served, and begins again when it is repeated.
+ * @throws {Fault} `backup_key_wrong`, `backup_damaged`, `backup_format`, `store_not_empty`, `invalid_setting`
+ */
+export async function restoreArchive(options: RestoreOptions): Promise<ArchiveContent> {
+  const content = await prove(options);
+  refuseMismatch(content.manifest, options);
+  if (options.sealed !== undefined) await refuseForeignSealed(options, options.sealed);
+  if (options.dryRun === true) return content;
+  const target = await openDatabase(options.to, options.clock);
+  try {
+    await restoreInto(target, content, options);
+  } finally {
+    await target.close();
+  }
+  return content;
+}
+
+/** Reads everything once, and where something is there already looks at it too. */
+async function prove({ path, key, to, clock, onProgress = () => {} }: RestoreOptions): Promise<ArchiveContent> {
+  let done = 0;
+  const content = await readArchive(readEncrypted(path, key), async () => {
+    done += 1;
+    onProgress({ step: 'verifying', done, total: done });
+  });
+  const target = await openDatabase(to, clock, { mustExist: true }).catch((error: unknown) => {
+    if (error instanceof Fault && error.code === 'not_found') return undefined;
+    throw error;
+  });
+  if (target === undefined) return content;
+  try {
+    await refuseOccupied(target);
+  } finally {
+    await target.close();
+  }
+  return content;
+}
+
+function refuseMismatch({ sealed: lay, migrations: steps }: Manifest, { sealed }: RestoreOptions): void {
+  if (JSON.stringify(steps) !== JSON.stringify(migrations.map(({ name }) => name)))
+    throw new Fault('backup_format', { detail: 'The archive was written by a version with another schema' });
+  if ((lay === 'redis') === (sealed !== undefined)) return;
+  const sentence = `the sealed values of this archive lay ${lay === 'redis' ? 'on Redis' : 'in the database'}; write ${lay}`;
+  throw new Fault('invalid_setting', { detail: `GATEHOUSE_VAULT_BACKEND: ${sentence}`, fields: { GATEHOUSE_VAULT_BACKEND: sentence } });
+}
+
+/** What a restore that was cut has left was never served, so it is no data. */
+async function refuseOccupied(target: RecordsBackend): Promise<void> {
+  if (await isEmpty(target)) return;
+  const standing = await standingOf(target);
+  if (standing?.state === 'incomplete' && standing.by === 'restore') return;
+  throw new Fault('store_not_empty');
+}
+
+async function refuseForeignSealed({ path, key }: RestoreOptions, sealed: SealedStore): Promise<void> {
+  await readArchive(readEncrypted(path, key), async ({ table, row }) => {
+    if (table !== redisTable) return;
+    const there = await sealed.get(String(row.key));
+    if (there !== undefined && !Buffer.from(there.envelope).equals(Buffer.from(row.envelope as Uint8Array)))
+      throw new Fault('store_not_empty', {
+        detail: 'Redis holds sealed values of the same names already',
+        hint: 'choose another GATEHOUSE_REDIS_PREFIX',
+      });
+  });
+}
+
+async function restoreInto(target: RecordsBackend, content: ArchiveContent, options: RestoreOptions): Promise<void> {
+  const { clock } = options;
+  const { origin } = content.manifest;
+  await migrate(target, clock);
+  const mark = (state: 'incomplete' | 'paused') =>
+    target.write(undefined, (db) => setStanding(db, { state, by: 'restore', origin, at: clock.now() }));
+  await mark('incomplete');
+  try {
+    for (const table of movedTables) await clearTable(target, table);
+    await fill(target, content, options);
+    refuseDifferent(
+      content.tables.filter(({ table }) => table !== redisTable),
+      await digestsOf(target),
+    );
+  } catch (error) {
+    await undo(target).catch(() => {});
+    throw error;
+  }
+  await mark('paused');
+}
+
+/** As if nobody had begun; where that fails the target stays marked as incomplete. */
+async function undo(target: RecordsBackend): Promise<void> {
+  for (const table of movedTables) await clearTable(target, table);
+  await target.write(undefined, (db) => setStanding(db, undefined));
+}
+
+async function fill(target: RecordsBackend, { tables }: ArchiveContent, options: RestoreOptions): Promise<void> {
+  const { path, key, onProgress = () => {} } = options;
+  const total = tables.reduce((sum: number, { rows }: TableDigest) => sum + rows, 0);
+  const put = putting(target, options);
+  let done = 0;
+  const again = await readArchive(readEncrypted(path, key), async (archived) => {
+    await put.row(archived);
+    done += 1;
+    onProgress({ step: 'restoring', done, total });
+  });
+  await put.end();
+  refuseDifferent(tables, again.tables);
+  await target.renumber(movedTables.filter(({ numbered }) => numbered).map(({ name }) => name));
+}
+
+/** Rows go in by the page. */
+function putting(target: RecordsBackend, { sealed }: RestoreOptions) {
+  const byName = new Map<string, MovedTable>(movedTables.map((table) => [table.name, table]));
+  let current: MovedTable | undefined;
+  let waiting: MovedRow[] = [];
+
+  async function end(): Promise<void> {
+    if (current !== undefined && waiting.length > 0) await insertRows(target, current, waiting);
+    waiting = [];
+  }
+
+  return {
+    end,
+    async row({ table, row }: ArchivedRow): Promise<void> {
+      if (table === redisTable) return await putSealed(sealed, row);
+      const found = byName.get(table);
+      if (found === undefined) throw new Fault('backup_damaged');
+      if (found !== current || waiting.length >= pageSize) await end();
+      current = found;
+      waiting.push(row);
+    },
+  };
+}
+
+async function putSealed(sealed: SealedStore | undefined, { key, envelope }: MovedRow): Promise<void> {
+  if (sealed === undefined || typeof key !== 'string' || !(envelope instanceof Uint8Array)) throw new Fault('backup_damaged');
+  if (await sealed.put(key, envelope, 0)) return;
+  const there = await sealed.get(key);
+  if (there === undefined || !Buffer.from(there.envelope).equals(envelope)) throw new Fault('store_not_empty');
+}
