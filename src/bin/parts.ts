@@ -9,7 +9,7 @@ import { type Clock, Fault, type Log, Secret } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
 import { createSignin, type Signin } from '#signin';
-import { openStore, refuseStanding, type Store, serversNamed } from '#store';
+import { openStore, refuseStanding, type Store, type StoreServer, serversNamed } from '#store';
 import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
 import { databaseOf, homeOf, storePlaces } from './places.ts';
 
@@ -81,7 +81,7 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const identity = createIdentity({ records, ephemera, changes, vault, audit, clock, log });
   const policy = createPolicy({ records, changes, audit, clock, log });
   const net = createNet({ ...outbound(settings), clock, log });
-  await closeServers(net, settings, log);
+  await closeServers(net, store, settings, log);
   const organization = await identity.ensureDefaultOrganization(publicUrl);
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
@@ -94,11 +94,14 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   return Object.freeze({ ...ground, organization, keyring, vault, audit, identity, policy, net, connect, signin, broker, close });
 }
 
-/** What we stand on is reached by no agent, whatever the operator opened (SECURITY 11). */
-async function closeServers(net: Net, { databaseUrl: database, redisUrl: redis }: Settings, log: Log): Promise<void> {
-  for (const { host, port } of serversNamed({ database, redis })) {
-    await net.ownServer(host, port).catch((cause: unknown) => log.warn('a server of the store has no address right now', { port, cause }));
-  }
+/** What we stand on is reached by no agent, whatever the operator opened (SECURITY 11): what settings name, and what that names later. */
+async function closeServers(net: Net, store: Store, { databaseUrl: database, redisUrl: redis }: Settings, log: Log): Promise<void> {
+  const close = ({ host, port }: StoreServer) =>
+    net.ownServer(host, port).catch((cause: unknown) => log.warn('a server of the store has no address right now', { port, cause }));
+  for (const server of serversNamed({ database, redis })) await close(server);
+  const met: Promise<void>[] = [];
+  store.watchServers((server) => void met.push(close(server)));
+  await Promise.all(met);
 }
 
 /** The schema brought up to date, and the master key: one is made only where nothing was ever stored. */

@@ -34,6 +34,7 @@ function redisOptions(settings: Settings, url: string): NonNullable<StoreOptions
     prefix: settings.redisPrefix,
     connectTimeout: settings.redisConnectSeconds * 1000,
     commandTimeout: settings.redisCommandSeconds * 1000,
+    failoverTimeout: settings.redisFailoverSeconds * 1000,
   };
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { Fault } from '#kernel';
+import { redisUrlOf } from './redis-url.ts';
 import { type Alias, type Reader, type SettingKey, type Settings, settingsTable } from './settings.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -53,8 +54,10 @@ export function readSettings(options: ReadOptions): ReadSettings {
     sources[key] = found?.source ?? { name: settingsTable[key].env, from: 'default' };
   }
   problems.push(...unknownNames(layers));
+  const redis = problems.length > 0 ? undefined : redisUrlOf(settings as Settings);
+  for (const [name, sentence] of Object.entries(redis?.problems ?? {})) problems.push({ name, sentence });
   if (problems.length > 0) throw settingFault(problems);
-  return { settings: settings as Settings, sources: sources as Record<SettingKey, Source> };
+  return { settings: { ...(settings as Settings), redisUrl: redis?.url }, sources: sources as Record<SettingKey, Source> };
 }
 
 interface Layer {

@@ -140,6 +140,37 @@ test('production asks for a password of Redis, in its URL or apart', () => {
   expect(problems({ GATEHOUSE_REDIS_URL: 'redis://r:6379', GATEHOUSE_REDIS_PASSWORD: 'word' })).toEqual([]);
 });
 
+test('where Redis is can be said in single settings, which make the same URL', () => {
+  const url = (env: Record<string, string>) => read(env).settings.redisUrl;
+  expect(url({})).toBeUndefined();
+  expect(url({ GATEHOUSE_REDIS_HOSTS: 'cache' })).toBe('redis://cache/0');
+  expect(url({ GATEHOUSE_REDIS_HOSTS: '[::1]:6380', GATEHOUSE_REDIS_TLS: 'yes', GATEHOUSE_REDIS_DATABASE: '3' })).toBe(
+    'rediss://[::1]:6380/3',
+  );
+  const sentinels = { GATEHOUSE_REDIS_MODE: 'sentinel', GATEHOUSE_REDIS_HOSTS: 'a:1, b', GATEHOUSE_REDIS_PRIMARY: 'my main' };
+  expect(url(sentinels)).toBe('redis+sentinel://a:1,b/my%20main/0');
+  expect(url({ GATEHOUSE_REDIS_MODE: 'cluster', GATEHOUSE_REDIS_HOSTS: 'a,b:7001' })).toBe('redis+cluster://a,b:7001');
+  expect(url({ GATEHOUSE_REDIS_SOCKET: '/run/redis.sock', GATEHOUSE_REDIS_DATABASE: '2' })).toBe('unix:/run/redis.sock?db=2');
+});
+
+test.each([
+  ['GATEHOUSE_REDIS_URL', { GATEHOUSE_REDIS_URL: 'redis://a', GATEHOUSE_REDIS_HOSTS: 'b' }],
+  ['GATEHOUSE_REDIS_HOSTS', { GATEHOUSE_REDIS_TLS: 'yes' }],
+  ['GATEHOUSE_REDIS_HOSTS', { GATEHOUSE_REDIS_HOSTS: 'a b' }],
+  ['GATEHOUSE_REDIS_SOCKET', { GATEHOUSE_REDIS_SOCKET: '/s', GATEHOUSE_REDIS_HOSTS: 'a' }],
+  ['GATEHOUSE_REDIS_SOCKET', { GATEHOUSE_REDIS_SOCKET: 'relative' }],
+  ['GATEHOUSE_REDIS_MODE', { GATEHOUSE_REDIS_HOSTS: 'a,b' }],
+  ['GATEHOUSE_REDIS_MODE', { GATEHOUSE_REDIS_MODE: 'cluster', GATEHOUSE_REDIS_SOCKET: '/s' }],
+  ['GATEHOUSE_REDIS_PRIMARY', { GATEHOUSE_REDIS_MODE: 'sentinel', GATEHOUSE_REDIS_HOSTS: 'a,b' }],
+  ['GATEHOUSE_REDIS_PRIMARY', { GATEHOUSE_REDIS_HOSTS: 'a', GATEHOUSE_REDIS_PRIMARY: 'main' }],
+  ['GATEHOUSE_REDIS_DATABASE', { GATEHOUSE_REDIS_MODE: 'cluster', GATEHOUSE_REDIS_HOSTS: 'a', GATEHOUSE_REDIS_DATABASE: '1' }],
+  ['GATEHOUSE_REDIS_DATABASE', { GATEHOUSE_REDIS_HOSTS: 'a', GATEHOUSE_REDIS_DATABASE: '-1' }],
+  ['GATEHOUSE_REDIS_TLS', { GATEHOUSE_REDIS_SOCKET: '/s', GATEHOUSE_REDIS_TLS: 'yes' }],
+  ['GATEHOUSE_REDIS_FAILOVER_SECONDS', { GATEHOUSE_REDIS_FAILOVER_SECONDS: '31' }],
+])('%s is refused where single settings of Redis do not fit together', (name, env) => {
+  expect(Object.keys(fieldsOf(() => read(env)))).toEqual([name]);
+});
+
 test('keys and sessions are never kept in the data folder', () => {
   const folders = foldersOf('/data', { HOME: '/home/me' });
   expect(folders).toMatchObject({

@@ -117,6 +117,14 @@ const redisUrl = z
   )
   .optional();
 
+const hosts = list.transform((parts, context) => {
+  for (const part of parts) {
+    if (/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/.test(part)) continue;
+    context.addIssue({ code: 'custom', message: 'write each as host or host:port' });
+  }
+  return parts;
+});
+
 const redisPrefix = z
   .string()
   .regex(/^[A-Za-z0-9._:-]{1,64}$/, 'use 1 to 64 letters, digits, dots, dashes, underscores and colons')
@@ -240,6 +248,59 @@ export const settingsTable = {
     secret: true,
     aliases: [{ name: 'AUTHSOME_REDIS_URL' }, { name: 'REDIS_URL', with: 'quint' }],
   }),
+  redisMode: row({
+    env: 'GATEHOUSE_REDIS_MODE',
+    schema: z.enum(['standalone', 'sentinel', 'cluster'], 'write standalone, sentinel or cluster').optional(),
+    tells: 'what GATEHOUSE_REDIS_HOSTS names, instead of a URL: one server (the default), sentinels, or nodes of a cluster',
+    example: 'sentinel',
+    readers: ['server'],
+  }),
+  redisHosts: row({
+    env: 'GATEHOUSE_REDIS_HOSTS',
+    schema: hosts,
+    tells: 'servers, sentinels or nodes, as host:port separated by commas, instead of a URL',
+    example: 'sentinel-1:26379,sentinel-2:26379,sentinel-3:26379',
+    readers: ['server'],
+  }),
+  redisSocket: row({
+    env: 'GATEHOUSE_REDIS_SOCKET',
+    schema: z
+      .string()
+      .regex(/^\/[^?#]+$/, 'give a path from the root')
+      .optional(),
+    tells: 'unix socket of Redis, instead of a URL',
+    example: '/run/redis/redis.sock',
+    readers: ['server'],
+  }),
+  redisPrimary: row({
+    env: 'GATEHOUSE_REDIS_PRIMARY',
+    schema: z.string().optional(),
+    tells: 'name under which the sentinels watch the primary, instead of the one in the URL',
+    example: 'mymaster',
+    readers: ['server'],
+  }),
+  redisDatabase: row({
+    env: 'GATEHOUSE_REDIS_DATABASE',
+    schema: z.coerce
+      .number('give a number')
+      .int('give a whole number')
+      .min(0, 'give 0 or more')
+      .max(99_999, 'give at most 99999')
+      .optional(),
+    tells: 'number of the database, instead of the one in the URL (default 0)',
+    example: '0',
+    readers: ['server'],
+  }),
+  redisTls: row({
+    env: 'GATEHOUSE_REDIS_TLS',
+    schema: z
+      .enum(['yes', 'no'], 'write yes or no')
+      .optional()
+      .transform((word) => (word === undefined ? undefined : word === 'yes')),
+    tells: 'yes: TLS to the nodes and the sentinels, instead of rediss:// in a URL',
+    example: 'yes',
+    readers: ['server'],
+  }),
   redisUsername: row({
     env: 'GATEHOUSE_REDIS_USERNAME',
     schema: z.string().optional(),
@@ -310,6 +371,13 @@ export const settingsTable = {
     schema: seconds(2, 60),
     tells: 'how long Redis may take to answer; after that the request gets 503 and the connection is made anew',
     example: '2',
+    readers: ['server'],
+  }),
+  redisFailoverSeconds: row({
+    env: 'GATEHOUSE_REDIS_FAILOVER_SECONDS',
+    schema: z.coerce.number('give a number of seconds').min(0, 'give 0 or more').max(30, 'give at most 30').default(1),
+    tells: 'how long a request waits while the connection is made again, as after a failover, before it gets 503',
+    example: '1',
     readers: ['server'],
   }),
   vaultBackend: row({

@@ -31,12 +31,13 @@ export {
   type SealedEntry,
   type SealedStore,
   type Store,
+  type StoreServer,
   stalest,
   type Topic,
   topics,
   type Writing,
 } from './ports.ts';
 export type { Schema } from './schema.ts';
-export { type StoreServer, serversNamed } from './servers.ts';
+export { serversNamed } from './servers.ts';
 export { forgetSpent, madeFrom, type SpentValue, spend } from './spent.ts';
 export { beginPause, endPause, refuseStanding, type Standing } from './standing.ts';

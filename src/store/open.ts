@@ -54,6 +54,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       await backend.read(undefined, (db) => db.selectNoFrom((row) => row.lit(1).as('one')).execute());
       return performance.now() - began;
     },
+    watchServers: places.watchServers,
     isEmpty: () => isEmpty(backend),
     standing: () => standingOf(backend),
     async close() {
@@ -71,6 +72,7 @@ interface Places extends Omit<SqlDatabase, 'push'> {
   /** Undefined: in the database. */
   readonly sealed: SealedStore | undefined;
   readonly push: Push;
+  readonly watchServers: Store['watchServers'];
   /** Closes what `records` and `ephemera` leave open. */
   close(): Promise<void>;
 }
@@ -82,7 +84,8 @@ async function openPlaces(options: StoreOptions): Promise<Places> {
     const { records, ephemera, push } = await openDatabases(options, options, { outside, memory: options.ephemera === 'memory' });
     const ways = [push, outside === undefined ? undefined : redis?.push].filter((way) => way !== undefined);
     const sealed = options.sealed === 'redis' ? redis?.sealed : undefined;
-    return { records, ephemera, sealed, push: joinPush(ways), close: async () => redis?.close() };
+    const watchServers = redis?.watchServers ?? (() => {});
+    return { records, ephemera, sealed, push: joinPush(ways), watchServers, close: async () => redis?.close() };
   } catch (error) {
     redis?.close();
     throw error;

@@ -99,6 +99,12 @@ export interface Changes {
   age(): number;
 }
 
+/** A server that a store stands on. */
+export interface StoreServer {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface Store {
   readonly records: Records;
   readonly ephemera: Ephemera;
@@ -107,6 +113,11 @@ export interface Store {
   migrate(): Promise<readonly string[]>;
   /** Milliseconds the round trip took. */
   ping(): Promise<number>;
+  /**
+   * Calls `listener` with every server that was met without being named in a URL (replicas, other sentinels, nodes of a
+   * cluster), those met so far at once.
+   */
+  watchServers(listener: (server: StoreServer) => void): void;
   /** True when no row was ever written (a key file may be made only then: SECURITY 20). */
   isEmpty(): Promise<boolean>;
   /** Why it may not be served; undefined: it may. */

@@ -1,16 +1,11 @@
 import { parseRedisUrl } from './backends/redis/address.ts';
 import { parseDatabaseUrl } from './database-url.ts';
-
-/** A server that a store stands on. */
-export interface StoreServer {
-  readonly host: string;
-  readonly port: number;
-}
+import type { StoreServer } from './ports.ts';
 
 const usualPorts = { postgres: 5432, mysql: 3306 } as const;
 
 /**
- * The servers that these URLs name; those that a Sentinel or a Cluster names later are not among them.
+ * The servers that these URLs name; what those name later is told by `Store.watchServers`.
  * @throws {Fault} `invalid_setting`, which never repeats a URL
  */
 export function serversNamed(urls: {

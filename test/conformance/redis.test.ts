@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 import { type Cluster, Cluster as ClusterClient, type Redis } from 'ioredis';
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
 import { Secret, silentLog, systemClock } from '#kernel';
 import { redisAcl, type Store } from '#store';
-import type { RedisEvidence } from '../../src/store/backends/redis/client.ts';
+import type { RedisEvidence, RedisTls } from '../../src/store/backends/redis/client.ts';
 import { testAuthority } from '../support/certificates.ts';
+import { type MutualTls, mutualTls } from '../support/mutual-tls.ts';
 import { testWith } from '../support/need.ts';
 import { adminOf, type RedisGroup, startCluster, startRedis, startSentinel } from '../support/redis.ts';
 import { openTestStore, temporaryFolder } from '../support/store.ts';
@@ -48,7 +50,7 @@ function newPrefix(): string {
 }
 
 /** Two processes' worth of stores, with a prefix of their own. */
-async function openTwo({ url, ca }: Place, prefix = newPrefix(), evidence: RedisEvidence = {}): Promise<Two> {
+async function openTwo({ url, ca }: Place, prefix = newPrefix(), evidence: RedisEvidence & RedisTls = {}): Promise<Two> {
   const home = temporaryFolder();
   const redis = { url: new Secret(url), ca, prefix, connectTimeout: 5_000, commandTimeout: 5_000, ...evidence };
   const open = () => openTestStore({ home, clock: systemClock, log: silentLog, ephemera: 'redis', sealed: 'redis', redis });
@@ -145,25 +147,113 @@ async function grant(nodes: readonly Redis[], prefix: string, change = (right: s
   for (const node of nodes) await node.call('ACL', 'SETUSER', user, ...rights.map(change));
 }
 
-const authority = testAuthority('localhost');
-let encrypted: Promise<Place> | undefined;
-const encryptedPlace = () => {
-  encrypted ??= startRedis({ tls: { ...authority.issue('localhost'), ca: authority.pem } }).then(({ port, admin }) => ({
-    url: `rediss://localhost:${port}`,
-    admin,
-    nodes: [admin],
-    ca: authority.pem,
-  }));
-  return encrypted;
+/** The other user, exactly as it is printed. */
+async function grantSentinels(sentinels: readonly Redis[]): Promise<void> {
+  const line = redisAcl(undefined).find((one) => one.startsWith('ACL SETUSER gatehouse-sentinel ')) ?? '';
+  const [, , user = '', ...rights] = line.replace('>PASSWORD', '>other').split(' ');
+  for (const sentinel of sentinels) await sentinel.call('ACL', 'SETUSER', user, ...rights);
+}
+
+let made: MutualTls | undefined;
+const secured = () => {
+  made ??= mutualTls();
+  return made;
 };
 
+interface SecuredPlace extends Place {
+  readonly evidence: RedisEvidence & RedisTls;
+}
+
+const users = { username: 'gatehouse', password: new Secret('word') };
+
+/** TLS everywhere, and users with the least rights: one for the nodes, under Sentinel another for the sentinels. */
+const securedKinds: Readonly<Record<string, () => Promise<SecuredPlace>>> = {
+  async standalone() {
+    const { cert, key, ca } = secured();
+    const tls = { ca, cert, key };
+    const { port, admin } = await startRedis({ tls, config: ['tls-auth-clients yes'], admin: { host: 'localhost', tls } });
+    return { url: `rediss://localhost:${port}`, admin, nodes: [admin], ca, evidence: { ...users, cert, key } };
+  },
+  async sentinel() {
+    const { url, servers, sentinels } = await startSentinel({ secured: secured() });
+    await grantSentinels(sentinels.map(({ admin }) => admin));
+    const evidence = { ...users, sentinelUsername: 'gatehouse-sentinel', sentinelPassword: new Secret('other') };
+    const nodes = servers.map(({ admin }) => admin);
+    return { url, admin: await adminOf(url, { ca: secured().ca }), nodes, ca: secured().ca, evidence };
+  },
+  async cluster() {
+    const { url, servers } = await startCluster({ secured: secured() });
+    const nodes = servers.map(({ admin }) => admin);
+    return { url, admin: await adminOf(url, { ca: secured().ca }), nodes, ca: secured().ca, evidence: users };
+  },
+};
+
+for (const [kind, start] of Object.entries(securedKinds)) {
+  let started: Promise<SecuredPlace> | undefined;
+  const place = () => {
+    started ??= start();
+    return started;
+  };
+  const trying = testWith('redis-server', 'redis-cli', 'openssl');
+
+  runSuite(
+    `ephemera on redis, ${kind}, over TLS and with the least rights`,
+    ephemeraCases,
+    async () => {
+      const at = await place();
+      const prefix = newPrefix();
+      await grant(at.nodes, prefix);
+      const { first, second, close } = await openTwo(at, prefix, at.evidence);
+      const { clock, over } = stretched(at.admin, prefix);
+      return { first: over(first.ephemera), second: over(second.ephemera), clock, close };
+    },
+    trying,
+  );
+
+  trying(`on redis, ${kind}, what will never be let in is refused at once`, async () => {
+    const at = await place();
+    await grant(at.nodes, 'refused:');
+    const wrong = new Secret('wrong');
+    await expect(openTwo(at, 'refused:', { ...at.evidence, password: wrong })).rejects.toMatchObject({ code: 'invalid_setting' });
+    if (kind === 'sentinel') {
+      const mixed = { ...at.evidence, sentinelPassword: wrong };
+      await expect(openTwo(at, 'refused:', mixed)).rejects.toMatchObject({ code: 'invalid_setting' });
+    }
+    const other = testAuthority('localhost').pem;
+    await expect(openTwo({ ...at, ca: other }, 'refused:', at.evidence)).rejects.toMatchObject({ code: 'invalid_setting' });
+  });
+
+  trying(`on redis, ${kind}, every server that was met is told, and so every replica`, async () => {
+    const at = await place();
+    await grant(at.nodes, 'met:');
+    const { first, close } = await openTwo(at, 'met:', at.evidence);
+    const met = new Set<number>();
+    first.watchServers(({ port }) => void met.add(port));
+    const ports = at.nodes.map((node) => node.options.port);
+    if (kind === 'standalone') expect(met.size).toBe(0);
+    else for (const port of ports) expect(met).toContain(port);
+    await close();
+  });
+}
+
 runSuite(
-  'ephemera on redis, over TLS',
+  'ephemera on redis, over a unix socket',
   ephemeraCases,
   async () => {
-    const { prefix, first, second, close } = await openTwo(await encryptedPlace());
-    const { clock, over } = stretched((await encryptedPlace()).admin, prefix);
+    const { url, admin } = await socketPlace();
+    const { prefix, first, second, close } = await openTwo({ url, admin, nodes: [admin] });
+    const { clock, over } = stretched(admin, prefix);
     return { first: over(first.ephemera), second: over(second.ephemera), clock, close };
   },
   testWith('redis-server'),
 );
+
+let overSocket: Promise<{ readonly url: string; readonly admin: Redis }> | undefined;
+function socketPlace() {
+  overSocket ??= (async () => {
+    const path = join(temporaryFolder(), 'redis.sock');
+    await startRedis({ config: ['requirepass s:/p', `unixsocket ${path}`], admin: { password: 's:/p' } });
+    return { url: `unix://:s%3A%2Fp@${path}?db=3`, admin: (await adminOf(`unix://:s%3A%2Fp@${path}?db=3`)) as Redis };
+  })();
+  return overSocket;
+}

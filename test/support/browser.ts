@@ -31,9 +31,11 @@ export interface BrowserOptions {
   readonly ca?: string;
   /** Names below this suffix are on this machine. */
   readonly local?: string;
+  /** Where requests really go, as a balancer decides: an origin, asked for each. */
+  readonly through?: () => string;
 }
 
-export function createBrowser({ ca, local }: BrowserOptions = {}): Browser {
+export function createBrowser({ ca, local, through }: BrowserOptions = {}): Browser {
   const lookup = (name: string) => (local !== undefined && name.endsWith(local) ? '127.0.0.1' : name);
   // No connection is kept: one that the server closes meanwhile would fail the next page.
   const dispatcher = new Agent({
@@ -47,14 +49,16 @@ export function createBrowser({ ca, local }: BrowserOptions = {}): Browser {
 
   async function visit(url: string, request: Request, hops = 0): Promise<Page> {
     if (hops > most) throw new Error(`too many redirects at ${url}`);
-    const { origin, host } = new URL(url);
+    const { origin, host, pathname, search } = new URL(url);
+    const dialled = through === undefined ? url : through() + pathname + search;
     const jar = jars.get(host) ?? new Map<string, string>();
     jars.set(host, jar);
-    const answer = await fetch(url, {
+    const answer = await fetch(dialled, {
       dispatcher,
       method: request.method,
       redirect: 'manual',
       headers: {
+        ...(through === undefined ? {} : { host }),
         cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; '),
         ...(request.body === undefined
           ? {}

@@ -1,13 +1,14 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster, Redis } from 'ioredis';
 import { afterAll } from 'vitest';
+import { Secret } from '#kernel';
 import { parseRedisUrl } from '../../src/store/backends/redis/address.ts';
-import { createClient } from '../../src/store/backends/redis/client.ts';
-import { until } from './installation.ts';
+import { createClient, type RedisEvidence, type RedisTls } from '../../src/store/backends/redis/client.ts';
+import { execute, until } from './installation.ts';
 
 /** A `redis-server` of a test, on loopback, in a folder of its own. */
 export interface RedisServer {
@@ -48,7 +49,13 @@ export interface RedisServerOptions {
   /** Serves TLS alone, for `localhost`. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
   /** How the test itself reaches it, where it is not the plain way. */
-  readonly admin?: { readonly path?: string; readonly host?: string; readonly password?: string; readonly tls?: { readonly ca: string } };
+  readonly admin?: {
+    readonly path?: string;
+    readonly host?: string;
+    readonly username?: string;
+    readonly password?: string;
+    readonly tls?: { readonly ca: string; readonly cert?: string; readonly key?: string };
+  };
 }
 
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
@@ -95,7 +102,8 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
 function tlsLines(folder: string, port: number, tls: NonNullable<RedisServerOptions['tls']>): readonly string[] {
   for (const [name, text] of Object.entries(tls)) writeFileSync(join(folder, `${name}.pem`), text);
   const files = [`tls-cert-file ${folder}/cert.pem`, `tls-key-file ${folder}/key.pem`, `tls-ca-cert-file ${folder}/ca.pem`];
-  return ['port 0', `tls-port ${port}`, ...files, 'tls-auth-clients no'];
+  // Nodes of a cluster ask one another for certificates whatever is set.
+  return ['port 0', `tls-port ${port}`, ...files, 'tls-auth-clients no', 'tls-replication yes'];
 }
 
 function tlsAdmin({ tls }: RedisServerOptions): { readonly host?: string; readonly tls?: { readonly ca: string } } {
@@ -107,22 +115,66 @@ export interface RedisGroup {
   readonly servers: readonly RedisServer[];
 }
 
+export interface GroupOptions {
+  /** TLS alone, under the name `localhost`; and nobody without a user: `admin` may do everything. */
+  readonly secured?: NonNullable<RedisServerOptions['tls']>;
+  /** One password for everybody, on the nodes. */
+  readonly word?: string;
+  readonly name?: string;
+}
+
+/** Of the test itself, and of the servers to one another. */
+export const adminUser = { username: 'admin', password: 'admin-word' } as const;
+
+const adminLines = ['user default off', `user ${adminUser.username} on >${adminUser.password} ~* &* +@all`];
+
+/** How each server of a group is started. */
+function serverOptions({ secured, word }: GroupOptions, config: readonly string[]): RedisServerOptions {
+  if (word !== undefined) return { config: [...config, `requirepass ${word}`], admin: { password: word } };
+  if (secured === undefined) return { config };
+  return { config: [...config, ...adminLines], tls: secured, admin: adminUser };
+}
+
+/** What replicas show their primary. */
+function among({ secured, word }: GroupOptions): readonly string[] {
+  if (word !== undefined) return [`masterauth ${word}`];
+  return secured === undefined ? [] : [`masteruser ${adminUser.username}`, `masterauth ${adminUser.password}`];
+}
+
 /** One primary, two replicas, three sentinels that agree on a new primary within a few seconds. */
-export async function startSentinel(name = 'mymaster'): Promise<RedisGroup & { readonly sentinels: readonly RedisServer[] }> {
-  const primary = await startRedis();
-  const replica = () => startRedis({ config: [`replicaof 127.0.0.1 ${primary.port}`, 'repl-diskless-sync-delay 0'] });
+export async function startSentinel(options: GroupOptions = {}): Promise<RedisGroup & { readonly sentinels: readonly RedisServer[] }> {
+  const { secured, name = 'mymaster' } = options;
+  const host = secured === undefined ? '127.0.0.1' : 'localhost';
+  const own = [...among(options), ...(secured === undefined ? [] : ['replica-announce-ip localhost'])];
+  const primary = await startRedis(serverOptions(options, own));
+  const replica = () => startRedis(serverOptions(options, [...own, `replicaof ${host} ${primary.port}`, 'repl-diskless-sync-delay 0']));
   const replicas = [await replica(), await replica()];
-  const config = [
-    `sentinel monitor ${name} 127.0.0.1 ${primary.port} 2`,
-    `sentinel down-after-milliseconds ${name} 2000`,
-    `sentinel failover-timeout ${name} 6000`,
-  ];
   const sentinels: RedisServer[] = [];
-  for (let index = 0; index < 3; index++) sentinels.push(await startRedis({ sentinel: true, config }));
+  const config = sentinelLines(options, name, primary.port);
+  for (let index = 0; index < 3; index++)
+    sentinels.push(await startRedis({ ...(secured === undefined ? { config } : serverOptions(options, config)), sentinel: true }));
   for (const { admin } of sentinels) await until(async () => (await knownTo(admin, name)) === '2 2', 20_000);
   for (const { admin } of replicas) await until(async () => (await admin.info('replication')).includes('master_link_status:up'), 20_000);
-  const hosts = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',');
-  return { url: `redis+sentinel://${hosts}/${name}/0`, servers: [primary, ...replicas], sentinels };
+  const hosts = sentinels.map(({ port }) => `${host}:${port}`).join(',');
+  const scheme = secured === undefined ? 'redis' : 'rediss';
+  return { url: `${scheme}+sentinel://${hosts}/${name}/0`, servers: [primary, ...replicas], sentinels };
+}
+
+function sentinelLines({ secured, word }: GroupOptions, name: string, port: number): readonly string[] {
+  const patience = [`sentinel down-after-milliseconds ${name} 2000`, `sentinel failover-timeout ${name} 6000`];
+  const evidence = word === undefined ? [] : [`sentinel auth-pass ${name} ${word}`];
+  if (secured === undefined) return [`sentinel monitor ${name} 127.0.0.1 ${port} 2`, ...patience, ...evidence];
+  return [
+    'sentinel resolve-hostnames yes',
+    'sentinel announce-hostnames yes',
+    'sentinel announce-ip localhost',
+    `sentinel monitor ${name} localhost ${port} 2`,
+    ...patience,
+    `sentinel auth-user ${name} ${adminUser.username}`,
+    `sentinel auth-pass ${name} ${adminUser.password}`,
+    `sentinel sentinel-user ${adminUser.username}`,
+    `sentinel sentinel-pass ${adminUser.password}`,
+  ];
 }
 
 /** How many replicas and how many other sentinels one knows. */
@@ -133,25 +185,54 @@ async function knownTo(sentinel: Redis, name: string): Promise<string> {
 }
 
 /** Three primaries with a replica each. */
-export async function startCluster(): Promise<RedisGroup> {
-  const config = ['cluster-enabled yes', 'cluster-node-timeout 1000', 'repl-diskless-sync-delay 0', 'cluster-require-full-coverage no'];
+export async function startCluster(options: GroupOptions = {}): Promise<RedisGroup> {
+  const { secured } = options;
+  const named = ['tls-cluster yes', 'cluster-announce-hostname localhost', 'cluster-preferred-endpoint-type hostname'];
+  const config = [
+    ...['cluster-enabled yes', 'cluster-node-timeout 1000', 'repl-diskless-sync-delay 0', 'cluster-require-full-coverage no'],
+    ...among(options),
+    ...(secured === undefined ? [] : named),
+  ];
   const servers: RedisServer[] = [];
-  for (let index = 0; index < 6; index++) servers.push(await startRedis({ config }));
+  for (let index = 0; index < 6; index++) servers.push(await startRedis(serverOptions(options, config)));
   const places = servers.map(({ port }) => `127.0.0.1:${port}`);
-  const made = spawnSync('redis-cli', ['--cluster', 'create', ...places, '--cluster-replicas', '1', '--cluster-yes'], { encoding: 'utf8' });
-  if (made.status !== 0) throw new Error(`no cluster: ${made.stdout}${made.stderr}`);
+  await clusterCommand(servers, options, ['create', ...places, '--cluster-replicas', '1', '--cluster-yes']);
   for (const { admin } of servers) {
     await until(async () => (await admin.cluster('INFO')).includes('cluster_state:ok'), 20_000);
     const replication = async () => await admin.info('replication');
     await until(async () => /role:master|master_link_status:up/.test(await replication()), 20_000);
   }
-  return { url: `redis+cluster://${places.join(',')}`, servers };
+  const scheme = secured === undefined ? 'redis' : 'rediss';
+  const host = secured === undefined ? '127.0.0.1' : 'localhost';
+  return { url: `${scheme}+cluster://${servers.map(({ port }) => `${host}:${port}`).join(',')}`, servers };
+}
+
+/** Runs `redis-cli --cluster …`; other things go on meanwhile. */
+export async function clusterCommand(servers: readonly RedisServer[], options: GroupOptions, words: readonly string[]): Promise<void> {
+  const made = await execute(['redis-cli', ...evidenceOf(servers, options), '--cluster', ...words], {
+    env: { PATH: process.env.PATH ?? '' },
+  });
+  if (made.code !== 0) throw new Error(`redis-cli --cluster ${words[0]}: ${made.stdout}${made.stderr}`);
+}
+
+function evidenceOf([first]: readonly RedisServer[], { secured, word }: GroupOptions): readonly string[] {
+  if (word !== undefined) return ['-a', word];
+  if (secured === undefined) return [];
+  return ['--tls', '--cacert', join(first?.folder ?? '', 'ca.pem'), '--user', adminUser.username, '-a', adminUser.password];
 }
 
 /** A client of the test's own, by the URL that a server would be given. */
-export async function adminOf(url: string): Promise<Redis | Cluster> {
+export async function adminOf(url: string, tls: RedisTls = {}): Promise<Redis | Cluster> {
   const timeouts = { connectTimeout: 5_000, commandTimeout: 5_000 };
-  const { driver } = await createClient({ location: parseRedisUrl(url), evidence: {}, tls: {}, ...timeouts });
+  const { username, password } = adminUser;
+  const evidence: RedisEvidence =
+    tls.ca === undefined
+      ? {}
+      : {
+          ...{ username, password: new Secret(password) },
+          ...{ sentinelUsername: username, sentinelPassword: new Secret(password) },
+        };
+  const { driver } = await createClient({ location: parseRedisUrl(url), evidence, tls, ...timeouts });
   driver.on('error', () => {});
   clients.add(driver);
   await until(() => driver.status === 'ready');

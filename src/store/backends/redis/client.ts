@@ -1,6 +1,6 @@
 import type { Cluster, ClusterOptions, RedisOptions as DriverOptions, Redis, SentinelConnectionOptions } from 'ioredis';
 import type { Secret } from '#kernel';
-import type { RedisLocation } from './address.ts';
+import type { HostPort, RedisLocation } from './address.ts';
 import { loadDriver } from './driver.ts';
 
 export type Client = { readonly kind: 'single'; readonly driver: Redis } | { readonly kind: 'cluster'; readonly driver: Cluster };
@@ -27,7 +27,16 @@ export interface ClientOptions {
   /** Milliseconds. */
   readonly connectTimeout: number;
   readonly commandTimeout: number;
+  /** Told of every place that a sentinel or the cluster names. */
+  readonly meet?: (place: HostPort) => void;
 }
+
+/** The driver asks by which other address a place is reached: by none, but so it tells which there are. */
+const telling = (meet: ClientOptions['meet']) => (place: string) => {
+  const colon = place.lastIndexOf(':');
+  meet?.({ host: place.slice(0, colon), port: Number(place.slice(colon + 1)) });
+  return null;
+};
 
 const retryAfter = (tries: number) => Math.min(50 * 2 ** Math.min(tries, 5), 1_000);
 
@@ -54,7 +63,7 @@ export async function createClient(options: ClientOptions): Promise<Client> {
       return { kind: 'single', driver: new Redis({ ...single, ...sentinelOptions(options, address), db: address.database }) };
     case 'cluster': {
       const nodes = address.nodes.map(({ host, port }) => ({ host, port }));
-      return { kind: 'cluster', driver: new Cluster(nodes, clusterOptions(node)) };
+      return { kind: 'cluster', driver: new Cluster(nodes, clusterOptions(node, options.meet)) };
     }
   }
 }
@@ -76,12 +85,13 @@ function nodeOptions({ location, evidence, tls, connectTimeout, commandTimeout }
 }
 
 function sentinelOptions(
-  { location, evidence, tls, commandTimeout }: ClientOptions,
+  { location, evidence, tls, commandTimeout, meet }: ClientOptions,
   { sentinels, primary }: Extract<RedisLocation['address'], { kind: 'sentinel' }>,
 ) {
   return {
     sentinels: sentinels.map(({ host, port }) => ({ host, port })),
     name: primary,
+    natMap: telling(meet),
     role: 'master',
     sentinelRetryStrategy: retryAfter,
     sentinelReconnectStrategy: retryAfter,
@@ -92,11 +102,12 @@ function sentinelOptions(
   } satisfies Partial<SentinelConnectionOptions>;
 }
 
-function clusterOptions(node: ReturnType<typeof nodeOptions>) {
+function clusterOptions(node: ReturnType<typeof nodeOptions>, meet: ClientOptions['meet']) {
   return {
     // A node is dialled when a command comes for it: dialling ends no later than the command.
     redisOptions: { ...node, connectTimeout: Math.min(node.connectTimeout, node.commandTimeout) },
     enableOfflineQueue: false,
+    natMap: telling(meet),
     clusterRetryStrategy: retryAfter,
     slotsRefreshTimeout: node.commandTimeout,
     slotsRefreshInterval: 5_000,

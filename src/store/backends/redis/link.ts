@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { Fault } from '#kernel';
 import type { Client } from './client.ts';
+import { createPatience } from './patience.ts';
 import type { Script } from './scripts.ts';
 import { slotOf } from './slots.ts';
 
@@ -39,9 +40,16 @@ export const nodeName = (node: Redis): string => node.options.path ?? `${node.op
 /** Enough names that each node of the largest cluster has one of them. */
 const familySize = 100_000;
 
-/** Wraps a client. What went wrong is told without what was sent. */
-export function createLink(client: Client): Link {
+const slotsAskedEvery = 250;
+
+/**
+ * Wraps a client. What went wrong is told without what was sent. A command for which there is no connection right now waits
+ * `failover` milliseconds for one, before it is sent.
+ */
+export function createLink(client: Client, failover = 0): Link {
   const { driver } = client;
+  const patience = createPatience(failover);
+  let slotsAsked = 0;
   let refusal: string | undefined;
   let last: Error | undefined;
   const keep = (error: Error) => {
@@ -59,8 +67,28 @@ export function createLink(client: Client): Link {
     }
   }
 
-  function assertUsed(): void {
+  /** @throws {Fault} `unavailable` while every use is refused */
+  async function assertUsed(key: string): Promise<void> {
+    await patience(() => hasConnection(key));
     if (refusal !== undefined) throw new Fault('unavailable', { detail: refusal });
+  }
+
+  function hasConnection(key: string): boolean {
+    if (driver.status !== 'ready') return driver.status === 'end';
+    if (client.kind === 'single') return true;
+    const node = ownerOf(key);
+    if (node !== undefined && node.status !== 'close' && node.status !== 'reconnecting' && node.status !== 'end') return true;
+    if (failover > 0 && performance.now() - slotsAsked > slotsAskedEvery) {
+      slotsAsked = performance.now();
+      client.driver.refreshSlotsCache();
+    }
+    return false;
+  }
+
+  function ownerOf(key: string): Redis | undefined {
+    if (client.kind === 'single') return client.driver;
+    const name = client.driver.slots[slotOf(key)]?.[0];
+    return client.driver.nodes('master').find((node) => nodeName(node) === name);
   }
 
   /** In a cluster those that own slots, once that is known: until then every node passes for one. */
@@ -72,9 +100,7 @@ export function createLink(client: Client): Link {
   }
 
   function masterOf(key: string): Redis {
-    if (client.kind === 'single') return client.driver;
-    const name = client.driver.slots[slotOf(key)]?.[0];
-    const found = client.driver.nodes('master').find((node) => nodeName(node) === name);
+    const found = ownerOf(key);
     if (found === undefined) throw new Fault('unavailable', { detail: 'Redis does not say where a key lies' });
     return found;
   }
@@ -93,21 +119,21 @@ export function createLink(client: Client): Link {
 
   return Object.freeze({
     async command(name, key, ...rest) {
-      assertUsed();
+      await assertUsed(key);
       return await safely(
         () => driver.call(name, key, ...rest),
         () => masterOf(key),
       );
     },
     async bytes(name, key, ...rest) {
-      assertUsed();
+      await assertUsed(key);
       return await safely(
         () => driver.callBuffer(name, key, ...rest),
         () => masterOf(key),
       );
     },
     async script(script, key, given, node) {
-      if (node === undefined) assertUsed();
+      if (node === undefined) await assertUsed(key);
       return await safely(
         () => run(node ?? driver, script, key, given),
         () => node ?? masterOf(key),
