@@ -1,17 +1,12 @@
-import { randomBytes, randomInt } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
-import { isFault, newId, type OrganizationId, Secret, silentLog, systemClock } from '#kernel';
-import { isUniqueViolation, type Store, spend as spendValue } from '#store';
-import { spend } from '../../src/identity/prove.ts';
+import { isFault, Secret, silentLog, systemClock } from '#kernel';
+import type { Store } from '#store';
 import { until } from '../support/installation.ts';
-import { count, testWith } from '../support/need.ts';
-import { type RedisServer, startCluster, startRedis, startSentinel } from '../support/redis.ts';
+import { testWith } from '../support/need.ts';
+import { startRedis } from '../support/redis.ts';
 import { openTestStore, temporaryFolder } from '../support/store.ts';
 
 const trying = testWith('redis-server', 'redis-cli');
-const organization = newId('org', Date.now()) as OrganizationId;
-const skew = 5_000;
 
 /** Two replicas of a service: one database, one Redis, a connection each. */
 async function openReplicas(url: string, commandTimeout = 1_000): Promise<readonly [Store, Store]> {
@@ -20,134 +15,6 @@ async function openReplicas(url: string, commandTimeout = 1_000): Promise<readon
   const open = () => openTestStore({ home, clock: systemClock, log: silentLog, ephemera: 'redis', redis });
   return [await open(), await open()];
 }
-
-interface Proof {
-  readonly jti: string;
-  readonly issuedAt: number;
-  readonly rememberUntil: number;
-}
-
-/** Dated as far ahead as clocks may differ, at times. */
-function newProof(): Proof {
-  const issuedAt = Date.now() + randomInt(skew);
-  return { jti: randomBytes(16).toString('hex'), issuedAt, rememberUntil: issuedAt + 60_000 + skew };
-}
-
-/** What one use of a proof comes to. */
-async function use({ ephemera }: Store, proof: Proof): Promise<'accepted' | 'refused'> {
-  try {
-    await spend({ ephemera, clock: systemClock, directory: undefined as never }, organization, 'did:key:test', proof);
-    return 'accepted';
-  } catch (error) {
-    if (isFault(error, 'proof_replayed') || isFault(error, 'proof_unremembered') || isFault(error, 'unavailable')) return 'refused';
-    throw error;
-  }
-}
-
-/** Takes a single-use value, and makes something of it in the records. */
-async function makeFrom(store: Store, key: string): Promise<boolean> {
-  const value = await store.ephemera.take(key).catch((error: unknown) => {
-    if (!isFault(error, 'unavailable')) throw error;
-    return undefined;
-  });
-  if (value === undefined) return false;
-  const now = Date.now();
-  const made = { kind: 'oauth_state' as const, value, made: 'it', now, expiresAt: now + 3_600_000 };
-  return await store.records
-    .platform('test')
-    .write((tx) => spendValue(tx, made))
-    .then(
-      () => true,
-      (error: unknown) => {
-        if (isUniqueViolation(error)) return false;
-        throw error;
-      },
-    );
-}
-
-interface Tally {
-  readonly proofs: Map<Proof, number>;
-  readonly values: Map<string, number>;
-  refused: number;
-}
-
-/** Uses new proofs and values on both replicas at once until it is told to stop. */
-async function contend([first, second]: readonly [Store, Store], tally: Tally, going: () => boolean): Promise<void> {
-  const most = count(20_000, 1_000_000);
-  while (going() && tally.proofs.size < most) {
-    const proof = newProof();
-    const key = `value:${proof.jti}`;
-    const put = await first.ephemera.put(key, proof.jti, 60_000).then(
-      () => true,
-      () => false,
-    );
-    if (!put) tally.refused += 1;
-    const uses = await Promise.all([use(first, proof), use(second, proof), use(first, proof)]);
-    const takes = await Promise.all([makeFrom(first, key), makeFrom(second, key)]);
-    tally.proofs.set(proof, uses.filter((one) => one === 'accepted').length);
-    tally.values.set(key, takes.filter(Boolean).length);
-    await sleep(1);
-  }
-}
-
-/** Everything is used once more, on both replicas. */
-async function useAgain(replicas: readonly [Store, Store], tally: Tally): Promise<void> {
-  for (const store of replicas) {
-    for (const [proof, times] of tally.proofs) if ((await use(store, proof)) === 'accepted') tally.proofs.set(proof, times + 1);
-    for (const [key, times] of tally.values) if (await makeFrom(store, key)) tally.values.set(key, times + 1);
-  }
-}
-
-const most = (times: Iterable<number>) => [...times].reduce((a, b) => Math.max(a, b), 0);
-
-async function surviveKill(url: string, victim: RedisServer): Promise<void> {
-  const replicas = await openReplicas(url);
-  const tally: Tally = { proofs: new Map(), values: new Map(), refused: 0 };
-  let going = true;
-  const load = Promise.all(Array.from({ length: 4 }, () => contend(replicas, tally, () => going)));
-  // The first proofs on an empty Redis are refused for as long as clocks may differ.
-  await until(() => [...tally.proofs.values()].includes(1), 15_000);
-  await sleep(1_000);
-  const acceptedBefore = new Set([...tally.proofs].filter(([, times]) => times === 1).map(([proof]) => proof));
-  await victim.stop('SIGKILL');
-  const killed = performance.now();
-  await until(() => tally.refused > 0, 10_000);
-  const isBack = async () =>
-    (await Promise.all(replicas.map(({ ephemera }) => ephemera.ping().catch(() => -1)))).every((time) => time >= 0);
-  await until(isBack, 30_000);
-  expect(performance.now() - killed).toBeLessThan(30_000);
-  await useAgain(replicas, { ...tally, proofs: new Map([...tally.proofs].slice(-count(300, 5_000))), values: new Map() });
-  const accepted = () =>
-    [...tally.proofs].some(([proof, times]) => times === 1 && !acceptedBefore.has(proof) && proof.issuedAt > Date.now() - 2_000);
-  await until(accepted, 20_000);
-  going = false;
-  await load;
-  await useAgain(replicas, tally);
-  expect(acceptedBefore.size).toBeGreaterThan(10);
-  expect(most(tally.proofs.values())).toBe(1);
-  expect(most(tally.values.values())).toBe(1);
-  for (const store of replicas) await store.close();
-}
-
-describe('a primary that is killed under load', () => {
-  trying(
-    'under Sentinel: no proof is accepted twice, nothing is made twice, and it goes on by itself',
-    async () => {
-      const { url, servers } = await startSentinel();
-      await surviveKill(url, servers[0] as RedisServer);
-    },
-    150_000,
-  );
-
-  trying(
-    'in a cluster: no proof is accepted twice, nothing is made twice, and it goes on by itself',
-    async () => {
-      const { url, servers } = await startCluster();
-      await surviveKill(url, servers[0] as RedisServer);
-    },
-    150_000,
-  );
-});
 
 describe('a Redis that does not answer', () => {
   trying(

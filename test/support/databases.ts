@@ -118,7 +118,7 @@ async function deleteRows(store: Store): Promise<void> {
   });
 }
 
-type Start = (folder: string) => Promise<{ readonly url: string; readonly process: ChildProcess }>;
+type Start = (folder: string, port?: number) => Promise<{ readonly url: string; readonly process: ChildProcess }>;
 
 /** The server of this run of the tests: whoever needs it first starts it, everybody else waits. */
 async function server(name: string, start: Start): Promise<string> {
@@ -149,11 +149,52 @@ function as(user: string, folder: string, command: readonly string[]): readonly 
   return ['setpriv', `--reuid=${id('-u')}`, `--regid=${id('-g')}`, '--clear-groups', ...command];
 }
 
-async function startPostgres(folder: string) {
+/** A server of one test's own, which it may stop and start again in the same place. */
+export interface OwnServer {
+  readonly database: Database;
+  readonly port: number;
+  stop(signal?: NodeJS.Signals): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** What `ownServer` needs, whatever settings name. */
+export const ownNeeds = { postgresql: [postgresProgram('postgres')], mariadb: ['mariadbd'] } as const;
+
+const begins = { postgresql: startPostgres, mariadb: startMariadb } as const;
+
+/** It ends with the run of the tests, unless the test ends it. */
+export async function ownServer(name: keyof typeof begins): Promise<OwnServer> {
+  const own = `t_${randomBytes(6).toString('hex')}`;
+  const folder = join(inject('databases'), `${name}-${own}`);
+  mkdirSync(folder, { mode: 0o700 });
+  const port = await freePort();
+  let running: ChildProcess;
+  let url = '';
+  async function start() {
+    ({ url, process: running } = await begins[name](folder, port));
+    writeFileSync(`${folder}.pid`, String(running.pid));
+    running.unref();
+  }
+  await start();
+  if (name === 'mariadb') await createDatabase(url, own);
+  return {
+    port,
+    database: name === 'mariadb' ? { url: replaced(url, own), schema: 'gatehouse' } : { url, schema: own },
+    async stop(signal = 'SIGINT') {
+      const ended = new Promise((resolve) => running.once('exit', resolve));
+      running.kill(signal);
+      await ended;
+    },
+    start,
+  };
+}
+
+async function startPostgres(folder: string, given?: number) {
   const data = join(folder, 'data');
   const [program, ...parameters] = as('nobody', folder, [postgresProgram('initdb'), '-D', data, '-U', 'gatehouse']);
-  execFileSync(program, [...parameters, '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], { cwd: folder, stdio: 'pipe' });
-  const port = await freePort();
+  const flags = ['-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
+  if (!existsSync(data)) execFileSync(program, [...parameters, ...flags], { cwd: folder, stdio: 'pipe' });
+  const port = given ?? (await freePort());
   const options = {
     listen_addresses: '127.0.0.1',
     port,
@@ -176,11 +217,12 @@ async function startPostgres(folder: string) {
   return { url, process };
 }
 
-async function startMariadb(folder: string) {
+async function startMariadb(folder: string, given?: number) {
   const data = join(folder, 'data');
   const [program, ...parameters] = as('nobody', folder, ['mariadb-install-db', '--no-defaults', `--datadir=${data}`]);
-  execFileSync(program, [...parameters, '--auth-root-authentication-method=normal', '--skip-test-db'], { cwd: folder, stdio: 'pipe' });
-  const port = await freePort();
+  const flags = ['--auth-root-authentication-method=normal', '--skip-test-db'];
+  if (!existsSync(data)) execFileSync(program, [...parameters, ...flags], { cwd: folder, stdio: 'pipe' });
+  const port = given ?? (await freePort());
   const options = [`--datadir=${data}`, `--socket=${join(folder, 'socket')}`, `--port=${port}`, '--bind-address=127.0.0.1'];
   const fast = ['--innodb-flush-log-at-trx-commit=0', '--innodb-doublewrite=0', '--innodb-buffer-pool-size=64M', '--max-connections=300'];
   const process = launch(folder, as('nobody', folder, ['mariadbd', '--no-defaults', ...options, ...fast, '--skip-name-resolve']));
