@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadCatalogue } from '#connect';
 import { execute, freePort, until } from '../support/installation.ts';
 
@@ -11,7 +12,17 @@ const folder = mkdtempSync(join(tmpdir(), 'gatehouse-built-'));
 
 /** The package is built in a copy, so that a `dist/` of the clone stays as it is. */
 beforeAll(async () => {
-  for (const name of ['src', 'providers', 'tools', 'package.json', 'tsconfig.json', 'tsconfig.build.json'])
+  for (const name of [
+    'src',
+    'providers',
+    'tools',
+    'skills',
+    'LICENSE',
+    'README.md',
+    'package.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+  ])
     await cp(join(root, name), join(folder, name), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   const { code, stdout, stderr } = await execute([process.execPath, '--conditions=gatehouse-source', join(folder, 'tools', 'build.ts')], {
@@ -73,4 +84,63 @@ test('the library of the published package opens an installation', async () => {
     env: { HOME: folder, GATEHOUSE_HOME: join(folder, 'library') },
   });
   expect([ended.code, ended.stdout, ended.stderr]).toEqual([0, 'function\n', '']);
+});
+
+describe('installed from the packed archive', () => {
+  // Beside the copy, not in it: npm installs into the nearest folder above that is a package.
+  const user = mkdtempSync(join(tmpdir(), 'gatehouse-user-'));
+  afterAll(() => rmSync(user, { recursive: true, force: true }));
+  const command = (parameters: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+    execute([process.execPath, join(user, 'node_modules', 'gatehouse', 'tools', 'gatehouse.mjs'), ...parameters], {
+      env: { PATH: process.env.PATH ?? '', HOME: user, ...env },
+      cwd: user,
+    });
+  /** How npm is set up here, which may be said by its environment. */
+  const inherited = Object.fromEntries(Object.entries(process.env).filter((one): one is [string, string] => one[1] !== undefined));
+  const npm = (parameters: readonly string[], cwd: string) => execute(['npm', ...parameters], { env: inherited, cwd, timeout: 110_000 });
+
+  beforeAll(async () => {
+    writeFileSync(join(user, 'package.json'), '{"private":true}');
+    const packed = await npm(['pack', '--json', '--ignore-scripts', '--pack-destination', user], folder);
+    expect([packed.code, packed.stderr]).toEqual([0, '']);
+    const archive = /"filename": "([^"]+)"/.exec(packed.stdout)?.[1] ?? '';
+    const installed = await npm(['install', '--ignore-scripts', '--prefer-offline', '--loglevel=error', join(user, archive)], user);
+    expect([installed.code, installed.stderr]).toEqual([0, '']);
+  }, 120_000);
+
+  test('it brings no driver, no sources and no tests', async () => {
+    const names = readdirSync(join(user, 'node_modules'));
+    expect(names).toContain('gatehouse');
+    for (const driver of ['pg', 'mysql2', 'ioredis']) expect(names).not.toContain(driver);
+    expect(readdirSync(join(user, 'node_modules', 'gatehouse')).sort()).toEqual([
+      'LICENSE',
+      'README.md',
+      'dist',
+      'package.json',
+      'providers',
+      'skills',
+      'tools',
+    ]);
+  });
+
+  test('it runs', async () => {
+    const { code, stdout } = await command(['run', '--help']);
+    expect([code, stdout]).toEqual([0, expect.stringContaining('gatehouse run -- python agent.py')]);
+  });
+
+  test.each([
+    ['pg', { GATEHOUSE_DATABASE_URL: 'postgres://someone@127.0.0.1:1/none' }],
+    ['mysql2', { GATEHOUSE_DATABASE_URL: 'mysql://someone@127.0.0.1:1/none' }],
+    ['ioredis', { GATEHOUSE_REDIS_URL: 'redis://someone:some-password@127.0.0.1:1' }],
+  ])('asked for what needs %s, it names the line that installs it', async (driver, setting) => {
+    const { code, stdout, stderr } = await command(['serve'], {
+      GATEHOUSE_PORT: String(await freePort()),
+      GATEHOUSE_PROXY_PORT: String(await freePort()),
+      GATEHOUSE_MASTER_KEY: randomBytes(32).toString('hex'),
+      GATEHOUSE_PUBLIC_URL: 'https://gatehouse.example.com',
+      ...setting,
+    });
+    expect(code).not.toBe(0);
+    expect(stdout + stderr).toContain(`npm i ${driver}`);
+  });
 });
