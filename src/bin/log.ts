@@ -14,6 +14,19 @@ export function createLog(level: Level, stream: NodeJS.WriteStream): Log {
   );
 }
 
+/** Lines for a person who waits at a terminal; nothing below what a server would say. */
+export function toldAs(tell: (line: string) => void): Log {
+  const say = (message: string, fields: LogFields = {}) => tell(`${message}${textOf(plain(fields))}`);
+  const log: Log = Object.freeze({ debug() {}, info: say, warn: say, error: say, child: () => log });
+  return log;
+}
+
+function textOf(fields: Readonly<Record<string, unknown>>): string {
+  return Object.entries(fields)
+    .map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join('');
+}
+
 function wrap(logger: Logger): Log {
   const write = (level: Level) => (message: string, fields?: LogFields) => logger[level](plain(fields ?? {}), message);
   return Object.freeze({
@@ -40,8 +53,7 @@ function readable(stream: NodeJS.WriteStream): DestinationStream {
   return {
     write(line: string) {
       const { time, level, msg, ...rest } = JSON.parse(line) as Record<string, unknown>;
-      const fields = Object.entries(rest).map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
-      stream.write(`${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${String(msg)}${fields.join('')}\n`);
+      stream.write(`${String(time).slice(11, 19)} ${String(level).padEnd(5)} ${String(msg)}${textOf(rest)}\n`);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { type Audit, auditSealedColumns, createAudit } from '#audit';
 import { type Broker, brokerSealedColumns, createBroker } from '#broker';
 import { type Environment, type Folders, foldersOf, productionProblems, productionRules, type Settings } from '#config';
@@ -8,10 +8,12 @@ import { createIdentity, type Identity, type Organization } from '#identity';
 import { type Clock, Fault, type Log, Secret } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
-import { createSignin, type Signin } from '#signin';
+import { createSignin, type PasswordLimits, type Signin, usualPasswordLimits } from '#signin';
 import { openStore, refuseStanding, type Store, type StoreServer, serversNamed } from '#store';
 import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
-import { databaseOf, homeOf, storePlaces } from './places.ts';
+import { bringUpToDate } from './migrate.ts';
+import { databaseOf, homeOf, privateFolder, shareOf, storePlaces } from './places.ts';
+import { whenItComes } from './waiting.ts';
 
 /** Everything that makes decisions, without a listener: what a server and the library share. */
 export interface Parts {
@@ -19,6 +21,7 @@ export interface Parts {
   readonly folders: Folders;
   readonly production: boolean;
   readonly publicUrl: string;
+  readonly processes: number;
   readonly organization: Organization;
   readonly store: Store;
   readonly keyring: Keyring;
@@ -42,28 +45,31 @@ export interface PartsOptions {
   readonly dev: boolean;
   /** Also where the installation is paused, which is then not served. */
   readonly paused?: boolean;
+  /** Processes of one service, which share its bounds; one unless told otherwise. */
+  readonly processes?: number;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** What the rooms stand on. */
-type Ground = Pick<Parts, 'settings' | 'folders' | 'production' | 'publicUrl' | 'store' | 'clock' | 'log'>;
+type Ground = Pick<Parts, 'settings' | 'folders' | 'production' | 'publicUrl' | 'processes' | 'store' | 'clock' | 'log'>;
 
 /**
  * Opens the installation and builds its rooms; what was opened is closed again if they cannot be built.
  * @throws {Fault} `paused`, `store_incomplete`
  */
-export async function buildParts({ settings, env, dev, paused = false, clock, log }: PartsOptions): Promise<Parts> {
+export async function buildParts({ settings, env, dev, paused = false, processes = 1, clock, log }: PartsOptions): Promise<Parts> {
   const production = productionRules(settings, dev);
   if (production) refuseInProduction(settings);
   const folders = foldersOf(homeOf(settings), env);
   for (const folder of [folders.home, folders.config, folders.state]) privateFolder(folder);
   const publicUrl = settings.publicUrl ?? `http://localhost:${settings.port}`;
-  const store = await openStore({ home: folders.home, ...storePlaces(settings, dev), ...databaseOf(settings), clock, log });
+  const where = { home: folders.home, ...storePlaces(settings, dev), ...databaseOf(settings), processes };
+  const store = await whenItComes('the database', settings.waitSeconds * 1000, log, () => openStore({ ...where, clock, log }));
   try {
     const standing = await store.standing();
     if (!paused || standing?.state === 'incomplete') refuseStanding(standing);
-    return await buildRooms({ settings, folders, production, publicUrl, store, clock, log });
+    return await buildRooms({ settings, folders, production, publicUrl, processes, store, clock, log });
   } catch (error) {
     await store.close();
     throw error;
@@ -85,13 +91,18 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const organization = await identity.ensureDefaultOrganization(publicUrl);
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
-  const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail });
+  const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail, passwordLimits: passwordLimits(ground.processes) });
   const ownHosts = ownHostsOf(settings, publicUrl);
   const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });
   const close = async () => {
     for (const part of [broker, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
   };
   return Object.freeze({ ...ground, organization, keyring, vault, audit, identity, policy, net, connect, signin, broker, close });
+}
+
+function passwordLimits(processes: number): PasswordLimits {
+  const { atOnce, waiting } = usualPasswordLimits;
+  return { atOnce: shareOf(atOnce, processes), waiting: shareOf(waiting, processes) };
 }
 
 /** What we stand on is reached by no agent, whatever the operator opened (SECURITY 11): what settings name, and what that names later. */
@@ -107,7 +118,7 @@ async function closeServers(net: Net, store: Store, { databaseUrl: database, red
 /** The schema brought up to date, and the master key: one is made only where nothing was ever stored. */
 async function migrateUnderKey({ settings, folders, production, store, clock, log }: Ground): Promise<Keyring> {
   const storeIsEmpty = await store.isEmpty();
-  for (const name of await store.migrate()) log.info('migrated', { migration: name });
+  await bringUpToDate({ settings, clock, log }, store);
   return await loadKeyring({
     ...masterKey(settings),
     production,
@@ -130,11 +141,6 @@ function refuseInProduction(settings: Settings): void {
     .map(([name, sentence]) => `${name}: ${sentence}`)
     .join('; ');
   throw new Fault('invalid_setting', { detail, fields });
-}
-
-function privateFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  chmodSync(path, 0o700);
 }
 
 export function masterKey({ masterKey: value, masterKeyFile: file }: Settings) {

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import type { Settings } from '#config';
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
+import { isFileDatabase, type Settings } from '#config';
 import { Fault, Secret } from '#kernel';
 import type { DatabasePlace, StoreOptions } from '#store';
 
@@ -35,16 +35,17 @@ function redisOptions(settings: Settings, url: string): NonNullable<StoreOptions
     connectTimeout: settings.redisConnectSeconds * 1000,
     commandTimeout: settings.redisCommandSeconds * 1000,
     failoverTimeout: settings.redisFailoverSeconds * 1000,
+    patience: settings.waitSeconds * 1000,
   };
 }
 
 /** `sqlite:/folder` moves the data folder. */
 export function homeOf({ home, databaseUrl }: Settings): string {
-  return databaseUrl?.startsWith('sqlite:') ? databaseUrl.replace(/^sqlite:(\/\/)?/, '') : home;
+  return databaseUrl !== undefined && isFileDatabase(databaseUrl) ? folderOfUrl(databaseUrl) : home;
 }
 
 export function databaseOf({ databaseUrl: url, databaseSchema: schema }: Settings) {
-  return url === undefined || url.startsWith('sqlite:') ? {} : { database: { url, schema } };
+  return url === undefined || isFileDatabase(url) ? {} : { database: { url, schema } };
 }
 
 /** Where the settings say that Records lie. */
@@ -54,6 +55,21 @@ export function databasePlace(settings: Settings): DatabasePlace {
 
 /** A place that a command names by its URL. */
 export function placeOfUrl(url: string, schema: string): DatabasePlace {
-  if (!url.startsWith('sqlite:')) return { home: '', database: { url, schema } };
-  return { home: url.replace(/^sqlite:(\/\/)?/, '') };
+  return isFileDatabase(url) ? { home: folderOfUrl(url) } : { home: '', database: { url, schema } };
+}
+
+/** `sqlite:/folder` and `sqlite:///folder`. */
+export function folderOfUrl(url: string): string {
+  return url.replace(/^sqlite:(\/\/)?/i, '');
+}
+
+/** A folder for its owner only, made if it is not there. */
+export function privateFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  chmodSync(path, 0o700);
+}
+
+/** What one process may take of a bound that a service has as a whole. */
+export function shareOf(whole: number, processes: number): number {
+  return Math.max(1, Math.floor(whole / processes));
 }

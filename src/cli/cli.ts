@@ -11,6 +11,7 @@ import { initCommand } from './commands/init.ts';
 import { keyCommands } from './commands/keys.ts';
 import { logCommands } from './commands/log.ts';
 import { loginCommands } from './commands/login.ts';
+import { migrateCommands } from './commands/migrate.ts';
 import { pauseCommands } from './commands/pause.ts';
 import { policyCommands } from './commands/policy.ts';
 import { providerCommands } from './commands/provider.ts';
@@ -38,6 +39,7 @@ const families = [
   databaseCommands,
   backupCommands,
   pauseCommands,
+  migrateCommands,
   keyCommands,
   configCommands,
 ];

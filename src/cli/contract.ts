@@ -17,6 +17,8 @@ export interface Io {
 export interface ServeOptions {
   readonly dev: boolean;
   readonly envFile?: string;
+  /** Processes that serve together, instead of what the setting says. */
+  readonly workers?: number;
   /** Called once the server answers. */
   readonly ready?: (facts: { readonly url: string }) => void;
 }
@@ -112,10 +114,32 @@ export interface InstallationCommands {
   pause(given: SettingsFile): Promise<boolean>;
 }
 
+export interface MigrateOptions {
+  /** False: only look. */
+  readonly changes: boolean;
+  readonly intoExisting: boolean;
+  readonly envFile?: string | undefined;
+  /** Given a line for each step. */
+  readonly tell: (line: string) => void;
+}
+
+/** Which migrations the database has, lacks, and has of a newer program; which were run now. */
+export interface MigrateReport {
+  readonly applied: readonly { readonly name: string; readonly appliedAt: number }[];
+  readonly pending: readonly string[];
+  readonly newer: readonly string[];
+  readonly foreign: readonly string[];
+  readonly ran: readonly string[];
+}
+
 /** What only a composition root can do: start a server in this process, open the store, read the values of settings. */
 export interface BinCommands {
   /** Serves until it is told to stop; the exit code. */
   serve(options: ServeOptions): Promise<number>;
+  /** As a server would read and judge them. @throws {Fault} `invalid_setting` that says everything that is wrong */
+  checkSettings(options: { readonly envFile?: string | undefined }): Promise<ReadSettings>;
+  /** Migrates the database, or looks what there is to do. @throws {Fault} `store_newer`, `store_foreign`, `unavailable` */
+  migrate(options: MigrateOptions): Promise<MigrateReport>;
   /** Program and first parameters that start this very command as a process of its own. */
   readonly self: readonly [string, ...string[]];
   readonly installation: InstallationCommands;

@@ -9,6 +9,16 @@
 export { envExample, settingLines, settingsReference } from './derive.ts';
 export { type Folders, foldersOf } from './folders.ts';
 export { isApart, type Place, placeOfThisProcess, placeOfThisServer } from './place.ts';
-export { isLoopback, productionProblems, productionRules } from './production.ts';
-export { type Environment, type ReadOptions, type ReadSettings, readSettings, type Source, settingsFor } from './read.ts';
+export { isFileDatabase, isLoopback, productionProblems, productionRules } from './production.ts';
+export {
+  type Environment,
+  type ReadOptions,
+  type ReadSettings,
+  readSettings,
+  type Source,
+  settingFault,
+  settingsFor,
+  type TriedSettings,
+  trySettings,
+} from './read.ts';
 export { type SettingKey, type Settings, settingsTable } from './settings.ts';

@@ -1,6 +1,11 @@
 import { isIPv6 } from 'node:net';
 import type { Settings } from './settings.ts';
 
+/** Whether a database URL names files of this machine instead of a server. */
+export function isFileDatabase(url: string): boolean {
+  return /^sqlite:/i.test(url);
+}
+
 /** Loopback names and addresses. */
 export function isLoopback(host: string): boolean {
   const name = host
@@ -18,7 +23,7 @@ export function isLoopback(host: string): boolean {
  */
 export function productionRules(settings: Settings, dev: boolean): boolean {
   const outward = !isLoopback(settings.host) || (settings.publicUrl !== undefined && !isLoopback(new URL(settings.publicUrl).hostname));
-  const served = settings.databaseUrl !== undefined && !settings.databaseUrl.startsWith('sqlite:');
+  const served = settings.databaseUrl !== undefined && !isFileDatabase(settings.databaseUrl);
   if (outward || served) return true;
   return settings.environment === 'production' && !dev;
 }

@@ -14,6 +14,8 @@ export interface Alias {
   readonly name: string;
   /** Read only when `GATEHOUSE_COMPAT` is this; absent: always (the name has its system's own prefix). */
   readonly with?: Compatibility;
+  /** Read only where no other name is set, and from the environment alone: every program on a hosting platform has it. */
+  readonly last?: true;
 }
 
 interface Row<S extends z.ZodType> {
@@ -166,7 +168,12 @@ export const settingsTable = {
     tells: 'port of the server',
     example: '7300',
     readers: ['server'],
-    aliases: [{ name: 'AUTHSOME_PORT' }, { name: 'SERVER_PORT', with: 'authos' }, { name: 'AUTH_PORT', with: 'quint' }],
+    aliases: [
+      { name: 'AUTHSOME_PORT' },
+      { name: 'SERVER_PORT', with: 'authos' },
+      { name: 'AUTH_PORT', with: 'quint' },
+      { name: 'PORT', last: true },
+    ],
   }),
   proxyPort: row({ env: 'GATEHOUSE_PROXY_PORT', schema: port(7301), tells: 'port of the proxy', example: '7301', readers: ['server'] }),
   publicUrl: row({
@@ -237,6 +244,28 @@ export const settingsTable = {
       .default('gatehouse'),
     tells: 'schema of a PostgreSQL database that holds everything; made if it is not there',
     example: 'gatehouse',
+    readers: ['server'],
+  }),
+  migrate: row({
+    env: 'GATEHOUSE_MIGRATE',
+    schema: z.enum(['auto', 'off']).default('auto'),
+    tells: 'off: serve leaves the schema alone, and does not start on an old one; gatehouse migrate brings it up to date',
+    example: 'off',
+    readers: ['server'],
+  }),
+  migrateDatabaseUrl: row({
+    env: 'GATEHOUSE_MIGRATE_DATABASE_URL',
+    schema: databaseUrl,
+    tells: 'the same database, as a role that may change its schema; used for migrations only',
+    example: 'postgres://gatehouse_owner@db.internal/gatehouse',
+    readers: ['server'],
+    secret: true,
+  }),
+  waitSeconds: row({
+    env: 'GATEHOUSE_WAIT_SECONDS',
+    schema: seconds(60, 3600),
+    tells: 'how long a start waits for a database or a Redis that comes later',
+    example: '60',
     readers: ['server'],
   }),
   redisUrl: row({
@@ -507,6 +536,13 @@ export const settingsTable = {
     schema: seconds(20, 3600),
     tells: 'how long exchanges under way may take to end at shutdown',
     example: '20',
+    readers: ['server'],
+  }),
+  workers: row({
+    env: 'GATEHOUSE_WORKERS',
+    schema: z.coerce.number('give a number').int('give a whole number').min(1, 'give at least 1').max(64, 'give at most 64').default(1),
+    tells: 'processes that serve together at the same ports, and share the bounds of one; more than 1 needs a database server',
+    example: '4',
     readers: ['server'],
   }),
   compat: row({

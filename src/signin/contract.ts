@@ -38,6 +38,10 @@ export interface CommandLineOffer {
 export interface Signin {
   /** Prints a set-up link's secret; replaces an earlier one. @throws {Fault} `setup_closed` */
   setupLink(): Promise<{ readonly token: Secret<string>; readonly expiresAt: number }>;
+  /** The link of a server that starts: undefined when there is one already, or an administrator. */
+  firstSetupLink(): Promise<Secret<string> | undefined>;
+  /** Ends that link, if it is still the one: the server that gave it stops. */
+  withdrawSetupLink(token: Secret<string>): Promise<void>;
   /** Whether the first administrator exists: a stored row. */
   setupState(): Promise<'open' | 'closed'>;
   /** Whether this token could be spent now; spends nothing (GET shows a button). */

@@ -6,7 +6,7 @@
  * Lives elsewhere: what a signed-in person may do (policy), cookies and pages (http).
  */
 export type { CommandLineOffer, Session, SessionView, Signin, Started } from './contract.ts';
-export type { PasswordLimits } from './passwords.ts';
+export { type PasswordLimits, usualPasswordLimits } from './passwords.ts';
 export { endEverySession } from './sessions.sql.ts';
 export { freshFor, isFresh } from './sessions.ts';
 export { createSignin, type SigninDeps } from './signin.ts';

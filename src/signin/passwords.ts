@@ -25,7 +25,10 @@ export interface Passwords {
 const argon2 = () => import('@node-rs/argon2');
 
 /** Hashes off the event loop. Three at most: the pool has four threads, and look-ups and files need one too. */
-export function createPasswords(limits: PasswordLimits = { atOnce: Math.min(availableParallelism(), 3), waiting: 64 }): Passwords {
+/** Of a service as a whole. */
+export const usualPasswordLimits: PasswordLimits = Object.freeze({ atOnce: Math.min(availableParallelism(), 3), waiting: 64 });
+
+export function createPasswords(limits: PasswordLimits = usualPasswordLimits): Passwords {
   const gate = createGate(limits);
   const nobody = unmatchable();
   return Object.freeze({

@@ -78,6 +78,16 @@ export function createSetup(deps: SetupDeps) {
       return { token, expiresAt: clock.now() + hour };
     },
 
+    /** Undefined while there is one: of many servers that start at once, one has it. */
+    async firstLink(): Promise<Secret<string> | undefined> {
+      if (await isClosed()) return undefined;
+      const token = bearerValue();
+      return (await ephemera.claim(linkKey, sha256(token.reveal()), hour)) ? token : undefined;
+    },
+
+    /** Ends this link, if it is still the one. */
+    withdraw: async (token: Secret<string>): Promise<void> => void (await ephemera.drop(linkKey, sha256(token.reveal()))),
+
     state: async (): Promise<'open' | 'closed'> => ((await isClosed()) ? 'closed' : 'open'),
     lives: async (token: string): Promise<boolean> => !(await isClosed()) && (await stored(token)) !== undefined,
 

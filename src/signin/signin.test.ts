@@ -34,6 +34,21 @@ async function replicaOf(people: People): Promise<Signin & { learn(): Promise<un
 }
 
 describe('the set-up link', () => {
+  test('of many servers that start at once one gives the set-up link, and ends it when it stops', async () => {
+    const people = await openPeople();
+    const { signin } = people;
+    const given = await Promise.all(Array.from({ length: 10 }, () => signin.firstSetupLink()));
+    const [link, ...more] = given.filter((one) => one !== undefined);
+    if (link === undefined) throw new Error('nobody gave a link');
+    expect(more).toEqual([]);
+    expect(await signin.setupLinkLives(link.reveal())).toBe(true);
+    const { token } = await signin.setupLink();
+    await signin.withdrawSetupLink(link);
+    expect(await signin.setupLinkLives(token.reveal())).toBe(true);
+    await signin.withdrawSetupLink(token);
+    expect(await signin.firstSetupLink()).toBeDefined();
+  });
+
   test('makes the first administrator and signs them in', async () => {
     const people = await openPeople();
     const { signin, clock } = people;

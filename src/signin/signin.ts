@@ -38,6 +38,8 @@ export function createSignin(given: SigninDeps): Signin {
 
   return Object.freeze({
     setupLink: () => setup.link(),
+    firstSetupLink: () => setup.firstLink(),
+    withdrawSetupLink: (token) => setup.withdraw(token),
     setupState: () => setup.state(),
     setupLinkLives: (token) => setup.lives(token),
     completeSetup: (token, person, address) => setup.complete(token, person, address),

@@ -14,6 +14,8 @@ export interface ColumnWords {
   readonly bytes: string;
   /** What stands behind the columns of every table. */
   readonly ending?: string;
+  /** Statements that make the table of Ephemera, where it lies beside those of Records. */
+  readonly ephemera?: readonly string[];
 }
 
 /** A compiled query, or one that runs once for each of `each`, in order, and answers nothing. */

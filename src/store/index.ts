@@ -27,6 +27,7 @@ export {
   type Ephemera,
   type Reading,
   type Records,
+  type SchemaState,
   type Scope,
   type SealedEntry,
   type SealedStore,
@@ -38,6 +39,7 @@ export {
   type Writing,
 } from './ports.ts';
 export type { Schema } from './schema.ts';
+export { openSchema, type SchemaKeeper } from './schema-keeper.ts';
 export { serversNamed } from './servers.ts';
 export { forgetSpent, madeFrom, type SpentValue, spend } from './spent.ts';
 export { beginPause, endPause, refuseStanding, type Standing } from './standing.ts';

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { fakeClock, isFault } from '#kernel';
+import { fakeClock, isFault, silentLog } from '#kernel';
 import { temporaryFolder } from '../../test/support/store.ts';
 import { openSqliteRecords } from './backends/sqlite/records.ts';
-import { migrate } from './migrate.ts';
+import { isEmpty, migrate, schemaState } from './migrate.ts';
 import { first } from './migrations/0001-first.ts';
 import type { Migration } from './migrations/index.ts';
 import { createTable } from './migrations/tables.ts';
@@ -28,9 +28,9 @@ const clock = fakeClock();
 
 test('missing migrations run in order, once, and are recorded with their time', async () => {
   const backend = await open();
-  expect(await migrate(backend, clock, [first])).toEqual(['0001-first']);
-  expect(await migrate(backend, clock, [first, second])).toEqual(['0002-second']);
-  expect(await migrate(backend, clock, [first, second])).toEqual([]);
+  expect(await migrate(backend, clock, { known: [first] })).toEqual(['0001-first']);
+  expect(await migrate(backend, clock, { known: [first, second] })).toEqual(['0002-second']);
+  expect(await migrate(backend, clock, { known: [first, second] })).toEqual([]);
   const rows = await backend.read(undefined, (db) => db.selectFrom('migrations').selectAll().execute());
   expect(rows.map((row) => ({ ...row }))).toEqual([
     { name: '0001-first', applied_at: clock.now() },
@@ -41,19 +41,65 @@ test('missing migrations run in order, once, and are recorded with their time', 
 
 test('a migration that fails leaves nothing, neither of itself nor of those before it in the same start', async () => {
   const backend = await open();
-  await migrate(backend, clock, [first]);
-  await expect(migrate(backend, clock, [first, second, failing])).rejects.toThrow('halfway');
+  await migrate(backend, clock, { known: [first] });
+  await expect(migrate(backend, clock, { known: [first, second, failing] })).rejects.toThrow('halfway');
   const tables = await backend.read(undefined, (db) => db.introspection.getTables());
   expect(tables.map(({ name }) => name)).not.toContain('later');
   expect(tables.map(({ name }) => name)).not.toContain('half');
-  expect(await migrate(backend, clock, [first, second])).toEqual(['0002-second']);
+  expect(await migrate(backend, clock, { known: [first, second] })).toEqual(['0002-second']);
   await backend.close();
 });
 
 test('an older program refuses a newer database and changes nothing in it', async () => {
   const backend = await open();
-  await migrate(backend, clock, [first, second]);
-  await expect(migrate(backend, clock, [first])).rejects.toSatisfy((error) => isFault(error, 'store_newer'));
+  await migrate(backend, clock, { known: [first, second] });
+  await expect(migrate(backend, clock, { known: [first] })).rejects.toSatisfy((error) => isFault(error, 'store_newer'));
+  await backend.close();
+});
+
+test('tables of another program are refused, and left alone beside ours when they are let in', async () => {
+  const backend = await open();
+  await backend.exclusively((db) => sql`create table theirs (x integer)`.execute(db));
+  await backend.exclusively((db) => sql`insert into theirs values (7)`.execute(db));
+  await expect(migrate(backend, clock)).rejects.toSatisfy((error) => isFault(error, 'store_foreign'));
+  expect(await schemaState(backend)).toEqual({ applied: [], pending: ['0001-first'], newer: [], foreign: ['theirs'] });
+  expect(await migrate(backend, clock, { intoExisting: true })).toEqual(['0001-first']);
+  expect(await migrate(backend, clock)).toEqual([]);
+  expect(await schemaState(backend)).toMatchObject({ pending: [], foreign: ['theirs'] });
+  expect(await isEmpty(backend)).toBe(true);
+  const rows = await backend.read(undefined, (db) => sql`select x from theirs`.execute(db));
+  expect(rows.rows.map((row) => ({ ...(row as object) }))).toEqual([{ x: 7 }]);
+  await backend.close();
+});
+
+test('tables of another program that bear names of ours are refused in any case', async () => {
+  for (const statements of [
+    ['create table users (x integer)'],
+    ['create table migrations (id integer, migration text)', `insert into migrations values (1, '2014_create_users')`],
+  ]) {
+    const backend = await open();
+    for (const statement of statements) await backend.exclusively((db) => sql.raw(statement).execute(db));
+    await expect(migrate(backend, clock, { intoExisting: true })).rejects.toSatisfy((error) => isFault(error, 'store_foreign'));
+    const tables = await backend.read(undefined, (db) => db.introspection.getTables());
+    expect(tables).toHaveLength(1);
+    await backend.close();
+  }
+});
+
+test('a line tells when it begins, one of each migration its time, and one when it is done; nothing to do is not told', async () => {
+  const lines: string[] = [];
+  const info = (message: string, fields?: object) => void lines.push([message, ...Object.keys(fields ?? {})].join(' '));
+  const log = { ...silentLog, info };
+  const backend = await open();
+  await migrate(backend, clock, { known: [first, second], log });
+  expect(lines.splice(0)).toEqual([
+    'migrating the database migrations',
+    'migrated migration ms',
+    'migrated migration ms',
+    'the database is up to date migrations ms',
+  ]);
+  await migrate(backend, clock, { known: [first, second], log });
+  expect(lines).toEqual([]);
   await backend.close();
 });
 

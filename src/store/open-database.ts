@@ -30,12 +30,9 @@ export interface EphemeraPlace {
 }
 
 /** Opens Records and Ephemera; the driver of a database server is loaded only if one is named. */
-export async function openDatabases(
-  place: DatabasePlace,
-  { clock, log }: Pick<OpenOptions, 'clock' | 'log'>,
-  { outside, memory }: EphemeraPlace,
-): Promise<SqlDatabase> {
-  const server = await openServer(place, { clock, log, makes: outside === undefined });
+export async function openDatabases(place: DatabasePlace, options: OpenOptions, { outside, memory }: EphemeraPlace): Promise<SqlDatabase> {
+  const { clock } = options;
+  const server = await openServer(place, options);
   if (server !== undefined) return outside === undefined ? server : { ...server, records: withoutEphemera(server), ephemera: outside };
   const records = await openFile(place.home);
   try {
@@ -54,8 +51,8 @@ export async function openDatabase(
   options: { readonly mustExist?: boolean } = {},
 ): Promise<RecordsBackend> {
   const { mustExist = false } = options;
-  if (mustExist && isFile(place) && !existsSync(join(place.home, recordsFile))) throw absent();
-  const server = await openServer(place, { clock, log: silentLog, makes: false });
+  if (mustExist && !mayBeThere(place)) throw absent();
+  const server = await openServer(place, { clock, log: silentLog });
   const records = server === undefined ? await openFile(place.home) : withoutEphemera(server);
   if (mustExist && (await records.read(undefined, migrationsIn)) === undefined) {
     await records.close();
@@ -88,8 +85,10 @@ function absent(): Fault {
   return new Fault('not_found', { detail: 'There is no database of Gatehouse at that place' });
 }
 
-function isFile({ database }: DatabasePlace): boolean {
-  return database === undefined || parseDatabaseUrl(database.url) === undefined;
+/** False: it would be a file, and there is none. */
+export function mayBeThere({ home, database }: DatabasePlace): boolean {
+  const isFile = database === undefined || parseDatabaseUrl(database.url) === undefined;
+  return !isFile || existsSync(join(home, recordsFile));
 }
 
 async function openServer({ database }: DatabasePlace, options: OpenOptions): Promise<SqlDatabase | undefined> {

@@ -1,9 +1,9 @@
-import type { Clock, Log } from '#kernel';
+import { type Clock, Fault, type Log } from '#kernel';
 import { openRedis, type RedisBackend, type RedisOptions } from './backends/redis/open.ts';
 import type { SqlDatabase } from './backends/server.ts';
 import { createChangeFeed } from './changes.ts';
 import { StoreMisuse } from './errors.ts';
-import { isEmpty, migrate } from './migrate.ts';
+import { isEmpty, migrate, schemaState } from './migrate.ts';
 import { type DatabasePlace, openDatabases } from './open-database.ts';
 import { outsideOf } from './outside.ts';
 import { keepPlace } from './place-of-sealed.ts';
@@ -20,6 +20,8 @@ export interface StoreOptions extends DatabasePlace {
   readonly sealed?: 'database' | 'redis';
   /** Needed where one of the two is `redis`. */
   readonly redis?: RedisOptions;
+  /** Processes of one service, which share its connections to the database server. */
+  readonly processes?: number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -38,17 +40,28 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const sweeping = keepSwept(ephemera, log);
   await changes.poll();
 
+  const settle = async () => {
+    await keepPlace(backend, places.sealed === undefined ? 'database' : 'redis');
+    await changes.poll();
+  };
+
   return Object.freeze({
     records: createRecords({ backend, changes }),
     ephemera,
     sealed: places.sealed ?? createSqlSealedStore(backend),
     changes,
     async migrate() {
-      const ran = await migrate(backend, clock);
-      await keepPlace(backend, places.sealed === undefined ? 'database' : 'redis');
-      await changes.poll();
+      const ran = await migrate(backend, clock, { log });
+      await settle();
       return ran;
     },
+    async checkSchema() {
+      const { pending, newer } = await schemaState(backend);
+      if (newer.length > 0) throw new Fault('store_newer');
+      if (pending.length > 0) throw new Fault('store_outdated');
+      await settle();
+    },
+    schema: () => schemaState(backend),
     async ping() {
       const began = performance.now();
       await backend.read(undefined, (db) => db.selectNoFrom((row) => row.lit(1).as('one')).execute());

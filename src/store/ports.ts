@@ -105,12 +105,27 @@ export interface StoreServer {
   readonly port: number;
 }
 
+/** Which migrations a database has, and what else lies in it. */
+export interface SchemaState {
+  readonly applied: readonly { readonly name: string; readonly appliedAt: number }[];
+  /** What this program would add. */
+  readonly pending: readonly string[];
+  /** What only a newer program knows. */
+  readonly newer: readonly string[];
+  /** Tables that are not ours. */
+  readonly foreign: readonly string[];
+}
+
 export interface Store {
   readonly records: Records;
   readonly ephemera: Ephemera;
   readonly sealed: SealedStore;
   readonly changes: Changes;
+  /** Brings the schema up to date. @throws {Fault} `store_foreign`, `store_newer` */
   migrate(): Promise<readonly string[]>;
+  /** Takes the schema as it is. @throws {Fault} `store_outdated` when it lacks a migration; `store_foreign`, `store_newer` */
+  checkSchema(): Promise<void>;
+  schema(): Promise<SchemaState>;
   /** Milliseconds the round trip took. */
   ping(): Promise<number>;
   /**

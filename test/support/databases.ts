@@ -98,6 +98,7 @@ async function empty(database: Database): Promise<void> {
   const options = { home: temporaryFolder(), ephemera: 'sql', database, log: silentLog } as const;
   const store = await openStore({ ...options, clock: fakeClock(Number.MAX_SAFE_INTEGER - 1) });
   try {
+    if ((await store.schema()).applied.length === 0) return;
     while ((await store.ephemera.sweep()) > 0);
     if (!(await store.isEmpty())) await deleteRows(store);
     await store.records

@@ -70,8 +70,10 @@ export function openMachine({ clock, self = [process.execPath, '-e', 'process.ex
         bin: {
           self,
           serve: async () => 0,
+          checkSettings: async () => readSettings({ env: all, aliases: true }),
           redisAcl: async () => [],
           installation: notHere,
+          migrate: async () => ({ applied: [], pending: [], newer: [], foreign: [], ran: [] }),
           readSettings: (options) => readSettings({ env: all, aliases: options.for === 'server' }),
         },
       });

@@ -191,10 +191,10 @@ describe.each(kinds)('records on $name', (kind) => {
         if (failing) throw new Error('halfway');
       },
     };
-    await expect(migrate(backend, clock, [first, second])).rejects.toThrow('halfway');
+    await expect(migrate(backend, clock, { known: [first, second] })).rejects.toThrow('halfway');
     failing = false;
-    expect(await migrate(backend, clock, [first, second])).toEqual(['0002-second']);
-    expect(await migrate(backend, clock, [first, second])).toEqual([]);
+    expect(await migrate(backend, clock, { known: [first, second] })).toEqual(['0002-second']);
+    expect(await migrate(backend, clock, { known: [first, second] })).toEqual([]);
   });
 
   test('a database that holds the tables of somebody else is refused and left as it is', async () => {

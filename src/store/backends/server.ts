@@ -63,8 +63,8 @@ export interface SqlServer {
 export interface OpenOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** Makes what Ephemera need, where it is not there. */
-  readonly makes: boolean;
+  /** Processes of one service, which share its connections. */
+  readonly processes?: number;
 }
 
 /** What opening a database gives: two ports on one server. Close Records first. */

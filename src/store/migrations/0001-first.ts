@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Schema } from '../schema.ts';
 import type { Migration } from './index.ts';
 import { createTable, type TableShape } from './tables.ts';
@@ -6,7 +7,7 @@ import { createTable, type TableShape } from './tables.ts';
  * The first schema. Until it is released it is edited in place, together with `schema.ts`, and the compiler holds the
  * two together; from then on a change is a new migration.
  */
-const tables = {
+export const tables = {
   migrations: {
     columns: {
       name: 'key',
@@ -425,5 +426,6 @@ export const first: Migration = {
     for (const [name, shape] of Object.entries(tables)) {
       if (name !== 'migrations') await createTable(db, words, name, shape);
     }
+    for (const statement of words.ephemera ?? []) await sql.raw(statement).execute(db);
   },
 };

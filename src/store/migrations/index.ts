@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { ColumnWords } from '../backend.ts';
-import { first } from './0001-first.ts';
+import { first, tables } from './0001-first.ts';
 
 /** One step of the schema. Forward only; never edited after the release that carried it. */
 export interface Migration {
@@ -11,3 +11,6 @@ export interface Migration {
 
 /** Every migration, oldest first. */
 export const migrations: readonly Migration[] = [first];
+
+/** Every table of ours, by name; what else lies in a schema is another program's. */
+export const ownTables: ReadonlySet<string> = new Set([...Object.keys(tables), 'ephemera']);

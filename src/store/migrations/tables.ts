@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { ColumnWords } from '../backend.ts';
 
 /** A column: a word of `ColumnWords`; a question mark says that it may be null. `row` is the row id. */
-export type ColumnShape = 'row' | `${Exclude<keyof ColumnWords, 'row' | 'ending'>}${'' | '?'}`;
+export type ColumnShape = 'row' | `${Exclude<keyof ColumnWords, 'row' | 'ending' | 'ephemera'>}${'' | '?'}`;
 
 /** One table, without a dialect word. Every column is NOT NULL unless its shape says otherwise. */
 export interface TableShape<C extends string = string> {
@@ -21,7 +21,7 @@ export async function createTable(db: AnyDatabase, words: ColumnWords, name: str
   let table = db.schema.createTable(name);
   for (const [column, kind] of Object.entries(shape.columns)) {
     const nullable = kind.endsWith('?');
-    const word = words[kind.replace('?', '') as Exclude<keyof ColumnWords, 'ending'>];
+    const word = words[kind.replace('?', '') as Exclude<keyof ColumnWords, 'ending' | 'ephemera'>];
     table = table.addColumn(column, sql.raw(word), (definition) => constrain(definition, kind, nullable));
   }
   if (shape.primary !== undefined) table = table.addPrimaryKeyConstraint(`${name}_primary`, [...shape.primary] as never[]);

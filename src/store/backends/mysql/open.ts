@@ -5,12 +5,10 @@ import type { ColumnWords } from '../../backend.ts';
 import type { DatabaseAddress } from '../../database-url.ts';
 import type { Language } from '../handle.ts';
 import { loadDriver } from '../load-driver.ts';
+import { poolSizes } from '../pool-sizes.ts';
 import { createServerRecords, lend, type OpenOptions, persist, type Session, type SqlDatabase, type Transactions } from '../server.ts';
 import { createMysqlEphemera, ephemeraTable } from './ephemera.ts';
 import { openPool, type PoolOptions } from './pool.ts';
-
-/** Connections of one process, ten at most. Writes run one at a time; the schema has a connection of its own, which may take long. */
-const sizes = { reading: 5, writing: 1, schema: 1, ephemera: 3 };
 
 const language: Language = {
   compiler: new MysqlQueryCompiler(),
@@ -18,7 +16,7 @@ const language: Language = {
   introspector: (db) => new OwnTables(db),
 };
 
-/** The tables of Records: those of the database, without the one of Ephemera. */
+/** The tables of the database. */
 class OwnTables extends MysqlIntrospector {
   readonly #db: Kysely<unknown>;
 
@@ -29,7 +27,7 @@ class OwnTables extends MysqlIntrospector {
 
   override async getTables(): Promise<TableMetadata[]> {
     const names = sql<{ name: string }>`select table_name as name from information_schema.tables
-      where table_schema = database() and table_type = 'BASE TABLE' and table_name <> 'ephemera' order by table_name`;
+      where table_schema = database() and table_type = 'BASE TABLE' order by table_name`;
     return (await names.execute(this.#db)).rows.map(({ name }) => ({ name, isView: false, isForeign: false, columns: [] }));
   }
 }
@@ -43,8 +41,9 @@ const transactions: Transactions = {
   outcome: async () => 'unknown',
 };
 
-/** Opens Records and Ephemera in one database of MySQL or MariaDB. No table is made unless `makes`. */
-export async function openMysql(address: DatabaseAddress, { clock, makes }: OpenOptions): Promise<SqlDatabase> {
+/** Opens Records and Ephemera in one database of MySQL or MariaDB. No table is made. */
+export async function openMysql(address: DatabaseAddress, { clock, processes }: OpenOptions): Promise<SqlDatabase> {
+  const sizes = poolSizes(processes);
   const driver = await loadDriver('mysql2', () => import('mysql2/promise'));
   const pool = (size: number, isolation: string, more: Partial<PoolOptions> = {}) =>
     openPool(driver.default, address, { size, settings: [`set session transaction ${isolation}`], ...more });
@@ -54,7 +53,6 @@ export async function openMysql(address: DatabaseAddress, { clock, makes }: Open
   const brief = pool(sizes.ephemera, 'isolation level read committed', { counts: 'changed' });
   try {
     const columns = await persist(() => lend(changing, columnsFor));
-    if (makes) await persist(() => lend(changing, (session) => session.command(ephemeraTable)));
     const alone = <T>(fn: (session: Session) => Promise<T>) => lend(changing, (session) => aloneIn(address.database, session, fn));
     const server = { columns, language, reading, looking, writing, transactions, renumber: async () => {}, alone };
     return { records: createServerRecords({ ...server, close: changing.close }), ephemera: createMysqlEphemera(brief, clock) };
@@ -75,6 +73,7 @@ async function columnsFor(session: Session): Promise<ColumnWords> {
     text: `longtext character set utf8mb4 collate ${collation}`,
     integer: 'bigint',
     bytes: 'longblob',
+    ephemera: [ephemeraTable],
     ending: `engine = InnoDB default character set utf8mb4 collate ${collation} row_format = dynamic`,
   };
 }

@@ -134,6 +134,7 @@ function isTaken(error: unknown): error is ServerError {
 const conflicts: ReadonlySet<number> = new Set([1020, 1205, 1213]);
 const losses: ReadonlySet<number> = new Set([1040, 1053, 1077, 1079, 1290, 1317, 1836, 1927, 3032]);
 const exhausted: ReadonlySet<number> = new Set([1021, 1037, 1041, 1114, 1206, 1969, 3024]);
+const unprivileged: ReadonlySet<number> = new Set([1142, 1143, 1227, 1370]);
 const misplaced: ReadonlySet<number> = new Set([1044, 1045, 1049, 1698]);
 
 /** Numbers: https://mariadb.com/docs/server/reference/error-codes. What is thrown has neither values nor the statement, which holds some. */
@@ -144,6 +145,7 @@ function translate(error: unknown): unknown {
   if (conflicts.has(error.errno)) return new Conflict(cause.message);
   if (losses.has(error.errno)) return new Lost(cause.message);
   if (exhausted.has(error.errno)) return new Fault('unavailable', { cause });
+  if (unprivileged.has(error.errno)) return new Fault('store_refused', { cause });
   if (misplaced.has(error.errno)) return refusedBy(cause);
   return cause;
 }

@@ -3,9 +3,10 @@ import type { Ephemera } from '../../ports.ts';
 import { lendOnce, type Pool } from '../server.ts';
 import { createVerbs, type EphemeraRow, type EphemeraVerb } from '../verbs.ts';
 
-export const ephemeraTable = `create table if not exists ephemera
-  (key text collate "C" primary key, value text collate "C" not null, expires_at bigint not null);
-  create index if not exists ephemera_expires_at on ephemera (expires_at)`;
+export const ephemeraTable = [
+  'create table if not exists ephemera (key text collate "C" primary key, value text collate "C" not null, expires_at bigint not null)',
+  'create index if not exists ephemera_expires_at on ephemera (expires_at)',
+];
 
 const verbs = {
   ping: 'select 1 as one',

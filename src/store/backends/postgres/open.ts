@@ -4,6 +4,7 @@ import type { ColumnWords } from '../../backend.ts';
 import type { DatabaseAddress } from '../../database-url.ts';
 import type { Language } from '../handle.ts';
 import { loadDriver } from '../load-driver.ts';
+import { poolSizes } from '../pool-sizes.ts';
 import {
   createServerRecords,
   lend,
@@ -24,17 +25,14 @@ const columns: ColumnWords = {
   text: 'text collate "C"',
   integer: 'bigint',
   bytes: 'bytea',
+  ephemera: ephemeraTable,
 };
 
-/** Connections of one process, ten at most. Writes run one at a time; the schema has a connection of its own, which may take long. */
-const sizes = { reading: 5, writing: 1, schema: 1, ephemera: 3 };
 const looks = 20;
 
-/**
- * Opens Records and Ephemera in one schema of a PostgreSQL database. Nothing outside the schema is made or read; nothing at
- * all is made unless `makes`.
- */
-export async function openPostgres(address: DatabaseAddress, schema: string, { clock, log, makes }: OpenOptions): Promise<SqlDatabase> {
+/** Opens Records and Ephemera in one schema of a PostgreSQL database. Nothing is made; nothing outside the schema is read. */
+export async function openPostgres(address: DatabaseAddress, schema: string, { clock, log, processes }: OpenOptions): Promise<SqlDatabase> {
+  const sizes = poolSizes(processes);
   const { default: driver } = await loadDriver('pg', () => import('pg'));
   const pool = (size: number, more: Partial<PoolOptions> = {}) => openPool(driver, address, { schema, size, ...more });
   const [reading, writing] = [pool(sizes.reading, { readOnly: true }), pool(sizes.writing)];
@@ -43,7 +41,6 @@ export async function openPostgres(address: DatabaseAddress, schema: string, { c
   const alone = <T>(fn: (session: Session) => Promise<T>) => persist(() => lend(changing, (session) => aloneIn(schema, session, fn)));
   try {
     await persist(() => lend(changing, checkEncoding));
-    if (makes) await alone((session) => session.command(ephemeraTable));
   } catch (error) {
     await Promise.all([reading, looking, writing, changing, brief].map((one) => one.close()));
     throw error;
@@ -72,7 +69,7 @@ function languageOf(schema: string): Language {
   };
 }
 
-/** The tables of Records: those of the schema, without the one of Ephemera. */
+/** The tables of the schema. */
 class OwnTables extends PostgresIntrospector {
   readonly #db: Kysely<unknown>;
   readonly #schema: string;
@@ -85,7 +82,7 @@ class OwnTables extends PostgresIntrospector {
 
   override async getTables(): Promise<TableMetadata[]> {
     const names = sql<{ name: string }>`select tablename::text as name from pg_catalog.pg_tables
-      where schemaname = ${this.#schema} and tablename <> 'ephemera' order by tablename`;
+      where schemaname = ${this.#schema} order by tablename`;
     return (await names.execute(this.#db)).rows.map(({ name }) => ({ name, isView: false, isForeign: false, columns: [] }));
   }
 }

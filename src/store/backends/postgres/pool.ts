@@ -130,6 +130,7 @@ function translate(driver: Driver, error: unknown): unknown {
   if (conflicts.test(code)) return new Conflict(plain.message);
   if (losses.test(code)) return new Lost(plain.message);
   if (exhausted.test(code)) return new Fault('unavailable', { cause: plain });
+  if (code === '42501') return new Fault('store_refused', { cause: plain });
   if (misplaced.test(code)) return refusedBy(plain);
   return plain;
 }
