@@ -1,4 +1,4 @@
-import type { ReadSettings } from './read.ts';
+import type { ReadSettings, Source } from './read.ts';
 import { type Alias, type Reader, type SettingKey, settingsTable } from './settings.ts';
 
 interface PlainRow {
@@ -26,7 +26,7 @@ export function settingsReference(): string {
   const lines = rows.map(([, row]) => {
     const marks = [row.secret ? 'secret' : '', row.unsafe ? 'unsafe' : ''].filter((mark) => mark !== '').join(', ');
     const aliases = (row.aliases ?? [])
-      .map((alias) => (alias.with === undefined ? `\`${alias.name}\`` : `\`${alias.name}\` (${alias.with})`))
+      .map(({ name, with: system, last }) => `\`${name}\`${system === undefined ? '' : ` (${system})`}${last ? ' (last)' : ''}`)
       .join(', ');
     return `| \`${row.env}\` | ${row.tells.replaceAll('|', '\\|')} | ${row.example === '' ? '' : `\`${row.example}\``} | ${row.readers.join(', ')} | ${marks} | ${aliases} |`;
   });
@@ -34,7 +34,7 @@ export function settingsReference(): string {
     '# Settings',
     '',
     'Generated from `src/config/settings.ts` by `npm run generate`. A secret may also be given as `NAME_FILE`, a path to a file that holds it.',
-    'An alias with a system in brackets is read only when `GATEHOUSE_COMPAT` names that system. An unknown `GATEHOUSE_*` variable is an error.',
+    'An alias with a system in brackets is read only when `GATEHOUSE_COMPAT` names that system, one marked last only where no other name is set. Aliases are read by `serve`, by commands that open the database themselves and by the library; the own name wins. An unknown `GATEHOUSE_*` variable is an error.',
     '',
     '| Variable | What | Example | Read by | Marks | Aliases |',
     '|---|---|---|---|---|---|',
@@ -51,8 +51,13 @@ export function settingLines(
     key,
     name: row.env,
     value: shown(read.settings[key], row.secret === true),
-    from: read.sources[key].from,
+    from: origin(read.sources[key], row.env),
   }));
+}
+
+/** With the name it had there, where that is another one. */
+function origin({ name, from }: Source, own: string): string {
+  return name === own ? from : `${from}: ${name}`;
 }
 
 function shown(value: unknown, secret: boolean): string {

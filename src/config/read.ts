@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { Fault } from '#kernel';
+import { isServiceLink, unsupported } from './compatibility.ts';
 import { redisUrlOf } from './redis-url.ts';
 import { type Alias, type Reader, type SettingKey, type Settings, settingsTable } from './settings.ts';
 
@@ -16,6 +17,14 @@ export interface Source {
 export interface ReadSettings {
   readonly settings: Settings;
   readonly sources: Readonly<Record<SettingKey, Source>>;
+  /** What was found and not used, one sentence each, without values. */
+  readonly notices: readonly string[];
+}
+
+/** As far as they could be read: a setting that is wrong has its default. */
+export interface TriedSettings extends ReadSettings {
+  /** What is wrong, by variable. */
+  readonly problems: Readonly<Record<string, string>>;
 }
 
 export interface ReadOptions {
@@ -36,28 +45,41 @@ interface Problem {
  * @throws {Fault} `invalid_setting`, with one field per variable
  */
 export function readSettings(options: ReadOptions): ReadSettings {
+  const { problems, ...read } = trySettings(options);
+  if (Object.keys(problems).length > 0) throw settingFault(problems);
+  return read;
+}
+
+/** Reads every setting, for whoever has more to say about them. */
+export function trySettings(options: ReadOptions): TriedSettings {
   const problems: Problem[] = [];
-  const layers = readLayers(options, problems);
+  const notices: string[] = [];
+  const layers = readLayers(options, problems, notices);
   const settings: Partial<Record<SettingKey, unknown>> = {};
   const sources: Partial<Record<SettingKey, Source>> = {};
-  const compat = lookUp('compat', layers, [])?.text;
+  const compat = options.aliases ? ownValue('compat', layers)?.text : undefined;
   for (const key of Object.keys(settingsTable) as SettingKey[]) {
-    const aliases = options.aliases ? activeAliases(key, compat) : [];
-    const found = lookUp(key, layers, aliases, problems);
-    const parsed = settingsTable[key].schema.safeParse(found?.text);
-    if (parsed.success) settings[key] = parsed.data;
-    else
+    const found = lookUp(key, layers, options.aliases ? activeAliases(key, compat) : [], { problems, notices });
+    const { schema, env } = settingsTable[key];
+    const parsed = schema.safeParse(found?.text);
+    if (!parsed.success)
       problems.push({
-        name: found?.source.name ?? settingsTable[key].env,
+        name: found?.source.name ?? env,
         sentence: parsed.error.issues.map((issue) => plain(issue.message)).join('; '),
       });
-    sources[key] = found?.source ?? { name: settingsTable[key].env, from: 'default' };
+    settings[key] = parsed.success ? parsed.data : schema.safeParse(undefined).data;
+    sources[key] = found?.source ?? { name: env, from: 'default' };
   }
   problems.push(...unknownNames(layers));
-  const redis = problems.length > 0 ? undefined : redisUrlOf(settings as Settings);
-  for (const [name, sentence] of Object.entries(redis?.problems ?? {})) problems.push({ name, sentence });
-  if (problems.length > 0) throw settingFault(problems);
-  return { settings: { ...(settings as Settings), redisUrl: redis?.url }, sources: sources as Record<SettingKey, Source> };
+  const redis = redisUrlOf(settings as Settings);
+  for (const [name, sentence] of Object.entries(redis.problems)) problems.push({ name, sentence });
+  if (options.aliases) notices.push(...notYetNotices(layers, compat));
+  return {
+    settings: { ...(settings as Settings), redisUrl: redis.url },
+    sources: sources as Record<SettingKey, Source>,
+    notices,
+    problems: Object.fromEntries(problems.map(({ name, sentence }) => [name, sentence])),
+  };
 }
 
 interface Layer {
@@ -65,8 +87,8 @@ interface Layer {
   readonly values: Environment;
 }
 
-function readLayers(options: ReadOptions, problems: Problem[]): Layer[] {
-  const environment: Layer = { from: 'environment', values: options.env };
+function readLayers(options: ReadOptions, problems: Problem[], notices: string[]): Layer[] {
+  const environment: Layer = { from: 'environment', values: withoutLinks(options.env, notices) };
   const home = settingsTable.home.schema.parse(options.env[settingsTable.home.env]);
   const file = options.envFile ?? join(home, '.env');
   try {
@@ -75,6 +97,16 @@ function readLayers(options: ReadOptions, problems: Problem[]): Layer[] {
     if (options.envFile !== undefined || !isAbsent(cause)) problems.push({ name: '--env-file', sentence: 'the file cannot be read' });
     return [environment];
   }
+}
+
+function withoutLinks(env: Environment, notices: string[]): Environment {
+  const links = Object.keys(env).filter((name) => isServiceLink(name, env[name]));
+  if (links.length === 0) return env;
+  notices.push(
+    `ignored ${links.length} variables that Kubernetes sets for its services, such as ${links[0]}; enableServiceLinks: false keeps them away`,
+  );
+  const ignored = new Set(links);
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !ignored.has(name)));
 }
 
 function isAbsent(error: unknown): boolean {
@@ -86,16 +118,43 @@ interface Found {
   readonly source: Source;
 }
 
-/** The setting's own name first, in the environment, then in .env; then `NAME_FILE` of a secret; then its aliases. */
-function lookUp(key: SettingKey, layers: readonly Layer[], aliases: readonly Alias[], problems: Problem[] = []): Found | undefined {
-  const row: { readonly env: string; readonly secret?: true } = settingsTable[key];
-  for (const layer of layers) {
-    for (const name of [row.env, ...aliases.map((alias) => alias.name)]) {
-      const text = layer.values[name];
-      if (text !== undefined && text !== '') return { text, source: { name, from: layer.from } };
-      const file = row.secret === true && !isSetting(`${name}_FILE`) ? layer.values[`${name}_FILE`] : undefined;
-      if (file !== undefined && file !== '') return readSecretFile(`${name}_FILE`, file, problems);
+interface Told {
+  readonly problems: Problem[];
+  readonly notices: string[];
+}
+
+/** The setting's own name wins. Two other names must agree. */
+function lookUp(key: SettingKey, layers: readonly Layer[], aliases: readonly Alias[], told: Told): Found | undefined {
+  const own = ownValue(key, layers, told.problems);
+  const others = aliases.filter(({ last }) => last !== true).flatMap(({ name }) => findValue(key, name, layers, told.problems) ?? []);
+  if (own !== undefined) {
+    for (const { text, source } of others) {
+      if (text !== own.text) told.notices.push(`${source.name} is not used, since ${own.source.name} is set`);
     }
+    return own;
+  }
+  const [first] = others;
+  const other = others.find(({ text }) => text !== first?.text);
+  if (first !== undefined && other !== undefined) {
+    const sentence = `${other.source.name} is set too, and to something else; keep one of them, or set ${settingsTable[key].env}`;
+    told.problems.push({ name: first.source.name, sentence });
+  }
+  const [platform] = aliases.filter(({ last }) => last === true);
+  return first ?? (platform === undefined ? undefined : findValue(key, platform.name, layers.slice(0, 1), told.problems));
+}
+
+function ownValue(key: SettingKey, layers: readonly Layer[], problems: Problem[] = []): Found | undefined {
+  return findValue(key, settingsTable[key].env, layers, problems);
+}
+
+/** A name in the environment, then in .env; of a secret, then the file that `NAME_FILE` names. */
+function findValue(key: SettingKey, name: string, layers: readonly Layer[], problems: Problem[]): Found | undefined {
+  const row: { readonly secret?: true } = settingsTable[key];
+  for (const { from, values } of layers) {
+    const text = values[name];
+    if (text !== undefined && text !== '') return { text, source: { name, from } };
+    const file = row.secret === true && !isSetting(`${name}_FILE`) ? values[`${name}_FILE`] : undefined;
+    if (file !== undefined && file !== '') return readSecretFile(`${name}_FILE`, file, problems);
   }
   return undefined;
 }
@@ -112,6 +171,13 @@ function readSecretFile(name: string, file: string, problems: Problem[]): Found 
 function activeAliases(key: SettingKey, compat: string | undefined): readonly Alias[] {
   const row: { readonly aliases?: readonly Alias[] } = settingsTable[key];
   return (row.aliases ?? []).filter((alias) => alias.with === undefined || alias.with === compat);
+}
+
+function notYetNotices(layers: readonly Layer[], compat: string | undefined): readonly string[] {
+  const keys = Object.keys(settingsTable) as SettingKey[];
+  const read = new Set(keys.flatMap((key) => activeAliases(key, compat)).map(({ name }) => name));
+  const given = layers.flatMap(({ values }) => Object.keys(values).filter((name) => values[name] !== ''));
+  return unsupported(given, compat, read).map((name) => `${name} is not supported yet, and is not used`);
 }
 
 const names = new Set<string>(Object.values(settingsTable).map((row) => row.env));
@@ -159,10 +225,12 @@ function plain(sentence: string): string {
   return sentence.charAt(0).toLowerCase() + sentence.slice(1);
 }
 
-function settingFault(problems: readonly Problem[]): Fault {
-  const fields = Object.fromEntries(problems.map((problem) => [problem.name, problem.sentence]));
-  const detail = problems.map((problem) => `${problem.name}: ${problem.sentence}`).join('; ');
-  return new Fault('invalid_setting', { detail, fields });
+/** One fault for all problems, by variable. */
+export function settingFault(problems: Readonly<Record<string, string>>): Fault {
+  const detail = Object.entries(problems)
+    .map(([name, sentence]) => `${name}: ${sentence}`)
+    .join('; ');
+  return new Fault('invalid_setting', { detail, fields: problems });
 }
 
 /** Names of a reader's settings, in the order of the table. */

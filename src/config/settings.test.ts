@@ -52,6 +52,139 @@ test('a prefixed alias is always read, an unprefixed one only when GATEHOUSE_COM
   expect(read({ AUTHSOME_PORT: '9000' }, false).settings.port).toBe(7300);
 });
 
+test('our own name wins over an alias, and that is said', () => {
+  const { settings, sources, notices } = read({ GATEHOUSE_PORT: '9000', AUTHSOME_PORT: '9001' });
+  expect([settings.port, sources.port.name]).toEqual([9000, 'GATEHOUSE_PORT']);
+  expect(notices).toEqual(['AUTHSOME_PORT is not used, since GATEHOUSE_PORT is set']);
+  expect(read({ GATEHOUSE_PORT: '9000', AUTHSOME_PORT: '9000' }).notices).toEqual([]);
+  const folder = home();
+  writeFileSync(join(folder, '.env'), 'GATEHOUSE_PORT=9000\n');
+  expect(readSettings({ env: { GATEHOUSE_HOME: folder, AUTHSOME_PORT: '9001' }, aliases: true }).settings.port).toBe(9000);
+});
+
+test('two foreign names of one setting that differ are an error that names both, and no value', () => {
+  const both = { AUTHSOME_PORT: '9000', SERVER_PORT: '9001', GATEHOUSE_COMPAT: 'authos' };
+  const fields = fieldsOf(() => read(both));
+  expect(Object.keys(fields)).toEqual(['AUTHSOME_PORT']);
+  expect(fields.AUTHSOME_PORT).toContain('SERVER_PORT');
+  expect(JSON.stringify(fields)).not.toMatch(/900/);
+  expect(read({ ...both, SERVER_PORT: '9000' }).settings.port).toBe(9000);
+  expect(read({ ...both, GATEHOUSE_PORT: '1' }).settings.port).toBe(1);
+});
+
+test('each alias sets what its system means by it', () => {
+  const url = 'postgres://user:word@db/name';
+  const read1 = (env: Record<string, string>) => read(env).settings;
+  const authsome = {
+    AUTHSOME_DATABASE_URL: url,
+    AUTHSOME_REDIS_URL: 'redis://r',
+    AUTHSOME_VAULT_BACKEND: 'redis',
+    AUTHSOME_MASTER_KEY: 'k',
+    AUTHSOME_BASE_URL: 'https://a.example',
+    AUTHSOME_HOST: '::1',
+    AUTHSOME_PORT: '1',
+    AUTHSOME_ENV: 'production',
+  };
+  expect(read1(authsome)).toMatchObject({
+    databaseUrl: url,
+    redisUrl: 'redis://r',
+    vaultBackend: 'redis',
+    masterKey: 'k',
+    publicUrl: 'https://a.example',
+    host: '::1',
+    port: 1,
+    environment: 'production',
+  });
+  const authos = {
+    DATABASE_URL: url,
+    SERVER_HOST: '::1',
+    SERVER_PORT: '1',
+    BASE_URL: 'https://a.example',
+    PLATFORM_OWNER_EMAIL: 'o@example.com',
+    ENCRYPTION_KEY: 'k',
+  };
+  expect(read1({ ...authos, GATEHOUSE_COMPAT: 'authos' })).toMatchObject({
+    databaseUrl: url,
+    host: '::1',
+    port: 1,
+    publicUrl: 'https://a.example',
+    ownerEmail: 'o@example.com',
+    masterKey: 'k',
+  });
+  const quint = {
+    AUTH_DATABASE_URL: url,
+    REDIS_URL: 'redis://r',
+    AUTH_PORT: '1',
+    AUTH_SERVICE_URL: 'https://a.example',
+    AUTH_MASTER_KEY: 'k',
+  };
+  expect(read1({ ...quint, GATEHOUSE_COMPAT: 'quint' })).toMatchObject({
+    databaseUrl: url,
+    redisUrl: 'redis://r',
+    port: 1,
+    publicUrl: 'https://a.example',
+    masterKey: 'k',
+  });
+  for (const [system, env] of [
+    ['quint', authos],
+    ['authos', quint],
+  ] as const)
+    expect(read1({ ...env, GATEHOUSE_COMPAT: system })).toMatchObject({ port: 7300, masterKey: undefined, databaseUrl: undefined });
+  // A client command reads none of them.
+  const folder = home();
+  const command = readSettings({ env: { ...authsome, GATEHOUSE_HOME: folder }, aliases: false }).settings;
+  expect(command).toEqual({ ...read1({}), home: folder });
+});
+
+test('a name that has no setting yet is reported, and only of the system that is named', () => {
+  const stray = { JWT_KID: 'x', AUTH_APP_TOKEN_TTL_DAYS: '1', AUTHSOME_SOMETHING: 'x' };
+  expect(read(stray).notices).toEqual(['AUTHSOME_SOMETHING is not supported yet, and is not used']);
+  expect(read({ ...stray, GATEHOUSE_COMPAT: 'authos' }).notices).toHaveLength(2);
+  expect(read({ ...stray, GATEHOUSE_COMPAT: 'quint' }).notices.join()).toContain('AUTH_APP_TOKEN_TTL_DAYS');
+  expect(read(stray, false).notices).toEqual([]);
+});
+
+test('what Kubernetes sets for its services is ignored, with one line', () => {
+  const links = {
+    GATEHOUSE_PORT: 'tcp://10.96.0.7:7300',
+    GATEHOUSE_SERVICE_HOST: '10.96.0.7',
+    GATEHOUSE_SERVICE_PORT: '7300',
+    GATEHOUSE_SERVICE_PORT_HTTP: '7300',
+    GATEHOUSE_PORT_7300_TCP: 'tcp://10.96.0.7:7300',
+    GATEHOUSE_PORT_7300_TCP_PROTO: 'tcp',
+    GATEHOUSE_PORT_7300_TCP_PORT: '7300',
+    GATEHOUSE_PORT_7300_TCP_ADDR: '10.96.0.7',
+    GATEHOUSE_PROXY_PORT: 'tcp://[fd00::1]:7301',
+    GATEHOUSE_POSTGRES_SERVICE_HOST: '10.96.0.8',
+    AUTHSOME_PORT: 'tcp://10.96.0.9:80',
+  };
+  const { settings, notices } = read(links);
+  expect([settings.port, settings.proxyPort]).toEqual([7300, 7301]);
+  expect(notices).toEqual([expect.stringMatching(/^ignored 11 variables .* GATEHOUSE_PORT;/)]);
+  expect(fieldsOf(() => read({ GATEHOUSE_PORT: 'tcp://not an address' })).GATEHOUSE_PORT).toBeDefined();
+  expect(fieldsOf(() => read({ GATEHOUSE_PORT_TYPO: '1' })).GATEHOUSE_PORT_TYPO).toBeDefined();
+});
+
+test('PORT of a hosting platform is the last name that counts, and never one of a file', () => {
+  expect(read({ PORT: '8080' }).settings.port).toBe(8080);
+  expect(read({ PORT: '8080' }, false).settings.port).toBe(7300);
+  expect(read({ PORT: '8080', GATEHOUSE_PORT: '1' })).toMatchObject({ settings: { port: 1 }, notices: [] });
+  expect(read({ PORT: '8080', AUTHSOME_PORT: '2' })).toMatchObject({ settings: { port: 2 } });
+  const folder = home();
+  writeFileSync(join(folder, '.env'), 'PORT=8080\n');
+  expect(readSettings({ env: { GATEHOUSE_HOME: folder }, aliases: true }).settings.port).toBe(7300);
+});
+
+test('what is printed says by which name a value came, where it is not our own', () => {
+  const lines = settingLines(read({ AUTHSOME_PORT: '9000', GATEHOUSE_HOST: '::1' }));
+  const from = (name: string) => lines.find((line) => line.name === name)?.from;
+  expect(['GATEHOUSE_PORT', 'GATEHOUSE_HOST', 'GATEHOUSE_AUDIT'].map(from)).toEqual([
+    'environment: AUTHSOME_PORT',
+    'environment',
+    'default',
+  ]);
+});
+
 test('a stray DATABASE_URL of another program is never read', () => {
   expect(read({ DATABASE_URL: 'postgres://other' }).settings.databaseUrl).toBeUndefined();
 });

@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
-import { productionProblems, productionRules, settingLines } from '#config';
-import { Fault } from '#kernel';
+import { productionRules, settingLines } from '#config';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 
@@ -34,27 +33,23 @@ function read(context: Context, flags: ConfigFlags) {
 }
 
 async function print(context: Context, _given: readonly string[], flags: ConfigFlags): Promise<undefined> {
-  const lines = settingLines(read(context, flags));
-  if (context.speech.json) context.speech.value({ items: lines });
+  const settings = read(context, flags);
+  const lines = settingLines(settings);
+  if (context.speech.json) context.speech.value({ items: lines, notices: settings.notices });
   else
     context.speech.table(
       ['variable', 'value', 'from'],
       lines.map((line) => [line.name, line.value, line.from]),
     );
+  for (const notice of settings.notices) context.speech.note(notice);
   return undefined;
 }
 
-async function check(context: Context, _given: readonly string[], flags: ConfigFlags): Promise<undefined> {
-  const { settings } = read(context, flags);
+async function check(context: Context, _given: readonly string[], { envFile }: ConfigFlags): Promise<undefined> {
+  const { settings, notices } = await context.bin.checkSettings({ envFile });
   const production = productionRules(settings, false);
-  const fields = production ? productionProblems(settings) : {};
-  if (Object.keys(fields).length > 0)
-    throw new Fault('invalid_setting', {
-      detail: 'The production rules refuse these settings',
-      fields,
-      hint: 'change them, then check again',
-    });
-  if (context.speech.json) context.speech.value({ good: true, production });
+  if (context.speech.json) context.speech.value({ good: true, production, notices });
   else context.speech.fact(`the settings are good; production rules are ${production ? 'on' : 'off'}`);
+  for (const notice of notices) context.speech.note(notice);
   return undefined;
 }
