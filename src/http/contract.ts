@@ -28,6 +28,9 @@ export interface Readiness {
   readonly database: 'connected' | 'unreachable';
   /** What lives briefly, wherever it is kept. */
   readonly ephemera: 'connected' | 'unreachable';
+  readonly sealedStore: 'connected' | 'unreachable';
+  /** `newer`: the next release has migrated, and serves beside this one. */
+  readonly migrations: 'current' | 'pending' | 'newer' | 'unknown';
   /** A reason code, never a cause. */
   readonly reason?: string;
 }
@@ -86,13 +89,18 @@ export type Where =
   /** A listening socket that was open before this process. */
   | { readonly fd: number; readonly tls?: { readonly cert: string; readonly key: string } }
   /** The local owner's socket: whoever reaches it is the owner's command line (SECURITY 25). */
-  | { readonly path: string };
+  | {
+      readonly path: string /** Other processes of this server listen there too; who started them has cleared the place. */;
+      readonly shared?: boolean;
+    };
 
 /** The management API and the pages, on a TCP address and on the local socket. */
 export interface Http {
   listen(where: Where): Promise<{ readonly address: string; readonly port: number }>;
   /** Where it listens, in the order it was asked to. */
   address(): readonly { readonly address: string; readonly port: number }[];
-  /** Stops accepting, lets requests end until `deadline` milliseconds passed, then cuts. */
-  close(deadline: number): Promise<void>;
+  /** Gives this certificate to whoever connects from now on, where it encrypts. */
+  secure(tls: { readonly cert: string; readonly key: string }): void;
+  /** Stops accepting, lets requests end until `deadline` milliseconds passed or `hurry` is aborted, then cuts. */
+  close(deadline: number, hurry?: AbortSignal): Promise<void>;
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { schemas } from '#api';
 import { Fault } from '#kernel';
 import { proofOf, testIssuer, testKeys } from '../../test/support/people.ts';
-import { agentOf, openServing, proving, type Serving, signedIn } from '../../test/support/serving.ts';
+import { agentOf, openServing, proving, type Serving, signedIn, testReadiness } from '../../test/support/serving.ts';
 
 /** Bytes out, bytes back until the server closes. */
 function raw(serving: Serving, text: string): Promise<string> {
@@ -71,12 +71,14 @@ describe('health', () => {
       version: '1.2.3',
       database: 'connected',
       ephemera: 'connected',
+      sealed_store: 'connected',
+      migrations: 'current',
     });
     expect((await serving.send({ path: '/health', method: 'HEAD' })).text).toBe('');
   });
 
   it('is not ready without its database', async () => {
-    const readiness = async () => ({ ready: false, database: 'unreachable' as const, ephemera: 'connected' as const, reason: 'database' });
+    const readiness = async () => ({ ...testReadiness, ready: false, database: 'unreachable' as const, reason: 'database' });
     const serving = await openServing({ http: { readiness } });
     const answer = await serving.send({ path: '/health/ready' });
     expect(answer.status).toBe(503);
@@ -85,6 +87,8 @@ describe('health', () => {
       version: '1.2.3',
       database: 'unreachable',
       ephemera: 'connected',
+      sealed_store: 'connected',
+      migrations: 'current',
       reason: 'database',
     });
   });
@@ -387,7 +391,7 @@ describe('closing', () => {
     });
     const readiness = async () => {
       await held;
-      return { ready: true, database: 'connected' as const, ephemera: 'connected' as const };
+      return testReadiness;
     };
     const serving = await openServing({ http: { readiness } });
     const answer = serving.send({ path: '/health/ready' });

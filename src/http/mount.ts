@@ -70,9 +70,9 @@ export function mountPlain(app: FastifyInstance, { rooms }: Kit): void {
   app.get('/health', async (_, reply) => json(reply, 200, { status: 'ok', version }));
   app.get('/health/live', async (_, reply) => json(reply, 200, { status: 'ok', version }));
   app.get('/health/ready', async (_, reply) => {
-    const { ready, database, ephemera, reason } = await rooms.readiness();
-    const status = ready ? 'ready' : 'not_ready';
-    return json(reply, ready ? 200 : 503, { status, version, database, ephemera, ...(reason === undefined ? {} : { reason }) });
+    const { ready, database, ephemera, sealedStore: sealed_store, migrations, reason } = await rooms.readiness();
+    const facts = { status: ready ? 'ready' : 'not_ready', version, database, ephemera, sealed_store, migrations };
+    return json(reply, ready ? 200 : 503, { ...facts, ...(reason === undefined ? {} : { reason }) });
   });
   app.get('/llms.txt', told(llmsText(rooms.publicUrl)));
   app.get('/robots.txt', told(robotsText));

@@ -18,6 +18,15 @@ afterAll(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
+/** Of a server that lacks nothing. */
+export const testReadiness = Object.freeze({
+  ready: true,
+  database: 'connected',
+  ephemera: 'connected',
+  sealedStore: 'connected',
+  migrations: 'current',
+} as const);
+
 export interface Sent {
   readonly method?: string;
   readonly path: string;
@@ -81,7 +90,7 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
     place: { machine: 'elsewhere' },
     publicUrl: testIssuer,
     hosts: [],
-    readiness: async () => ({ ready: true, database: 'connected', ephemera: 'connected' }),
+    readiness: async () => testReadiness,
     proxySocketPath: '/run/gatehouse/proxy.sock',
     clock,
     log: silentLog,
