@@ -10,7 +10,7 @@ import { everyAnswer, pagePolicy, strictTransport } from './headers.ts';
 import { createHosts } from './hosts.ts';
 import { calledAs } from './incoming.ts';
 import type { Kit } from './kit.ts';
-import { closeListener, openListener } from './listeners.ts';
+import { closeListener, openListener, secureListener } from './listeners.ts';
 import { createLookups } from './lookups.ts';
 import { incoming, mountApi, mountPlain, watchMethods } from './mount.ts';
 import { mountPages } from './mount-pages.ts';
@@ -52,10 +52,13 @@ export function createHttp(deps: HttpDeps): Http {
       return addressOfServer(server);
     },
     address: () => servers.map(addressOfServer),
-    async close(deadline: number) {
-      const cut = setTimeout(() => relay.close(), deadline);
-      await Promise.all(servers.map((server) => closeListener(server, deadline)));
-      clearTimeout(cut);
+    secure(tls: { readonly cert: string; readonly key: string }) {
+      for (const server of servers) secureListener(server, tls);
+    },
+    async close(deadline: number, hurry?: AbortSignal) {
+      const ending = AbortSignal.any([AbortSignal.timeout(deadline), ...(hurry === undefined ? [] : [hurry])]);
+      ending.addEventListener('abort', relay.close, { once: true });
+      await Promise.all(servers.map((server) => closeListener(server, ending)));
       relay.close();
       await app.close();
     },

@@ -8,4 +8,5 @@
  */
 export type { Evidence, Http, HttpDeps, JobFacts, KeyChanges, Readiness, Where, Writing } from './contract.ts';
 export { createHttp } from './http.ts';
+export { clearStale as clearStaleSocket } from './listeners.ts';
 export { createPausedHttp } from './paused.ts';

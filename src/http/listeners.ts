@@ -1,8 +1,9 @@
 import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { createServer as createPlainServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { connect, type Socket } from 'node:net';
+import { connect, Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { Server as TlsServer } from 'node:tls';
 import { Fault, newId } from '#kernel';
 import type { Where } from './contract.ts';
 import { markLocal } from './incoming.ts';
@@ -21,17 +22,21 @@ const limits = {
   connectionsCheckingInterval: 5_000,
 };
 
+const tlsLimits = { minVersion: 'TLSv1.2' } as const;
+
 /** One listener on a TCP address or on the local socket. @throws {Fault} `conflict` when another server answers on the socket */
 export async function openListener(deps: ListenerDeps, where: Where): Promise<Server> {
   const server =
-    'tls' in where && where.tls !== undefined
-      ? createTlsServer({ ...limits, ...where.tls, minVersion: 'TLSv1.2' }, deps.handle)
-      : createPlainServer(limits, deps.handle);
+    'tls' in where && where.tls !== undefined ? createTlsServer({ ...limits, ...where.tls, ...tlsLimits }) : createPlainServer(limits);
+  server.on('request', (request, response) => {
+    if (draining.has(server)) response.setHeader('connection', 'close');
+    deps.handle(request, response);
+  });
   server.on('upgrade', deps.upgrade);
   server.on('clientError', refuseBroken);
   if ('path' in where) {
     server.on('connection', markLocal);
-    await clearStale(where.path);
+    if (where.shared !== true) await clearStale(where.path);
   }
   await listening(server, where);
   if ('path' in where) chmodSync(where.path, 0o600);
@@ -53,8 +58,8 @@ function placeOf(where: Where) {
   return 'fd' in where ? { fd: where.fd } : { host: where.host, port: where.port };
 }
 
-/** A socket file that nobody answers on is left over from a process that was killed. */
-async function clearStale(path: string): Promise<void> {
+/** A socket file that nobody answers on is left over from a process that was killed. @throws {Fault} `conflict` when somebody does */
+export async function clearStale(path: string): Promise<void> {
   if (!existsSync(path)) return;
   const answers = await new Promise<boolean>((resolve) => {
     const probe = connect(path, () => resolve(true));
@@ -80,14 +85,34 @@ function refuseBroken(error: NodeJS.ErrnoException, socket: Socket | Duplex): vo
   socket.end(head + body);
 }
 
-/** Stops accepting; requests end by themselves until the deadline, then they are cut. */
-export function closeListener(server: Server, deadline: number): Promise<void> {
-  return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), deadline);
-    server.close(() => {
-      clearTimeout(cut);
-      resolve();
-    });
-    server.closeIdleConnections();
+/** The certificate of connections that are made from now on, where the listener encrypts. */
+export function secureListener(server: Server, tls: { readonly cert: string; readonly key: string }): void {
+  if (server instanceof TlsServer) server.setSecureContext({ ...tls, ...tlsLimits });
+}
+
+/** Listeners that accept nobody any more: each connection's next answer is its last. */
+const draining = new WeakSet<Server>();
+/** How long a connection that looks idle is still answered, milliseconds: a request may be on its way. */
+const drainTime = 1_000;
+const looksEvery = 100;
+
+/** Stops accepting; requests end by themselves until `ending` is aborted, then they are cut. */
+export async function closeListener(server: Server, ending: AbortSignal): Promise<void> {
+  draining.add(server);
+  // Not the server's own way, which would cut what looks idle at once.
+  const closed = new Promise<void>((resolve) => {
+    NetServer.prototype.close.call(server, () => resolve());
   });
+  const idle = setTimeout(() => {
+    server.close();
+    sweeping = setInterval(() => server.closeIdleConnections(), looksEvery);
+  }, drainTime);
+  let sweeping: NodeJS.Timeout | undefined;
+  const cut = () => server.closeAllConnections();
+  if (ending.aborted) cut();
+  ending.addEventListener('abort', cut, { once: true });
+  await closed;
+  ending.removeEventListener('abort', cut);
+  clearTimeout(idle);
+  clearInterval(sweeping);
 }

@@ -18,7 +18,7 @@ export function createPausedHttp(version: string): Pick<Http, 'listen' | 'close'
       return bound === null || typeof bound === 'string' ? { address: bound ?? '', port: 0 } : { address: bound.address, port: bound.port };
     },
     async close(deadline: number) {
-      await Promise.all(servers.map((server) => closeListener(server, deadline)));
+      await Promise.all(servers.map((server) => closeListener(server, AbortSignal.timeout(deadline))));
     },
   });
 }

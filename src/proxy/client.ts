@@ -181,7 +181,7 @@ export class ClientConnection implements WireEvents, Timed, BodySink {
     this.#user = undefined;
     this.wire.flush();
     if (this.over) return;
-    if (close || this.plane.closing) this.linger();
+    if (close || this.plane.draining) this.linger();
     else if (this.#state === 'body') {
       this.#state = 'drain';
       this.#drained = 0;
@@ -216,7 +216,7 @@ export class ClientConnection implements WireEvents, Timed, BodySink {
     if (this.over) return;
     // Inside a tunnel 407 would ask the program for a credential that only the CONNECT carries.
     const told = this.tunnelled && refusal.status === 407 ? { ...refusal, status: 403 } : refusal;
-    const close = how.close === true || this.plane.closing || this.#bodyToCome() || this.#lastRequest();
+    const close = how.close === true || this.plane.draining || this.#bodyToCome() || this.#lastRequest();
     const request = how.request ?? newId('req', this.plane.clock.now());
     this.wire.put(renderRefusal(told, request, { close, body: this.#request?.method !== 'HEAD' }));
     this.#user = undefined;

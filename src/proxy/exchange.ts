@@ -265,7 +265,7 @@ export class Exchange implements ClientUser, UpstreamUser, AnswerUser, Timed, Cu
     const { method, minor } = this.#ask.head;
     // A client that waits for 100 may never send its body: then nobody knows where its next request begins.
     const unsent = !this.#requestDone && this.#ask.head.names.includes('expect');
-    const close = minor === 0 || this.#ask.tokens.close || this.#plane.closing || unsent;
+    const close = minor === 0 || this.#ask.tokens.close || this.#plane.draining || unsent;
     try {
       this.#answer = new Answer(this.#client.wire, this, head, framing, bytes, this.#sieve, {
         method,

@@ -26,6 +26,9 @@ export interface Plane {
   /** Open connections of clients, tunnels by their inner connection. */
   readonly clients: Set<ClientConnection>;
   readonly splices: Set<Splice>;
+  /** The listeners are closed: each connection's next answer is its last. */
+  draining: boolean;
+  /** No request is begun any more. */
   closing: boolean;
 }
 

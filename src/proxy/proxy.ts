@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:tls';
 import type { Broker } from '#broker';
 import type { Clock, Log } from '#kernel';
 import type { Net } from '#net';
@@ -51,11 +51,16 @@ export function createProxy(deps: ProxyDeps): DataPlane {
       deps.net.own(bound.address, bound.port);
       return { address: bound.address, port: bound.port };
     },
-    async close(deadline) {
-      plane.closing = true;
+    secure(tls) {
+      for (const server of servers) if (server instanceof TlsServer) server.setSecureContext(tls);
+    },
+    async close(deadline, hurry) {
+      plane.draining = true;
       const closed = [...servers].map((server) => new Promise((resolve) => server.close(resolve)));
+      await drained(plane, Math.min(deadline, plane.limits.drainTimeout), hurry);
+      plane.closing = true;
       for (const client of [...plane.clients]) if (client.idle) client.linger();
-      await emptied(plane, deadline);
+      await emptied(plane, deadline, hurry);
       plane.work.cutAll('shutting_down');
       for (const client of [...plane.clients]) client.abort();
       stopListening();
@@ -84,6 +89,7 @@ function createPlane(deps: ProxyDeps): Plane {
     work: new OpenWork(),
     clients: new Set(),
     splices: new Set(),
+    draining: false,
     closing: false,
   };
 }
@@ -106,10 +112,17 @@ function opened(where: Where, accept: (socket: Duplex, remote: string) => void, 
   });
 }
 
-/** Resolves when nothing is under way any more, or when the deadline has passed. */
-async function emptied(plane: Plane, deadline: number): Promise<void> {
+/** A request may be on its way on a connection that looks idle, so each gets a moment in which it is still answered. */
+async function drained(plane: Plane, patience: number, hurry: AbortSignal | undefined): Promise<void> {
+  const end = plane.clock.monotonic() + patience;
+  const idle = () => [...plane.clients].some((client) => client.idle);
+  while (idle() && plane.clock.monotonic() < end && hurry?.aborted !== true) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+/** Resolves when nothing is under way any more, when the deadline has passed, or when there is a hurry. */
+async function emptied(plane: Plane, deadline: number, hurry: AbortSignal | undefined): Promise<void> {
   const end = plane.clock.monotonic() + deadline;
-  while ((plane.clients.size > 0 || plane.splices.size > 0) && plane.clock.monotonic() < end) {
+  while ((plane.clients.size > 0 || plane.splices.size > 0) && plane.clock.monotonic() < end && hurry?.aborted !== true) {
     await new Promise((resolve) => setTimeout(resolve, 20));
     for (const client of [...plane.clients]) if (client.idle) client.linger();
   }
