@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -142,5 +142,30 @@ describe('installed from the packed archive', () => {
     });
     expect(code).not.toBe(0);
     expect(stdout + stderr).toContain(`npm i ${driver}`);
+  });
+
+  test('so does migrate, and no word of a password is said', async () => {
+    for (const scheme of ['postgres', 'mysql']) {
+      const { code, stdout, stderr } = await command(['migrate'], {
+        GATEHOUSE_DATABASE_URL: `${scheme}://someone:canary@127.0.0.1:1/none`,
+      });
+      expect([code, stdout + stderr]).toEqual([1, expect.stringMatching(/npm i (pg|mysql2)$/m)]);
+      expect(stdout + stderr).not.toContain('canary');
+    }
+  });
+
+  test('drivers that are there are loaded by nothing but a setting', async () => {
+    for (const name of ['pg', 'mysql2', 'ioredis']) {
+      const place = join(user, 'node_modules', name);
+      mkdirSync(place);
+      const exports = { '.': './index.js', './promise': './index.js' };
+      writeFileSync(join(place, 'package.json'), JSON.stringify({ name, version: '99.0.0', type: 'module', exports }));
+      writeFileSync(join(place, 'index.js'), `process.stdout.write('loaded ${name}\\n'); export class Redis {} export class Cluster {}`);
+    }
+    const made = await command(['migrate']);
+    expect([made.code, made.stdout]).toEqual([0, 'migrated: 0001-first\n']);
+    const asked = await command(['migrate'], { GATEHOUSE_DATABASE_URL: 'postgres://someone@127.0.0.1:1/none' });
+    expect(asked.stdout).toContain('loaded pg');
+    expect(asked.stdout).not.toMatch(/loaded (mysql2|ioredis)/);
   });
 });
