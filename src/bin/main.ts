@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCli } from '#cli';
-import { readSettings } from '#config';
+import { readSettings, settingFault, trySettings } from '#config';
 import { systemClock } from '#kernel';
-import { createLog } from './log.ts';
+import { createLog, toldAs } from './log.ts';
 
 // `gatehouse log | head`: whoever reads our output may stop.
 for (const stream of [process.stdout, process.stderr]) {
@@ -15,9 +15,32 @@ for (const stream of [process.stdout, process.stderr]) {
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8')) as { readonly version: string };
 
-function read(envFile: string | undefined, aliases: boolean) {
-  return readSettings({ env: process.env, aliases, ...(envFile === undefined ? {} : { envFile }) });
+function optionsOf(envFile: string | undefined, aliases: boolean) {
+  return { env: process.env, aliases, ...(envFile === undefined ? {} : { envFile }) };
 }
+
+function read(envFile: string | undefined, aliases: boolean) {
+  return readSettings(optionsOf(envFile, aliases));
+}
+
+/** The settings of a server. @throws {Fault} `invalid_setting` that says everything that is wrong with them */
+async function readToServe({
+  envFile,
+  dev,
+  workers,
+}: {
+  readonly envFile?: string | undefined;
+  readonly dev: boolean;
+  readonly workers?: number;
+}) {
+  const tried = trySettings(optionsOf(envFile, true));
+  const { allProblems } = await import('./problems.ts');
+  const problems = await allProblems(tried, { env: process.env, dev, workers: workers ?? tried.settings.workers });
+  if (Object.keys(problems).length > 0) throw settingFault(problems);
+  return tried;
+}
+
+const program = join(import.meta.dirname, import.meta.filename.endsWith('.ts') ? 'gatehouse.ts' : 'gatehouse.js');
 
 /** The server's rooms load only when a server is asked for: most commands need none of them. */
 const cli = createCli({
@@ -25,13 +48,9 @@ const cli = createCli({
   clock: systemClock,
   version,
   bin: {
-    self: [
-      process.execPath,
-      ...process.execArgv,
-      '--disable-sigusr1',
-      join(import.meta.dirname, import.meta.filename.endsWith('.ts') ? 'gatehouse.ts' : 'gatehouse.js'),
-    ],
+    self: [process.execPath, ...process.execArgv, '--disable-sigusr1', program],
     readSettings: (options) => read(options.envFile, options.for === 'server'),
+    checkSettings: (options) => readToServe({ ...options, dev: false }),
     redisAcl: async (prefix) => (await import('#store')).redisAcl(prefix),
     installation: {
       resume: async ({ envFile }) => (await import('./standing.ts')).resume(read(envFile, true).settings, process.env, systemClock),
@@ -40,19 +59,31 @@ const cli = createCli({
       restore: async (order) => (await import('./backup.ts')).restore(order, read(order.envFile, true).settings, process.env, systemClock),
       copy: async (order) => (await import('./moving.ts')).copyTo(order, read(order.envFile, true).settings, systemClock),
     },
+    async migrate({ envFile, tell, ...options }) {
+      const { settings, notices } = read(envFile, true);
+      for (const notice of notices) tell(notice);
+      const { migrateAlone } = await import('./migrate.ts');
+      return await migrateAlone({ settings, clock: systemClock, log: toldAs(tell) }, options);
+    },
     async serve(options) {
-      const { settings } = read(options.envFile, true);
+      const { settings, notices } = await readToServe(options);
+      const count = options.workers ?? settings.workers;
+      const { thisWorker } = await import('./workers.ts');
+      const worker = thisWorker(count);
+      const plain = createLog(settings.logLevel, process.stdout);
+      const log = worker === undefined ? plain : plain.child({ worker: worker.id });
+      if (worker === undefined || worker.id === 1) for (const notice of notices) log.warn(notice);
+      if (count > 1 && worker === undefined) {
+        const { keepService } = await import('./service.ts');
+        return await keepService({ settings, env: process.env, log, count, program });
+      }
       const { serve } = await import('./serve.ts');
-      return serve(options, {
-        settings,
-        env: process.env,
-        clock: systemClock,
-        log: createLog(settings.logLevel, process.stdout),
-        version,
-        out: process.stdout,
-      });
+      return serve(options, { settings, env: process.env, clock: systemClock, log, version, out: process.stdout, worker });
     },
   },
 });
 
-process.exitCode = await cli.run(process.argv.slice(2));
+const code = await cli.run(process.argv.slice(2));
+// The line to whoever keeps workers would hold this process.
+if (process.channel !== undefined && process.channel !== null) process.exit(code);
+process.exitCode = code;

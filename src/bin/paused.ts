@@ -3,9 +3,10 @@ import { foldersOf } from '#config';
 import { createPausedHttp } from '#http';
 import { isFault } from '#kernel';
 import { standingAt } from '#store';
+import type { Pair } from './certificate.ts';
 import type { Parts } from './parts.ts';
 import { databasePlace, homeOf } from './places.ts';
-import { inheritedSockets, type ServeContext, type Tls } from './serve.ts';
+import { inheritedSockets, type ServeContext } from './serve.ts';
 
 const lookEvery = 500;
 
@@ -13,7 +14,7 @@ const lookEvery = 500;
  * What `build` gives, once the installation is not paused (any more): meanwhile health alone is answered. Undefined: told
  * to stop before that.
  */
-export async function onceResumed(build: () => Promise<Parts>, tls: Tls | undefined, context: ServeContext): Promise<Parts | undefined> {
+export async function onceResumed(build: () => Promise<Parts>, tls: Pair | undefined, context: ServeContext): Promise<Parts | undefined> {
   for (;;) {
     try {
       return await build();
@@ -25,7 +26,7 @@ export async function onceResumed(build: () => Promise<Parts>, tls: Tls | undefi
 }
 
 /** True when it was resumed; false when the process was told to stop. */
-async function whilePaused(tls: Tls | undefined, context: ServeContext): Promise<boolean> {
+async function whilePaused(tls: Pair | undefined, context: ServeContext): Promise<boolean> {
   const { settings, clock, log, out, version } = context;
   const http = createPausedHttp(version);
   const stop = stopping();
@@ -46,10 +47,11 @@ async function whilePaused(tls: Tls | undefined, context: ServeContext): Promise
   }
 }
 
-async function listen(http: ReturnType<typeof createPausedHttp>, tls: Tls | undefined, { settings, env }: ServeContext): Promise<void> {
+async function listen(http: ReturnType<typeof createPausedHttp>, tls: Pair | undefined, context: ServeContext): Promise<void> {
+  const { settings, env } = context;
   const { host, port } = settings;
   // Sockets that the system holds would be closed with this listener: who calls them waits.
-  if (inheritedSockets(env).length === 0) await http.listen({ host, port, ...(tls === undefined ? {} : { tls }) });
+  if (inheritedSockets(context).length === 0) await http.listen({ host, port, ...(tls === undefined ? {} : { tls }) });
   await http.listen({ path: foldersOf(homeOf(settings), env).serverSocket }).catch((error: unknown) => {
     if (!isFault(error, 'conflict')) throw error;
   });

@@ -27,3 +27,4 @@ export type {
   ResumeOutcome,
   ServeOptions,
 } from './contract.ts';
+export { forgetWorkers, writeWorkers } from './workers-file.ts';

@@ -41,7 +41,14 @@ export function spawnServer({ bin, folders, env, outlives, parameters = [] }: Sp
   const log = openSync(logFile(folders), 'a', 0o600);
   const [program, ...first] = bin.self;
   // A group of its own: an interrupt typed for the program must not end the server that carries its calls.
-  const child = spawn(program, [...first, 'serve', ...parameters], { detached: true, env, cwd: folders.home, stdio: ['ignore', log, log] });
+  // PORT in a shell is meant for the program that somebody works on there.
+  const { PORT: _, ...own } = env;
+  const child = spawn(program, [...first, 'serve', ...parameters], {
+    detached: true,
+    env: own,
+    cwd: folders.home,
+    stdio: ['ignore', log, log],
+  });
   closeSync(log);
   const exited = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => resolve(code));

@@ -19,19 +19,24 @@ export interface JobsDeps {
   readonly pollEvery?: number;
   /** Milliseconds until the job of a dead process is taken over. */
   readonly lease?: number;
+  /** Jobs that this process runs at once. */
+  readonly atOnce?: number;
   /** Milliseconds that `close` waits for what runs. */
   readonly grace?: number;
 }
+
+/** Jobs at once, unless told otherwise. */
+export const mostJobs = 4;
 
 const keptFor = 7 * 24 * 3_600_000;
 const prunedAtOnce = 500;
 
 /** Durable background work: rows leased by one process at a time, retried, renewed, listed. */
 export function createJobs(deps: JobsDeps): Jobs {
-  const { records, clock, log, pollEvery = 500, lease = 30_000, grace = 5_000 } = deps;
+  const { records, clock, log, pollEvery = 500, lease = 30_000, grace = 5_000, atOnce = mostJobs } = deps;
   const table = createJobTable(records);
   const kinds = () => byName([...(typeof deps.kinds === 'function' ? deps.kinds() : deps.kinds), pruning(table, clock)]);
-  const queue = createQueue({ table, clock, log, owner: randomUUID(), lease }, pollEvery, kinds);
+  const queue = createQueue({ table, clock, log, owner: randomUUID(), lease, atOnce }, pollEvery, kinds);
 
   return Object.freeze({
     async add(tx: Writing, job: Parameters<Jobs['add']>[1]) {

@@ -6,4 +6,4 @@
  * Lives elsewhere: what the work is (each room gives its kinds to `bin`).
  */
 export type { JobKind, Jobs, JobView } from './contract.ts';
-export { createJobs, type JobsDeps } from './create.ts';
+export { createJobs, type JobsDeps, mostJobs } from './create.ts';

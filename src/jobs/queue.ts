@@ -4,11 +4,11 @@ import { newRow, periodicKey } from './row.ts';
 import { nextRun } from './timing.ts';
 import { giveUp, type Run, runJob, type WorkerDeps } from './worker.ts';
 
-const atOnce = 4;
 const afterAdding = 20;
 
 /** Looks for work every `pollEvery` milliseconds, leases it, and keeps at most a few jobs running. */
-export function createQueue(deps: WorkerDeps, pollEvery: number, known: () => ReadonlyMap<string, JobKind>) {
+export function createQueue(deps: WorkerDeps & { readonly atOnce: number }, pollEvery: number, known: () => ReadonlyMap<string, JobKind>) {
+  const { atOnce } = deps;
   const runs = new Set<Run>();
   let kinds: ReadonlyMap<string, JobKind> | undefined;
   let registered = false;

@@ -1,23 +1,26 @@
 import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Fault, isFault } from '#kernel';
 import { addCommand, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
+import type { ServeOptions } from '../contract.ts';
 import { findLocal, type Server } from '../server.ts';
 import { awaitServer, endProcess, healthOf, logFile, rememberedProcess, rememberProcess, spawnServer, tail } from '../server-process.ts';
+import { readWorkers, type WorkersFacts } from '../workers-file.ts';
 
 /** The server itself: serve, start, stop, status, logs, setup-link. */
 export function serverCommands(program: Command, host: CommandHost): void {
-  addCommand<{ readonly dev?: boolean; readonly envFile?: string }>(program, host, {
+  addCommand<ServeFlags>(program, host, {
     usage: 'serve',
     tells: 'run the server in this terminal',
     example: 'gatehouse serve',
     options: [
       ['--dev', 'keep what lives briefly in memory; loopback only'],
+      ['--workers <count>', 'processes that serve together, instead of GATEHOUSE_WORKERS'],
       ['--env-file <file>', 'read settings from this file instead of .env in the data folder'],
     ],
-    action: (context, _given, options) =>
-      context.bin.serve({ dev: options.dev === true, ...(options.envFile === undefined ? {} : { envFile: options.envFile }) }),
+    action: (context, _given, options) => context.bin.serve(serveOptions(options)),
   });
   addCommand(program, host, {
     usage: 'start',
@@ -26,6 +29,12 @@ export function serverCommands(program: Command, host: CommandHost): void {
     action: start,
   });
   addCommand(program, host, { usage: 'stop', tells: 'stop the server that start started', example: 'gatehouse stop', action: stop });
+  addCommand(program, host, {
+    usage: 'restart',
+    tells: 'start the server anew: workers one by one, without losing a call; a lone server that start started, by stopping it',
+    example: 'gatehouse restart',
+    action: restart,
+  });
   addCommand(program, host, {
     usage: 'status',
     tells: 'say whether the server answers',
@@ -50,6 +59,19 @@ export function serverCommands(program: Command, host: CommandHost): void {
   });
 }
 
+interface ServeFlags {
+  readonly dev?: boolean;
+  readonly envFile?: string;
+  readonly workers?: string;
+}
+
+function serveOptions({ dev, envFile, workers }: ServeFlags): ServeOptions {
+  const count = workers === undefined ? undefined : Number(workers);
+  if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= 64))
+    throw new Fault('invalid_usage', { hint: '--workers takes a number from 1 to 64' });
+  return { dev: dev === true, ...(envFile === undefined ? {} : { envFile }), ...(count === undefined ? {} : { workers: count }) };
+}
+
 /** The local server, if it answers. */
 async function answeringLocal(context: Context): Promise<Server | undefined> {
   const server = local(context);
@@ -68,7 +90,9 @@ export async function startServer(context: Context): Promise<{ readonly started:
   const progress = context.speech.progress('starting the server');
   try {
     const child = spawnServer({ bin: context.bin, folders, env: context.io.env, outlives: true });
-    const server = await awaitServer({ find: () => local(context), folders, exited: child.exited });
+    // It may itself wait for its database.
+    const patience = (30 + context.settings().waitSeconds) * 1000;
+    const server = await awaitServer({ find: () => local(context), folders, exited: child.exited, patience });
     await rememberProcess(folders, child.pid);
     return { started: true, server };
   } finally {
@@ -106,6 +130,15 @@ export async function waitsForSetup(server: Server): Promise<boolean> {
 }
 
 async function stop(context: Context): Promise<undefined> {
+  const progress = context.speech.progress('letting exchanges end');
+  const pid = await stopRemembered(context).finally(() => progress.done());
+  if (context.speech.json) context.speech.value({ stopped: true, pid });
+  else context.speech.fact('the server has stopped');
+  return undefined;
+}
+
+/** Ends the server that `start` started. @returns its process id @throws {Fault} `server_unreachable`, `busy` */
+async function stopRemembered(context: Context): Promise<number> {
   const folders = context.folders();
   const pid = rememberedProcess(folders);
   if (pid === undefined) {
@@ -115,13 +148,47 @@ async function stop(context: Context): Promise<undefined> {
       hint: runs ? 'stop it where it was started' : 'start one with: gatehouse start',
     });
   }
-  const progress = context.speech.progress('letting exchanges end');
   const patience = (context.settings().shutdownSeconds + 10) * 1000;
-  const gone = await endProcess(folders, pid, patience).finally(() => progress.done());
-  if (!gone) throw new Fault('busy', { detail: 'The server has not ended yet', hint: `look at: gatehouse logs; its process is ${pid}` });
-  if (context.speech.json) context.speech.value({ stopped: true, pid });
-  else context.speech.fact('the server has stopped');
+  if (await endProcess(folders, pid, patience)) return pid;
+  throw new Fault('busy', { detail: 'The server has not ended yet', hint: `look at: gatehouse logs; its process is ${pid}` });
+}
+
+async function restart(context: Context): Promise<undefined> {
+  const folders = context.folders();
+  const kept = readWorkers(folders);
+  if (kept !== undefined) await restartWorkers(context, kept);
+  else {
+    const progress = context.speech.progress('starting the server anew');
+    await stopRemembered(context).finally(() => progress.done());
+    await startServer(context);
+  }
+  const workers = kept?.workers ?? 1;
+  if (context.speech.json) context.speech.value({ restarted: true, workers });
+  else context.speech.fact(workers === 1 ? 'the server was restarted' : `${workers} workers were restarted, one by one`);
   return undefined;
+}
+
+/** Each takes at most as long as one may take to start and one to end. */
+async function restartWorkers(context: Context, { pid, workers, restarts }: WorkersFacts): Promise<void> {
+  const progress = context.speech.progress('restarting the workers one by one');
+  const until = performance.now() + workers * (context.settings().shutdownSeconds + 60) * 1000;
+  process.kill(pid, 'SIGUSR2');
+  try {
+    while (performance.now() < until) {
+      const now = readWorkers(context.folders());
+      if (now === undefined) throw new Fault('server_unreachable', { detail: 'The server ended meanwhile' });
+      if (now.restarts > restarts && now.problem === undefined) return;
+      if (now.restarts > restarts)
+        throw new Fault('unavailable', {
+          detail: `The workers were not restarted: ${now.problem}`,
+          hint: 'see why in the log of the server',
+        });
+      await sleep(100);
+    }
+  } finally {
+    progress.done();
+  }
+  throw new Fault('busy', { detail: 'The workers have not all been restarted yet', hint: 'look into the log of the server' });
 }
 
 async function status(context: Context): Promise<number> {
