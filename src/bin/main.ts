@@ -57,6 +57,7 @@ const cli = createCli({
       pause: async ({ envFile }) => (await import('./standing.ts')).pause(read(envFile, true).settings, process.env, systemClock),
       backup: async (order) => (await import('./backup.ts')).backup(order, read(order.envFile, true).settings, systemClock, version),
       restore: async (order) => (await import('./backup.ts')).restore(order, read(order.envFile, true).settings, process.env, systemClock),
+      moveVault: async (order) => (await import('./moving.ts')).moveVault(order, read(order.envFile, true).settings, systemClock),
       copy: async (order) => (await import('./moving.ts')).copyTo(order, read(order.envFile, true).settings, systemClock),
     },
     async migrate({ envFile, tell, ...options }) {

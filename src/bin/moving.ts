@@ -1,8 +1,8 @@
-import type { CopyOrder, CopyOutcome } from '#cli';
+import type { CopyOrder, CopyOutcome, VaultOrder, VaultOutcome } from '#cli';
 import { type Settings, settingsTable } from '#config';
-import { type Clock, Fault } from '#kernel';
-import { copyDatabase } from '#store';
-import { databasePlace, placeOfUrl } from './places.ts';
+import { type Clock, Fault, silentLog } from '#kernel';
+import { copyDatabase, moveSealed, openSealedOnRedis, stalest } from '#store';
+import { databasePlace, placeOfUrl, redisPlace } from './places.ts';
 
 /** Copies the database of the settings to another one. @throws {Fault} `invalid_setting` for a URL that is none */
 export async function copyTo(order: CopyOrder, settings: Settings, clock: Clock): Promise<CopyOutcome> {
@@ -16,4 +16,19 @@ export async function copyTo(order: CopyOrder, settings: Settings, clock: Clock)
     dryRun: order.dryRun,
     onProgress: ({ step, table, done, total }) => order.onProgress({ step: `${step} ${table}`, done, total }),
   });
+}
+
+/** More than the oldest that a server may know, so that each has heard. */
+const heard = stalest + 1_000;
+
+/** Moves the sealed values of the settings' installation. @throws {Fault} `invalid_setting` for a Redis that must not hold them */
+export async function moveVault({ to, dryRun, onProgress }: VaultOrder, settings: Settings, clock: Clock): Promise<VaultOutcome> {
+  const held = await openSealedOnRedis(redisPlace(settings), clock, silentLog);
+  try {
+    // What a server had sent to Redis before it heard may arrive until then.
+    const settle = heard + settings.redisCommandSeconds * 1000;
+    return await moveSealed({ database: databasePlace(settings), redis: held.store, to, settle, clock, dryRun, onProgress });
+  } finally {
+    held.close();
+  }
 }

@@ -18,6 +18,7 @@ import { providerCommands } from './commands/provider.ts';
 import { runCommands } from './commands/run.ts';
 import { serverCommands } from './commands/server.ts';
 import { serviceCommands } from './commands/service.ts';
+import { vaultCommands } from './commands/vault.ts';
 import { whoamiCommand } from './commands/whoami.ts';
 import type { Cli, CliDeps } from './contract.ts';
 
@@ -37,6 +38,7 @@ const families = [
   serverCommands,
   serviceCommands,
   databaseCommands,
+  vaultCommands,
   backupCommands,
   pauseCommands,
   migrateCommands,

@@ -100,6 +100,19 @@ export interface RestoreOutcome extends ArchiveFacts {
   readonly missingKeys: readonly string[];
 }
 
+export interface VaultOrder extends SettingsFile {
+  readonly to: 'database' | 'redis';
+  readonly dryRun: boolean;
+  readonly onProgress: (advance: Advance) => void;
+}
+
+export interface VaultOutcome {
+  readonly outcome: 'moved' | 'tidied' | 'would move' | 'would tidy';
+  readonly values: number;
+  readonly sha256: string;
+  readonly removed: number;
+}
+
 /** Work on a whole installation, by whoever holds its settings; no server is asked. */
 export interface InstallationCommands {
   /** Copies the database to another one, while it may be served. @throws {Fault} `store_not_empty`, `store_outdated`, `copy_differs` */
@@ -108,6 +121,8 @@ export interface InstallationCommands {
   backup(order: BackupOrder): Promise<BackupOutcome>;
   /** Puts an archive into an empty database; it is paused then. @throws {Fault} `backup_key_wrong`, `backup_damaged`, `backup_format`, `store_not_empty` */
   restore(order: RestoreOrder): Promise<RestoreOutcome>;
+  /** Moves every sealed value between the database and Redis. @throws {Fault} `store_not_empty`, `copy_differs`, `conflict` */
+  moveVault(order: VaultOrder): Promise<VaultOutcome>;
   /** Lets a paused installation be served, and ends every older session, run and token. */
   resume(given: SettingsFile): Promise<ResumeOutcome>;
   /** Lets no server serve it that starts from now on; false: it is paused already. */

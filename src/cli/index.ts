@@ -26,5 +26,7 @@ export type {
   RestoreOutcome,
   ResumeOutcome,
   ServeOptions,
+  VaultOrder,
+  VaultOutcome,
 } from './contract.ts';
 export { forgetWorkers, writeWorkers } from './workers-file.ts';

@@ -412,7 +412,7 @@ export const settingsTable = {
   vaultBackend: row({
     env: 'GATEHOUSE_VAULT_BACKEND',
     schema: z.enum(['database', 'disk', 'redis'], 'write database (disk is its name on SQLite) or redis').default('database'),
-    tells: 'where sealed values are kept; chosen before the first account is connected',
+    tells: 'where sealed values are kept; gatehouse vault move changes it later',
     example: 'database',
     readers: ['server'],
     aliases: [{ name: 'AUTHSOME_VAULT_BACKEND' }],

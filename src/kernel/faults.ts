@@ -95,6 +95,13 @@ export const faults = {
     'The archive has a format that this version does not read',
     'restore it with the version that wrote it; nothing was changed',
   ),
+  vault_moving: row(
+    503,
+    9,
+    'The sealed values are being moved to another place',
+    'once they are, start the server with the other GATEHOUSE_VAULT_BACKEND',
+    'temporarily_unavailable',
+  ),
   paused: row(
     503,
     9,

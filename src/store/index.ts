@@ -19,6 +19,7 @@ export { type Build, hotQuery } from './hot-query.ts';
 export { bearerKey, type EphemeraKind, ephemeraKey, ephemeraKinds, sha256 } from './keys.ts';
 export { type CopyOptions, type CopyReport, copyDatabase, type MovingProgress } from './moving/copy.ts';
 export type { TableDigest } from './moving/rows.ts';
+export { type MoveOptions, type MoveReport, moveSealed } from './moving/sealed.ts';
 export { openStore, type StoreOptions } from './open.ts';
 export { type DatabasePlace, standingAt } from './open-database.ts';
 export { containing, type Page, pageLimit, pageOf, rowOfCursor } from './paging.ts';

@@ -11,6 +11,7 @@ import type { SealedStore, Store } from './ports.ts';
 import { joinPush, type Push } from './push.ts';
 import { createRecords } from './records.ts';
 import { createSqlSealedStore } from './sealed.ts';
+import { guardSealed } from './sealed-guard.ts';
 import { standingOf } from './standing.ts';
 import { keepSwept } from './sweeping.ts';
 
@@ -38,17 +39,19 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const ephemera = outsideOf(backend.inside, places.ephemera);
   const changes = createChangeFeed({ backend, push: places.push, clock, log });
   const sweeping = keepSwept(ephemera, log);
+  const place = places.sealed === undefined ? 'database' : 'redis';
+  const sealed = guardSealed(places.sealed ?? createSqlSealedStore(backend), { backend, changes, place, log });
   await changes.poll();
 
   const settle = async () => {
-    await keepPlace(backend, places.sealed === undefined ? 'database' : 'redis');
+    await keepPlace(backend, place);
     await changes.poll();
   };
 
   return Object.freeze({
     records: createRecords({ backend, changes }),
     ephemera,
-    sealed: places.sealed ?? createSqlSealedStore(backend),
+    sealed: sealed.store,
     changes,
     async migrate() {
       const ran = await migrate(backend, clock, { log });
@@ -72,6 +75,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     standing: () => standingOf(backend),
     async close() {
       sweeping.stop();
+      sealed.stop();
       await changes.close();
       await backend.close();
       await ephemera.close();

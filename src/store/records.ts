@@ -65,7 +65,7 @@ function writingHandle(db: Kysely<Schema>, organization: OrganizationId | undefi
 }
 
 /** Raises the one counter row of a topic, which stays locked until the transaction ends. */
-async function raise(db: Kysely<Schema>, topic: Topic): Promise<number> {
+export async function raise(db: Kysely<Schema>, topic: Topic): Promise<number> {
   const { numUpdatedRows } = await db
     .updateTable('generations')
     .set((row) => ({ value: row('value', '+', 1) }))

@@ -1,15 +1,26 @@
+import type { Kysely } from 'kysely';
 import type { RecordsBackend } from './backend.ts';
 import { isUniqueViolation } from './errors.ts';
 import { hotQuery } from './hot-query.ts';
 import { checkKey, checkPageLimit, checkVersion } from './limits.ts';
+import { placeFactOf, refuseElsewhere } from './place-of-sealed.ts';
 import type { SealedEntry, SealedStore } from './ports.ts';
+import type { Schema } from './schema.ts';
 
 const entryOf = hotQuery<{ key: string }, SealedEntry>((db, slot) =>
   db.selectFrom('sealed_values').select(['envelope', 'version']).where('key', '=', slot('key')),
 );
 
-/** Ciphertext by key in the SQL database: a row per key, compare-and-set on its version. */
-export function createSqlSealedStore(backend: RecordsBackend): SealedStore {
+/**
+ * Ciphertext by key in the SQL database: a row per key, compare-and-set on its version. A write looks, in its own transaction,
+ * whether values still lie here; `unguarded` is for whoever moves them.
+ */
+export function createSqlSealedStore(backend: RecordsBackend, guard: 'guarded' | 'unguarded' = 'guarded'): SealedStore {
+  const write = <T>(fn: (db: Kysely<Schema>) => Promise<T>) =>
+    backend.write(undefined, async (db) => {
+      if (guard === 'guarded') refuseElsewhere(await placeFactOf(db), 'database');
+      return await fn(db);
+    });
   return Object.freeze({
     async get(key: string): Promise<SealedEntry | undefined> {
       checkKey(key);
@@ -20,13 +31,13 @@ export function createSqlSealedStore(backend: RecordsBackend): SealedStore {
     async put(key: string, envelope: Uint8Array, expected: number): Promise<boolean> {
       checkKey(key);
       checkVersion(expected);
-      return expected === 0 ? await insert(backend, key, envelope) : await replace(backend, key, envelope, expected);
+      return expected === 0 ? await insert(write, key, envelope) : await replace(write, key, envelope, expected);
     },
 
     async remove(key: string, expected: number): Promise<boolean> {
       checkKey(key);
       checkVersion(expected);
-      const { numDeletedRows } = await backend.write(undefined, (db) =>
+      const { numDeletedRows } = await write((db) =>
         db.deleteFrom('sealed_values').where('key', '=', key).where('version', '=', expected).executeTakeFirstOrThrow(),
       );
       return numDeletedRows === 1n;
@@ -45,9 +56,11 @@ export function createSqlSealedStore(backend: RecordsBackend): SealedStore {
   });
 }
 
-async function insert(backend: RecordsBackend, key: string, envelope: Uint8Array): Promise<boolean> {
+type Write = <T>(fn: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
+
+async function insert(write: Write, key: string, envelope: Uint8Array): Promise<boolean> {
   try {
-    await backend.write(undefined, (db) => db.insertInto('sealed_values').values({ key, envelope, version: 1 }).execute());
+    await write((db) => db.insertInto('sealed_values').values({ key, envelope, version: 1 }).execute());
     return true;
   } catch (error) {
     if (isUniqueViolation(error)) return false;
@@ -55,8 +68,8 @@ async function insert(backend: RecordsBackend, key: string, envelope: Uint8Array
   }
 }
 
-async function replace(backend: RecordsBackend, key: string, envelope: Uint8Array, expected: number): Promise<boolean> {
-  const { numUpdatedRows } = await backend.write(undefined, (db) =>
+async function replace(write: Write, key: string, envelope: Uint8Array, expected: number): Promise<boolean> {
+  const { numUpdatedRows } = await write((db) =>
     db
       .updateTable('sealed_values')
       .set({ envelope, version: expected + 1 })

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { describe, expect, test as plainTest } from 'vitest';
-import { Secret, silentLog, systemClock } from '#kernel';
+import { newId, Secret, silentLog, systemClock } from '#kernel';
 import { type DatabasePlace, type Key, type Lock, openSealedOnRedis, openStore, restoreArchive, writeArchive } from '#store';
 import { kinds, newDatabase } from '../support/databases.ts';
 import { addConnections, type Filled, openAll, openFilled } from '../support/filled.ts';
@@ -299,6 +299,7 @@ testWith('redis-server')(
       await openSealedOnRedis(optionsOf(to), systemClock, silentLog),
     ];
     const path = archive();
+    await here.store.put(`vault:${newId('vlt')}:example-api:connection:c0`, Buffer.from('of another installation'), 0);
     await expect(write(homeOf(filled), path)).rejects.toMatchObject({ code: 'invalid_setting' });
     await write(homeOf(filled), path, { sealed: here.store });
     const target = files();
@@ -308,6 +309,7 @@ testWith('redis-server')(
     here.close();
     const store = await openTestStore({ ...target, sealed: 'redis', redis: optionsOf(to), clock: 'system' });
     expect(await openAll(filled, store)).toBe(700);
+    expect(await there.store.list('vault:', { limit: 1000 })).toHaveLength(701);
     await expect(restore(path, files(), { sealed: there.store })).resolves.toBeDefined();
     const key = (await there.store.list('vault:vlt', { limit: 1 }))[0] ?? '';
     await there.store.put(key, Buffer.from('changed since'), (await there.store.get(key))?.version ?? 0);

@@ -2,7 +2,9 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { execute, freePort, gatehouse, type ServerProcess, startServer, until } from '../support/installation.ts';
+import { testWith } from '../support/need.ts';
 import { must } from '../support/person.ts';
+import { startRedis } from '../support/redis.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 let world: World;
@@ -94,6 +96,30 @@ test('an operator pauses an installation: the next server waits', async () => {
   const server = await startPaused(env);
   expect(await server.stop()).toBe(0);
 }, 60_000);
+
+testWith('redis-server')(
+  'sealed values are moved to Redis, and a server with that setting opens them',
+  async () => {
+    const redis = await startRedis();
+    const env = { ...(await elsewhere('vault')), GATEHOUSE_REDIS_URL: `redis://127.0.0.1:${redis.port}`, GATEHOUSE_EPHEMERA: 'sql' };
+    must(await world.site.command(['db', 'copy', '--to', `sqlite:${env.GATEHOUSE_HOME}`]));
+    must(await command(env, 'resume'));
+    expect((await command(env, 'vault', 'move', '--to', 'elsewhere')).code).toBe(1);
+    expect(must(await command(env, 'vault', 'move', '--to', 'redis', '--dry-run')).stdout).toContain('1 values would be moved');
+    expect(JSON.parse(must(await command(env, 'vault', 'move', '--to', 'redis', '--json')).stdout)).toMatchObject({
+      outcome: 'moved',
+      values: 1,
+    });
+    const refused = await command(env, 'serve');
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('vault move --to database')]);
+    const server = await startServer({ ...env, GATEHOUSE_VAULT_BACKEND: 'redis' }, env.GATEHOUSE_HOME);
+    const before = world.upstream.seen.length;
+    expect(await command(env, 'run', '--', ...call())).toMatchObject({ code: 0, stdout: '200\n' });
+    expect(world.upstream.seen.slice(before).at(-1)?.headers.authorization).toBe(`Bearer ${world.canary}`);
+    await server.stop();
+  },
+  60_000,
+);
 
 test.each(['nothing', 'redis://localhost', 'postgres://', ''])('--to %s is refused, without being repeated', async (to) => {
   const refused = await world.site.command(['db', 'copy', '--to', to]);

@@ -6,6 +6,7 @@ import { type Clock, Fault } from '#kernel';
 import { migrations } from '../migrations/index.ts';
 import { originOf, refuseOutdated } from '../moving/copy.ts';
 import { countRows, pagesOf, type TableDigest } from '../moving/rows.ts';
+import { ownOf } from '../moving/sealed.ts';
 import { movedTables } from '../moving/tables.ts';
 import { type DatabasePlace, openDatabase } from '../open-database.ts';
 import { placeOfSealed } from '../place-of-sealed.ts';
@@ -116,18 +117,18 @@ async function* linesOf(
       onProgress({ step: 'writing', done, total });
     }
   }
-  if (sealed !== undefined) yield* sealedLines(sealed, content);
+  if (sealed !== undefined) yield* sealedLines(db, sealed, content);
   yield content.end();
 }
 
 const keysAtOnce = 500;
 
-async function* sealedLines(sealed: SealedStore, content: ReturnType<typeof writing>): AsyncGenerator<string> {
+async function* sealedLines(db: Kysely<Schema>, sealed: SealedStore, content: ReturnType<typeof writing>): AsyncGenerator<string> {
   content.table(redisTable);
   let after: string | undefined;
   for (;;) {
     const keys = await sealed.list('vault:', { limit: keysAtOnce, ...(after === undefined ? {} : { after }) });
-    for (const key of keys) {
+    for (const key of await ownOf(db, keys)) {
       const entry = await sealed.get(key);
       if (entry !== undefined) yield content.row(redisTable, { key, envelope: entry.envelope });
     }
