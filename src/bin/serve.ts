@@ -156,8 +156,9 @@ function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string)
 }
 
 /** What every installation does by itself. */
-function upkeep({ audit, identity, signin }: Parts): readonly JobKind[] {
+function upkeep({ store, audit, identity, signin }: Parts): readonly JobKind[] {
   return [
+    { kind: 'store.checkpoint', every: 15_000, attempts: 3, run: async () => void (await store.checkpoint()) },
     { kind: 'audit.checkpoint', every: 60_000, attempts: 3, run: async () => void (await audit.checkpoint()) },
     { kind: 'identity.sweep', every: 300_000, attempts: 3, run: async () => void (await identity.sweep()) },
     { kind: 'signin.sweep', every: 300_000, attempts: 3, run: async () => void (await signin.sweep()) },

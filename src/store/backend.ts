@@ -34,6 +34,8 @@ export interface RecordsBackend {
   exclusively<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   /** Reads one state of everything, whatever is written meanwhile; may take long, and ends with `unavailable` when it is lost. */
   snapshot<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  /** Copies what a log of the database's own holds to where it belongs, and empties it; undefined where a server does that itself. */
+  checkpoint(): Promise<{ readonly pages: number; readonly truncated: boolean } | undefined>;
   /** After rows were put in with their row ids: the ones that the database gives from now on come after them. */
   renumber(tables: readonly (keyof Schema)[]): Promise<void>;
   /** True while the calling asynchronous context is inside a `read` or `write` of this backend. */

@@ -72,6 +72,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     },
     watchServers: places.watchServers,
     isEmpty: () => isEmpty(backend),
+    checkpoint: () => backend.checkpoint(),
     standing: () => standingOf(backend),
     async close() {
       sweeping.stop();

@@ -135,6 +135,8 @@ export interface Store {
   watchServers(listener: (server: StoreServer) => void): void;
   /** True when no row was ever written (a key file may be made only then: SECURITY 20). */
   isEmpty(): Promise<boolean>;
+  /** Empties the log of a database in files, holding up nobody; undefined where a server does that itself. For a job. */
+  checkpoint(): Promise<{ readonly pages: number; readonly truncated: boolean } | undefined>;
   /** Why it may not be served; undefined: it may. */
   standing(): Promise<Standing | undefined>;
   close(): Promise<void>;

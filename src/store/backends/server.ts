@@ -166,6 +166,7 @@ export function createServerRecords(server: SqlServer): RecordsBackend {
     write,
     exclusively,
     snapshot,
+    checkpoint: async () => undefined,
     async renumber(tables: readonly string[]) {
       await queued(() =>
         server.alone(async (session) => {

@@ -1,9 +1,12 @@
 import type { Clock } from '#kernel';
 import type { Ephemera } from '../../ports.ts';
 import { createVerbs, type EphemeraRow, type EphemeraVerb } from '../verbs.ts';
+import { createCheckpointer } from './checkpoint.ts';
 import { type Connection, openConnection, whenFree } from './file.ts';
 
-const pragmas = ['journal_mode = wal', 'synchronous = normal', 'temp_store = memory', 'trusted_schema = off'];
+/** The log is copied by a thread when it is longer than this; never by a commit. */
+const longestLog = 8 * 1024 * 1024;
+const pragmas = ['journal_mode = wal', 'synchronous = normal', 'wal_autocheckpoint = 0', 'temp_store = memory', 'trusted_schema = off'];
 
 const schema = `create table if not exists ephemera
   (key text primary key not null, value text not null, expires_at integer not null) without rowid`;
@@ -32,9 +35,16 @@ export async function openSqliteEphemera(path: string, clock: Clock): Promise<Ep
   const connection = await whenFree(() => openConnection(path, pragmas));
   await whenFree(() => connection.run({ sql: schema, parameters: [] }));
   await whenFree(() => connection.run({ sql: expiryIndex, parameters: [] }));
+  const checkpointer = createCheckpointer(path, longestLog);
   return createVerbs(
-    (verb, ...parameters) => execute(connection, verbs[verb], parameters),
-    async () => connection.close(),
+    (verb, ...parameters) => {
+      checkpointer.watch();
+      return execute(connection, verbs[verb], parameters);
+    },
+    async () => {
+      await checkpointer.close();
+      connection.close();
+    },
     clock,
   );
 }

@@ -6,6 +6,7 @@ import { StoreMisuse } from '../../errors.ts';
 import type { Narrowing } from '../../narrowing.ts';
 import type { Schema } from '../../schema.ts';
 import { type Handle, handlesIn, type Run } from '../handle.ts';
+import { createCheckpointer } from './checkpoint.ts';
 import { Busy, type Connection, openConnection, whenFree } from './file.ts';
 import { createGroupCommit } from './group.ts';
 
@@ -17,12 +18,12 @@ const openHandle = handlesIn({
 
 const columns: ColumnWords = { row: 'integer', key: 'text', text: 'text', integer: 'integer', bytes: 'blob' };
 
-/** Pages in the log before they are copied to the file: the same few pages change again and again, and are copied once. */
-const logPages = 4_000;
+/** The log is copied to the file by the job of a server, or when it is longer than this; never by a commit, which would wait for the disk. */
+const longestLog = 64 * 1024 * 1024;
 const writing = [
   'journal_mode = wal',
   'synchronous = full',
-  `wal_autocheckpoint = ${logPages}`,
+  'wal_autocheckpoint = 0',
   'temp_store = memory',
   'cache_size = -16000',
   'trusted_schema = off',
@@ -37,6 +38,7 @@ export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
   const writer = await whenFree(() => openConnection(path, writing));
   const reader = await whenFree(() => openConnection(path, reading, true));
   const group = createGroupCommit(writer);
+  const checkpointer = createCheckpointer(path, longestLog);
   const handles = new AsyncLocalStorage<Handle>();
   const runWrite: Run = (query) => runOnWriter(writer, query);
   const runRead: Run = (query) => runOnReader(reader, query);
@@ -66,6 +68,7 @@ export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
     committed: () => void = () => {},
   ): Promise<T> {
     const handle = enter(runWrite, narrowing);
+    checkpointer.watch();
     return await group.write({ run: () => runHandle(handles, handle, fn), abandon: handle.close, committed });
   }
 
@@ -89,11 +92,13 @@ export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
     write,
     exclusively: <T>(fn: (db: Kysely<Schema>) => Promise<T>) => write(undefined, fn),
     snapshot,
+    checkpoint: checkpointer.run,
     /** The next row id is the highest and one. */
     renumber: async () => {},
     inside,
     async close() {
       await group.close();
+      await checkpointer.close();
       closed = true;
       reader.close();
       writer.close();
