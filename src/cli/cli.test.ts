@@ -220,6 +220,10 @@ describe('policy', () => {
     const { code, out } = await typed(['policy', 'explain', 'default', 'post', 'https://api.openai.com/v1/chat/completions']);
     expect([code, out]).toEqual([1, expect.stringMatching(/^deny/)]);
     expect(out).toContain('permit it with: gatehouse policy allow default openai/default');
+    expect((await typed(['policy', 'explain', 'default', 'GET', 'https://api.stripe.com/v1/charges'])).out).toContain(
+      'connect an account with: gatehouse login stripe',
+    );
+    expect((await typed(['policy', 'explain', 'default', 'GET', 'https://other.example.com/'])).err).toContain('GATEHOUSE_OTHER_HOSTS');
     expect((await typed(['policy', 'explain', 'default', 'GET', 'api.openai.com'])).err).toContain('write the whole address: https://');
   });
 });

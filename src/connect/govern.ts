@@ -86,7 +86,11 @@ interface MadeByFlow {
 export async function confirm(deps: Deps, tx: Writing, by: Principal, { connection, flow }: MadeByFlow): Promise<Connection> {
   const row = await inTransaction(tx, by, connection);
   assertOwnerOrOperator(by, row);
-  if (pinnedOf(row).flow !== flow) throw new Fault('conflict', { detail: 'Another credential took its place meanwhile' });
+  if (pinnedOf(row).flow !== flow)
+    throw new Fault('conflict', {
+      detail: 'Another credential took its place meanwhile',
+      hint: 'say whether to use that one, on the first page',
+    });
   const made = connectionOf(row);
   if (!rests(made)) return made;
   if (!(await updateConnection(tx, by.organization, row, { status_json: connectedJson }))) throw new Fault('conflict');

@@ -145,8 +145,15 @@ const changes = {
       const accounts = await Promise.all(made.map(({ connection }) => accountOf(context, connection)));
       return {
         title: names.length === 1 ? `Use ${names[0]}?` : `Use these ${names.length} accounts?`,
-        sentence: `Say yes only if it was you who connected this: somebody else could have, with a key or an account of theirs. If it was not you, say no, and end it with: gatehouse logout ${names.length === 1 ? names[0] : '<connection>'}. Permissions for every account of a provider cover it from then on.`,
-        facts: names.map((name, at) => ['Connection', [name, accounts[at]].filter(Boolean).join(', account ')] as const),
+        sentence:
+          'Say yes only if it was you who connected this: somebody else could have, with a key or an account of theirs. Permissions for every account of a provider cover it from then on.',
+        facts: names.flatMap(
+          (name, at) =>
+            [
+              ['Connection', [name, accounts[at]].filter(Boolean).join(', account ')],
+              ['If it was not you', `gatehouse logout ${name}`],
+            ] as const,
+        ),
         yes: 'Yes, I connected it',
       };
     },

@@ -200,7 +200,12 @@ async function explain(
     if (answer.classes.length > 0) context.speech.fact(`classes ${answer.classes.join(', ')}`);
     for (const row of answer.considered)
       context.speech.fact(`${row.applies ? 'applies' : 'does not apply'}: ${row.permission}: ${row.why}`);
-    if (answer.command !== undefined) context.speech.fact(`permit it with: ${answer.command}`);
+    if (answer.command !== undefined)
+      context.speech.fact(`${answer.reason === 'connection_needed' ? 'connect an account' : 'permit it'} with: ${answer.command}`);
+    if (answer.reason === 'host_refused')
+      context.speech.note(
+        'no account is connected for that host: nothing is put on the call, and GATEHOUSE_OTHER_HOSTS says whether runs reach it',
+      );
   }
   return answer.effect === 'allow' ? 0 : 1;
 }

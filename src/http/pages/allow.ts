@@ -54,7 +54,7 @@ export async function chooseFrom(kit: PageKit, session: Session, proposals: Flow
   const own = items.filter((agent) => owns(session.user, agent) && (agent.status === 'active' || agent.status === 'claimed'));
   const offered = own.map((agent) => ({
     agent,
-    proposal: proposals.find((proposed) => proposed.agent === agent.handle || proposed.agent === agent.id)?.allow,
+    proposal: proposals.find((proposed) => isProposed(agent, proposed.agent))?.allow,
   }));
   return offered.sort((a, b) => Number(b.proposal !== undefined) - Number(a.proposal !== undefined)).slice(0, 50);
 }
@@ -146,7 +146,19 @@ ${facts([
   ...(connection.scopes.length === 0 ? [] : ([['Granted', connection.scopes.join(', ')]] as const)),
 ])}
 ${told?.problem !== undefined && note('bad', told.problem)}
+${strangers(shown)}
 ${offered.length === 0 && !rests(connection) ? noAgents(shown) : choose(shown)}`;
+}
+
+/** Agents that `--allow` named and that are not among this person's own. */
+function strangers({ flow, offered }: AllowForm): Markup | undefined {
+  const unknown = flow.allow.filter(({ agent }) => !offered.some((one) => isProposed(one.agent, agent))).map(({ agent }) => agent);
+  if (unknown.length === 0) return undefined;
+  return note('warn', `It was asked for ${unknown.join(', ')} as well, but none of your agents is called that.`);
+}
+
+function isProposed({ handle, id }: Agent, name: string): boolean {
+  return name === handle || name === id;
 }
 
 function noAgents({ kit, connection: { provider, name } }: AllowForm): Markup {

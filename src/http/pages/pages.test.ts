@@ -243,10 +243,12 @@ describe('pages for people who are signed in', () => {
   it('gives what was chosen to whom it was chosen for, and nothing else', async () => {
     const { agent } = await agentOf(serving, person.user);
     const idle = await agentOf(serving, person.user, 'idle');
-    const flow = await begin([{ agent: 'researcher', allow: 'write,read' }]);
+    const proposed = ['researcher', 'reasercher'].map((name) => ({ agent: name, allow: 'write,read' }));
+    const flow = await begin(proposed);
     await post(serving, person, `/connect/${flow.id}/key`, { field_api_key: 'key-abcdef' });
     const asked = await open(`/connect/${flow.id}/allow`);
     expect(asked.text).toContain('asked for: write,read');
+    expect(asked.text).toContain('asked for reasercher as well, but none of your agents is called that');
     expect(asked.text).toMatch(/<option value="read,write" selected>/);
     inert(asked);
     const empty = await post(serving, person, `/connect/${flow.id}/allow`, { [`reach_${agent.id}`]: 'custom' });
