@@ -1,5 +1,5 @@
 import type { Agent, ClaimView } from '#identity';
-import { Fault } from '#kernel';
+import { Fault, isFault } from '#kernel';
 import type { Confirmation } from '#policy';
 import type { Session } from '#signin';
 import { mayAnswer, owns } from '../rights.ts';
@@ -93,16 +93,26 @@ ${note('warn', 'If anything differs, answer no in the terminal, or do nothing: t
 /** Where a claim stands, for the person who typed its code and for nobody else. */
 async function stand(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
   const { session, params } = request;
-  const agent = await kit.look.agent(params.agent ?? '');
+  const agent = await kit.look.agent(params.agent ?? '').catch((error: unknown) => {
+    throw isFault(error, 'agent_unknown') ? nothingWaits() : error;
+  });
   if (owns(session.user, agent)) return { kind: 'page', title: agent.handle, body: claimed(kit, agent, request.token) };
   const state = await kit.rooms.identity.claimState(agent);
-  if (state.kind !== 'typed' || state.by.id !== session.user.id) throw new Fault('agent_unknown');
+  if (state.kind !== 'typed' || state.by.id !== session.user.id) throw nothingWaits();
   return {
     kind: 'page',
     title: `Claim ${agent.handle}`,
     refresh: { seconds: 3 },
     body: html`<h1>Waiting for the terminal</h1><p class="lead">Answer there whether <strong>${session.user.email}</strong> may claim ${agent.handle}. This page follows by itself.</p>`,
   };
+}
+
+/** The same for a claim that ended, one of somebody else, and an agent that is not there. */
+function nothingWaits(): Fault {
+  return new Fault('link_ended', {
+    detail: 'No claim of yours waits here: the terminal said no, or the five minutes are over',
+    hint: 'start again there: gatehouse init',
+  });
 }
 
 function claimed(kit: PageKit, agent: Agent, token: string): Markup {

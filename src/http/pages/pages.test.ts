@@ -296,6 +296,8 @@ describe('pages for people who are signed in', () => {
     expect(typed.text).toContain(agent.thumbprint);
     inert(typed);
     expect((await open(`/claim/${agent.id}`)).text).toContain('Waiting for the terminal');
+    const gone = await open('/claim/nobody');
+    expect([gone.status, gone.text]).toEqual([410, expect.stringContaining('Start again there: gatehouse init')]);
     await identity.acceptClaim(agent);
     expect((await open(`/claim/${agent.id}`)).text).toContain('You claimed claimed-only');
     const flow = await begin([], 'other');
