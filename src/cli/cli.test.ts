@@ -152,6 +152,12 @@ describe('connections', () => {
     expect((await typed(['login', 'groq', '--flow', 'nonsense'])).err).toContain('--flow takes');
   });
 
+  test('init, repeated, goes on from there', async () => {
+    expect((await typed(['init'])).out).toBe(
+      'agent default is active at the local server\nrun a program next: gatehouse run -- <program>\n',
+    );
+  });
+
   test('list, inspect, set-default, share and disconnect', async () => {
     expect((await typed(['connections', 'list'])).out).toMatch(/openai\/default +connected/);
     expect((await typed(['connections', 'inspect', 'openai'])).out).toContain('openai/default');

@@ -44,9 +44,16 @@ async function init(context: Context, _given: readonly string[], flags: InitFlag
   if (context.speech.json) context.speech.value({ server: server.shown, agent: ready });
   else {
     context.speech.fact(`agent ${ready.handle} is ${ready.status} at ${server.shown}`);
-    context.speech.fact('connect an account next: gatehouse login github');
+    context.speech.fact(await next(server));
   }
   return undefined;
+}
+
+/** What a newcomer does next. Of a remote server only the agent is known for sure: nobody may be signed in there. */
+async function next(server: Server): Promise<string> {
+  const query = { status: 'connected', limit: 1 };
+  const connected = server.kind === 'local' && (await server.person.call('connection_list', { query })).items.length > 0;
+  return connected ? 'run a program next: gatehouse run -- <program>' : 'connect an account next: gatehouse login github';
 }
 
 /** The pinned server, or the local one: started when none answers, and set up. */
