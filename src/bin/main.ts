@@ -66,6 +66,11 @@ const cli = createCli({
       const { migrateAlone } = await import('./migrate.ts');
       return await migrateAlone({ settings, clock: systemClock, log: toldAs(tell) }, options);
     },
+    async databaseWarnings() {
+      const { databaseOf } = await import('./places.ts');
+      const { database } = databaseOf(read(undefined, true).settings);
+      return database === undefined ? undefined : await (await import('#store')).inspectDatabase(database);
+    },
     async serve(options) {
       const { settings, notices } = await readToServe(options);
       const count = options.workers ?? settings.workers;

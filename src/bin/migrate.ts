@@ -37,7 +37,7 @@ export async function migrateAlone(
 
 async function withSchema<T>({ settings, clock, log }: Ground, use: (schema: SchemaKeeper) => Promise<T>): Promise<T> {
   const url = settings.migrateDatabaseUrl ?? settings.databaseUrl;
-  const place = url === undefined ? databasePlace(settings) : placeOfUrl(url, settings.databaseSchema);
+  const place = url === undefined ? databasePlace(settings) : placeOfUrl(url, settings.databaseSchema, settings);
   const open = () => openSchema(place, { clock, log });
   const schema = await whenItComes('the database', settings.waitSeconds * 1000, log, open);
   try {

@@ -11,7 +11,7 @@ export async function copyTo(order: CopyOrder, settings: Settings, clock: Clock)
     throw new Fault('invalid_usage', { hint: 'write --to as sqlite:/folder, postgres://user@host/database or mysql://user@host/database' });
   return await copyDatabase({
     from: databasePlace(settings),
-    to: placeOfUrl(judged.data, order.schema ?? settings.databaseSchema),
+    to: placeOfUrl(judged.data, order.schema ?? settings.databaseSchema, settings),
     clock,
     dryRun: order.dryRun,
     onProgress: ({ step, table, done, total }) => order.onProgress({ step: `${step} ${table}`, done, total }),

@@ -21,16 +21,15 @@ export function redisPlace(settings: Settings): NonNullable<StoreOptions['redis'
 
 function redisOptions(settings: Settings, url: string): NonNullable<StoreOptions['redis']> {
   const secret = (value: string | undefined) => (value === undefined ? undefined : new Secret(value));
-  const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path, 'utf8'));
   return {
     url: new Secret(url),
     username: settings.redisUsername,
     password: secret(settings.redisPassword),
     sentinelUsername: settings.redisSentinelUsername,
     sentinelPassword: secret(settings.redisSentinelPassword),
-    ca: file(settings.redisCa),
-    cert: file(settings.redisCert),
-    key: file(settings.redisKey),
+    ca: pem('GATEHOUSE_REDIS_CA', settings.redisCa),
+    cert: pem('GATEHOUSE_REDIS_CERT', settings.redisCert),
+    key: pem('GATEHOUSE_REDIS_KEY', settings.redisKey),
     prefix: settings.redisPrefix,
     connectTimeout: settings.redisConnectSeconds * 1000,
     commandTimeout: settings.redisCommandSeconds * 1000,
@@ -44,8 +43,30 @@ export function homeOf({ home, databaseUrl }: Settings): string {
   return databaseUrl !== undefined && isFileDatabase(databaseUrl) ? folderOfUrl(databaseUrl) : home;
 }
 
-export function databaseOf({ databaseUrl: url, databaseSchema: schema }: Settings) {
-  return url === undefined || isFileDatabase(url) ? {} : { database: { url, schema } };
+/** A file of a setting. @throws {Fault} `invalid_setting` */
+function pem(setting: string, path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    const fields = { [setting]: 'the file cannot be read' };
+    throw new Fault('invalid_setting', { detail: `${setting}: ${fields[setting]}`, fields, cause });
+  }
+}
+
+export function databaseOf(settings: Settings): Pick<DatabasePlace, 'database'> {
+  const { databaseUrl: url } = settings;
+  if (url === undefined || isFileDatabase(url)) return {};
+  const { databaseSchema: schema, databaseConnections: connections, databasePooler: pooler } = settings;
+  return { database: { url, schema, tls: databaseTls(settings), connections, idle: settings.databaseIdleSeconds * 1000, pooler } };
+}
+
+function databaseTls({ databaseCa, databaseCert, databaseKey }: Settings) {
+  return {
+    ca: pem('GATEHOUSE_DATABASE_CA', databaseCa),
+    cert: pem('GATEHOUSE_DATABASE_CERT', databaseCert),
+    key: pem('GATEHOUSE_DATABASE_KEY', databaseKey),
+  };
 }
 
 /** Where the settings say that Records lie. */
@@ -53,9 +74,9 @@ export function databasePlace(settings: Settings): DatabasePlace {
   return { home: homeOf(settings), ...databaseOf(settings) };
 }
 
-/** A place that a command names by its URL. */
-export function placeOfUrl(url: string, schema: string): DatabasePlace {
-  return isFileDatabase(url) ? { home: folderOfUrl(url) } : { home: '', database: { url, schema } };
+/** A place that a command names by its URL; over TLS it is known by the same authority as that of the settings. */
+export function placeOfUrl(url: string, schema: string, settings: Settings): DatabasePlace {
+  return isFileDatabase(url) ? { home: folderOfUrl(url) } : { home: '', database: { url, schema, tls: databaseTls(settings) } };
 }
 
 /** `sqlite:/folder` and `sqlite:///folder`. */

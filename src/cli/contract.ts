@@ -160,6 +160,8 @@ export interface BinCommands {
   readonly installation: InstallationCommands;
   /** The least rights of our users of Redis, as lines to give to it. */
   redisAcl(prefix: string | undefined): Promise<readonly string[]>;
+  /** What is wrong with the database server of the settings; undefined: they name none. @throws {Fault} where it cannot be asked */
+  databaseWarnings(): Promise<readonly string[] | undefined>;
   /** Reads the settings, for the server (with aliases) or for a command. @throws {Fault} `invalid_setting` */
   readSettings(options: { readonly for: 'server' | 'command'; readonly envFile?: string }): ReadSettings;
 }

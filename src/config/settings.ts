@@ -43,6 +43,14 @@ const port = (fallback: number) =>
 const seconds = (fallback: number, most: number) =>
   z.coerce.number('give a number of seconds').positive('give more than 0').max(most, `give at most ${most}`).default(fallback);
 
+const whole = (fallback: number, least: number, most: number) =>
+  z.coerce
+    .number('give a number')
+    .int('give a whole number')
+    .min(least, `give at least ${least}`)
+    .max(most, `give at most ${most}`)
+    .default(fallback);
+
 const list = z
   .string()
   .default('')
@@ -229,7 +237,8 @@ export const settingsTable = {
   databaseUrl: row({
     env: 'GATEHOUSE_DATABASE_URL',
     schema: databaseUrl,
-    tells: 'where records are kept: sqlite:, postgres:// or mysql:// (default: SQLite in the data folder)',
+    tells:
+      'where records are kept: sqlite:, postgres:// or mysql:// (default: SQLite in the data folder); ?sslmode= as in libpq, verify-full to another host',
     example: 'postgres://gatehouse@db.internal/gatehouse',
     readers: ['server'],
     secret: true,
@@ -266,6 +275,48 @@ export const settingsTable = {
     schema: seconds(60, 3600),
     tells: 'how long a start waits for a database or a Redis that comes later',
     example: '60',
+    readers: ['server'],
+  }),
+  databaseCa: row({
+    env: 'GATEHOUSE_DATABASE_CA',
+    schema: z.string().optional(),
+    tells: 'file of the authority (PEM) that is believed for the database server, instead of those of the system',
+    example: '/etc/gatehouse/database-ca.pem',
+    readers: ['server'],
+  }),
+  databaseCert: row({
+    env: 'GATEHOUSE_DATABASE_CERT',
+    schema: z.string().optional(),
+    tells: 'client certificate file (PEM) for the database server',
+    example: '/etc/gatehouse/database-client.crt',
+    readers: ['server'],
+  }),
+  databaseKey: row({
+    env: 'GATEHOUSE_DATABASE_KEY',
+    schema: z.string().optional(),
+    tells: 'private key file (PEM) that goes with it',
+    example: '/etc/gatehouse/database-client.key',
+    readers: ['server'],
+  }),
+  databaseConnections: row({
+    env: 'GATEHOUSE_DATABASE_CONNECTIONS',
+    schema: whole(10, 6, 20),
+    tells: 'connections to the database server that one service opens at most, shared by its workers (at least 6 for each)',
+    example: '10',
+    readers: ['server'],
+  }),
+  databaseIdleSeconds: row({
+    env: 'GATEHOUSE_DATABASE_IDLE_SECONDS',
+    schema: seconds(300, 86_400),
+    tells: 'a connection to the database server that is not used this long is closed; always before that server would',
+    example: '300',
+    readers: ['server'],
+  }),
+  databasePooler: row({
+    env: 'GATEHOUSE_DATABASE_POOLER',
+    schema: z.enum(['transaction'], 'write transaction, or leave it out').optional(),
+    tells: 'transaction: a pooler such as pgbouncer stands in between and lends a connection for one transaction; changes are polled for',
+    example: 'transaction',
     readers: ['server'],
   }),
   redisUrl: row({

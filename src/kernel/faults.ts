@@ -121,6 +121,13 @@ export const faults = {
     'The database holds tables that are not ours',
     'give Gatehouse a database or a schema of its own, or let it in beside them with: gatehouse migrate --into-existing',
   ),
+  database_untrusted: row(
+    503,
+    9,
+    'The database server is not known for who it should be',
+    'check its certificate and GATEHOUSE_DATABASE_CA',
+    'temporarily_unavailable',
+  ),
   unauthenticated: row(401, 2, 'You are not signed in', 'sign in with: gatehouse login', 'invalid_client'),
   invalid_credentials: row(401, 2, 'The address or the password is wrong', 'try again', 'invalid_grant'),
   invalid_proof: row(401, 2, 'The agent proof is not valid', 'check the clock, then try again', 'invalid_client'),

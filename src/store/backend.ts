@@ -26,6 +26,8 @@ export interface RunnableQuery<R = unknown> extends CompiledQuery<R> {
 /** What a SQL database must offer: reading and writing handles. Everything else about Records is built on it, once. */
 export interface RecordsBackend {
   readonly columns: ColumnWords;
+  /** @throws {Fault} `unavailable` where what is read may be old, for the server is not the one that takes writes */
+  assertPrimary(): Promise<void>;
   /** `narrowing` is applied to every query of the handle. */
   read<T>(narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   /** Calls `committed` after COMMIT and before it resolves; not at all if the write did not happen. */

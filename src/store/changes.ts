@@ -55,7 +55,10 @@ export function createChangeFeed({ backend, push, clock, log }: Deps): ChangeFee
   async function poll(): Promise<boolean> {
     const began = clock.monotonic();
     try {
-      const rows = await backend.read(undefined, (db) => db.selectFrom('generations').select(['topic', 'value']).execute());
+      const [rows] = await Promise.all([
+        backend.read(undefined, (db) => db.selectFrom('generations').select(['topic', 'value']).execute()),
+        backend.assertPrimary(),
+      ]);
       for (const { topic, value } of rows) if (isTopic(topic)) tell(topic, value);
       pollBegan = began;
       failing = false;

@@ -12,10 +12,13 @@ test('a URL says which database, where it is and as whom to come; the driver of 
     user: 'us@er',
     password: 'p/w',
     database: 'gate house',
+    tls: undefined,
   });
   expect(parseDatabaseUrl('mariadb://[::1]/g')).toMatchObject({ kind: 'mysql', host: '::1', port: undefined, user: undefined });
   expect(parseDatabaseUrl('mysql://u@localhost/g?socket=/run/mysqld/mysqld.sock')).toMatchObject({ socket: '/run/mysqld/mysqld.sock' });
   expect(parseDatabaseUrl('postgres:///g?host=/run/postgresql')).toMatchObject({ socket: '/run/postgresql', database: 'g' });
+  expect(parseDatabaseUrl('postgres://db/g?sslmode=verify-ca')).toMatchObject({ tls: 'verify-ca' });
+  expect(parseDatabaseUrl('mysql://db/g?ssl-mode=VERIFY_IDENTITY')).toMatchObject({ tls: 'verify-full' });
   expect(parseDatabaseUrl('sqlite:/var/lib/gatehouse')).toBeUndefined();
 });
 
@@ -25,7 +28,10 @@ test('what is not understood is refused, not ignored, and nothing of the URL is 
     'postgres://canary@host',
     'postgres://canary@host/a/b',
     'postgres://canary:#@host/db',
-    'postgres://canary@host/db?sslmode=require',
+    'postgres://canary@host/db?sslmode=prefer',
+    'postgres://canary@host/db?sslmode=canary',
+    'postgres://canary@host/db?sslrootcert=/canary.pem',
+    'mysql://canary@host/db?ssl-mode=PREFERRED',
     'postgres://u@host/db?host=canary',
     'mysql://canary@host/db?ssl=%7B%7D',
     'canary',

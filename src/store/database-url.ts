@@ -10,7 +10,12 @@ export interface DatabaseAddress {
   readonly user: string | undefined;
   readonly password: string | undefined;
   readonly database: string;
+  /** What the URL says of TLS, in the words of libpq. */
+  readonly tls: TlsMode | undefined;
 }
+
+/** `require`: encrypted, and checked only if an authority is given. */
+export type TlsMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 
 const kinds: Readonly<Record<string, DatabaseAddress['kind']>> = {
   postgres: 'postgres',
@@ -21,7 +26,7 @@ const kinds: Readonly<Record<string, DatabaseAddress['kind']>> = {
 
 /**
  * Reads `postgres://user:password@host:port/database` and its kin; a `+driver` part of the scheme is ignored. `?host=` or
- * `?socket=` with a path names a unix socket. Undefined: a URL of SQLite.
+ * `?socket=` with a path names a unix socket, `?sslmode=` says how far the server is checked. Undefined: a URL of SQLite.
  * @throws {Fault} `invalid_setting`, which never repeats the URL
  */
 export function parseDatabaseUrl(text: string): DatabaseAddress | undefined {
@@ -36,7 +41,7 @@ export function parseDatabaseUrl(text: string): DatabaseAddress | undefined {
     kind,
     host: url.hostname === '' ? 'localhost' : decodeURIComponent(url.hostname.replace(/^\[|\]$/g, '')),
     port: url.port === '' ? undefined : Number(url.port),
-    socket: socketOf(url),
+    ...parametersOf(url),
     user: url.username === '' ? undefined : decodeURIComponent(url.username),
     password: url.password === '' ? undefined : decodeURIComponent(url.password),
     database,
@@ -52,17 +57,38 @@ function parse(text: string): URL {
   }
 }
 
+/** Of both systems, in lower case and without underscores. */
+const modes: Readonly<Record<string, TlsMode>> = {
+  disable: 'disable',
+  disabled: 'disable',
+  require: 'require',
+  required: 'require',
+  'verify-ca': 'verify-ca',
+  'verify-full': 'verify-full',
+  'verify-identity': 'verify-full',
+};
+
+const modeNames = /^ssl[-_]?mode$/i;
+const fileNames = /^ssl[-_]?(rootcert|ca|cert|key)$/i;
+
 /** A parameter that is not understood could be one that asks for TLS: it is refused, not ignored. */
-function socketOf(url: URL): string | undefined {
-  let socket: string | undefined;
+function parametersOf(url: URL): Pick<DatabaseAddress, 'socket' | 'tls'> {
+  let [socket, tls]: [string | undefined, TlsMode | undefined] = [undefined, undefined];
   for (const [name, value] of url.searchParams) {
-    if ((name !== 'host' && name !== 'socket') || !value.startsWith('/'))
-      throw refused(
-        `this version does not know the parameter ${/^[a-z_-]{1,32}$/i.test(name) ? name : 'given'}; TLS to the database is not part of it yet`,
-      );
-    socket = value;
+    if ((name === 'host' || name === 'socket') && value.startsWith('/')) socket = value;
+    else if (modeNames.test(name)) tls = modeOf(value);
+    else if (fileNames.test(name))
+      throw refused('files for TLS are settings of their own: GATEHOUSE_DATABASE_CA, GATEHOUSE_DATABASE_CERT and GATEHOUSE_DATABASE_KEY');
+    else throw refused(`this version does not know the parameter ${/^[a-z_-]{1,32}$/i.test(name) ? name : 'given'}`);
   }
-  return socket;
+  return { socket, tls };
+}
+
+function modeOf(value: string): TlsMode {
+  const mode = modes[value.toLowerCase().replaceAll('_', '-')];
+  if (mode === undefined)
+    throw refused('sslmode is disable, require, verify-ca or verify-full; nothing else keeps somebody in between from taking TLS away');
+  return mode;
 }
 
 function refused(sentence: string): Fault {

@@ -21,7 +21,7 @@ export { type CopyOptions, type CopyReport, copyDatabase, type MovingProgress } 
 export type { TableDigest } from './moving/rows.ts';
 export { type MoveOptions, type MoveReport, moveSealed } from './moving/sealed.ts';
 export { openStore, type StoreOptions } from './open.ts';
-export { type DatabasePlace, standingAt } from './open-database.ts';
+export { type DatabasePlace, inspectDatabase, standingAt } from './open-database.ts';
 export { containing, type Page, pageLimit, pageOf, rowOfCursor } from './paging.ts';
 export {
   type Changes,

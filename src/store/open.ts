@@ -1,10 +1,9 @@
 import { type Clock, Fault, type Log } from '#kernel';
 import { openRedis, type RedisBackend, type RedisOptions } from './backends/redis/open.ts';
-import type { SqlDatabase } from './backends/server.ts';
 import { createChangeFeed } from './changes.ts';
 import { StoreMisuse } from './errors.ts';
 import { isEmpty, migrate, schemaState } from './migrate.ts';
-import { type DatabasePlace, openDatabases } from './open-database.ts';
+import { type DatabasePlace, type OpenedDatabase, openDatabases } from './open-database.ts';
 import { outsideOf } from './outside.ts';
 import { keepPlace } from './place-of-sealed.ts';
 import type { SealedStore, Store } from './ports.ts';
@@ -86,7 +85,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 }
 
 /** Where everything lies. */
-interface Places extends Omit<SqlDatabase, 'push'> {
+interface Places extends Pick<OpenedDatabase, 'records' | 'ephemera'> {
   /** Undefined: in the database. */
   readonly sealed: SealedStore | undefined;
   readonly push: Push;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { silentLog, systemClock } from '#kernel';
 import { type Changes, openStore, type Store, type Topic, type Writing } from '#store';
-import { kinds, openPair } from '../support/databases.ts';
+import { encryptedDatabaseOf, encryptedKinds, kinds, openPair, pooledDatabase, pooledNeeds } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
 import { openTestStore, temporaryFolder } from '../support/store.ts';
 import { type ChangesBackend, changesCases, pushCases } from './changes.suite.ts';
@@ -22,6 +22,19 @@ async function openSqlite(): Promise<ChangesBackend & { close(): Promise<void> }
 
 runSuite('changes on sqlite', changesCases, openSqlite);
 for (const kind of kinds) runSuite(`changes on ${kind.name}`, changesCases, () => openPair(kind, 'system'), testWith(...kind.needs));
+for (const kind of encryptedKinds)
+  runSuite(
+    `changes on ${kind.name}, over TLS`,
+    changesCases,
+    async () => openPair(await encryptedDatabaseOf(kind), 'system'),
+    testWith(...kind.needs),
+  );
+runSuite(
+  'changes on postgresql, behind pgbouncer',
+  changesCases,
+  async () => openPair(await pooledDatabase(), 'system'),
+  testWith(...pooledNeeds),
+);
 for (const kind of kinds.filter(({ name }) => name === 'postgresql'))
   runSuite(`changes pushed by ${kind.name}`, pushCases, () => openPair(kind, 'system'), testWith(...kind.needs));
 

@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Scope, Store } from '#store';
-import { kinds, openPair } from '../support/databases.ts';
+import { encryptedDatabaseOf, encryptedKinds, kinds, openPair, pooledDatabase, pooledNeeds } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
 import { openTestStore } from '../support/store.ts';
 import { type RecordsBackend, recordsCases } from './records.suite.ts';
@@ -21,6 +21,14 @@ async function openSqlite(): Promise<RecordsBackend & { close(): Promise<void> }
 
 runSuite('records on sqlite', recordsCases, openSqlite);
 for (const kind of kinds) runSuite(`records on ${kind.name}`, recordsCases, () => openPair(kind), testWith(...kind.needs));
+for (const kind of encryptedKinds)
+  runSuite(
+    `records on ${kind.name}, over TLS`,
+    recordsCases,
+    async () => openPair(await encryptedDatabaseOf(kind)),
+    testWith(...kind.needs),
+  );
+runSuite('records on postgresql, behind pgbouncer', recordsCases, async () => openPair(await pooledDatabase()), testWith(...pooledNeeds));
 
 function broken(breaking: (good: Store) => Partial<Store>): Opener<RecordsBackend> {
   return async () => {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { type Browser, createBrowser, type Page } from '../support/browser.ts';
-import { ownNeeds, ownServer } from '../support/databases.ts';
 import type { Heard } from '../support/hostile.ts';
 import { until } from '../support/installation.ts';
 import { testWith } from '../support/need.ts';
+import { ownNeeds, ownServer } from '../support/own-server.ts';
 import { type RedisServer, startSentinel } from '../support/redis.ts';
 import { newProver, publicUrl, type Replica, type Site, siteOwner, startSite } from '../support/replicas.ts';
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { describe, expect } from 'vitest';
-import { type OwnServer, ownNeeds, ownServer } from '../support/databases.ts';
 import { type Forwarder, startForwarder } from '../support/forwarder.ts';
 import { count, testWith } from '../support/need.ts';
+import { type OwnServer, ownNeeds, ownServer } from '../support/own-server.ts';
 import { clusterCommand, type RedisServer, startCluster, startRedis, startSentinel } from '../support/redis.ts';
 import { type Replica, type Site, startSite, type Way } from '../support/replicas.ts';
 import { type Tally, underLoad } from '../support/under-load.ts';

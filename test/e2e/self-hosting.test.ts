@@ -2,9 +2,9 @@ import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, 
 import { join } from 'node:path';
 import { afterAll, expect } from 'vitest';
 import { createBrowser } from '../support/browser.ts';
-import { ownNeeds, ownServer } from '../support/databases.ts';
 import { type Ended, execute, freePort, gatehouse, owner } from '../support/installation.ts';
 import { testWith } from '../support/need.ts';
+import { ownNeeds, ownServer } from '../support/own-server.ts';
 import { must } from '../support/person.ts';
 import { startRedis } from '../support/redis.ts';
 import { temporaryFolder } from '../support/store.ts';

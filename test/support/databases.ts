@@ -1,12 +1,19 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, existsSync, globSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inject } from 'vitest';
 import { type Clock, fakeClock, silentLog } from '#kernel';
 import { openStore, type Store, type StoreOptions } from '#store';
-import { freePort } from './installation.ts';
+import {
+  postgresProgram,
+  type Started,
+  startEncryptedMariadb,
+  startEncryptedPostgres,
+  startMariadb,
+  startPgbouncer,
+  startPostgres,
+} from './database-servers.ts';
 import { openTestStore, type TestStore, temporaryFolder } from './store.ts';
 
 /** A kind of database server that the suites run over. */
@@ -18,7 +25,6 @@ export interface Kind {
 
 export type Database = NonNullable<StoreOptions['database']>;
 
-const postgresPrograms = globSync('/usr/lib/postgresql/*/bin').sort().at(-1) ?? '';
 const postgresUrl = process.env.GATEHOUSE_TEST_POSTGRES_URL;
 const mariadbUrl = process.env.GATEHOUSE_TEST_MARIADB_URL;
 const mysqlUrl = process.env.GATEHOUSE_TEST_MYSQL_URL;
@@ -29,19 +35,48 @@ const mariadb: Kind = { name: 'mariadb', needs: mariadbUrl === undefined ? ['mar
 /** What the suites run over, besides SQLite. MySQL only where a setting names one: no Debian package brings it. */
 export const kinds: readonly Kind[] = [postgresql, mariadb, ...(mysqlUrl === undefined ? [] : [{ name: 'mysql' as const, needs: [] }])];
 
-function postgresProgram(name: string): string {
-  return postgresPrograms === '' ? name : join(postgresPrograms, name);
-}
+const made = new Map<string, Promise<Database>>();
 
-const made = new Map<Kind, Promise<Database>>();
+function once(name: string, make: () => Promise<Database>): Promise<Database> {
+  const known = made.get(name);
+  if (known !== undefined) return known;
+  const making = make();
+  made.set(name, making);
+  return making;
+}
 
 /** A database of this test file's own, with nothing in it but what its tests put there. */
 export function databaseOf(kind: Kind): Promise<Database> {
-  const known = made.get(kind);
-  if (known !== undefined) return known;
-  const making = newDatabase(kind);
-  made.set(kind, making);
-  return making;
+  return once(kind.name, () => newDatabase(kind));
+}
+
+/** One on a server that takes TLS alone, for `localhost`; started for the tests whatever a setting names. */
+export async function newEncryptedDatabase({ name }: Kind): Promise<Database & { readonly tls: { readonly ca: string } }> {
+  const own = `t_${randomBytes(6).toString('hex')}`;
+  const url =
+    name === 'postgresql' ? await server('postgresql-tls', startEncryptedPostgres) : await server('mariadb-tls', startEncryptedMariadb);
+  const ca = readFileSync(join(inject('databases'), `${name}-tls`, 'ca.pem'), 'utf8');
+  if (name === 'postgresql') return { url, schema: own, tls: { ca } };
+  await createDatabase(url, own, ca);
+  return { url: replaced(url, own), schema: 'gatehouse', tls: { ca } };
+}
+
+/** Those of which the tests start an encrypted server. */
+export const encryptedKinds: readonly Kind[] = kinds
+  .filter(({ name }) => name !== 'mysql')
+  .map(({ name }) => ({ name, needs: [name === 'postgresql' ? postgresProgram('postgres') : 'mariadbd', 'openssl'] }));
+
+export const pooledNeeds: readonly string[] = [...postgresql.needs, 'pgbouncer'];
+
+/** One of this test file's own. */
+export const encryptedDatabaseOf = (kind: Kind): Promise<Database> => once(`${kind.name}-tls`, () => newEncryptedDatabase(kind));
+export const pooledDatabase = (): Promise<Database> => once('pgbouncer', newPooledDatabase);
+
+/** One behind pgbouncer, which lends a connection for one transaction. */
+export async function newPooledDatabase(): Promise<Database> {
+  const { url, schema } = await newDatabase(postgresql);
+  const pooled = await server('pgbouncer', (folder) => startPgbouncer(folder, url));
+  return { url: pooled, schema, pooler: 'transaction' };
 }
 
 /** One that nobody opened before. */
@@ -59,7 +94,7 @@ function replaced(url: string, database: string): string {
   return own.href;
 }
 
-async function createDatabase(url: string, name: string): Promise<void> {
+async function createDatabase(url: string, name: string, ca?: string): Promise<void> {
   const { createConnection } = await import('mysql2/promise');
   const { hostname, port, username, password } = new URL(url);
   const options = {
@@ -67,6 +102,7 @@ async function createDatabase(url: string, name: string): Promise<void> {
     port: Number(port || 3306),
     user: decodeURIComponent(username),
     password: decodeURIComponent(password),
+    ...(ca === undefined ? {} : { ssl: { ca } }),
   };
   const connection = await createConnection(options);
   // Another character set than ours: nothing may depend on it.
@@ -75,8 +111,8 @@ async function createDatabase(url: string, name: string): Promise<void> {
 }
 
 /** Two stores on one database, which has no row when they open. */
-export async function openPair<C extends Clock>(kind: Kind, clock: C | 'fake' | 'system' = 'fake') {
-  const database = await databaseOf(kind);
+export async function openPair<C extends Clock>(place: Kind | Database, clock: C | 'fake' | 'system' = 'fake') {
+  const database = 'url' in place ? place : await databaseOf(place);
   await empty(database);
   const [first, second] = [await openOn(database, clock), await openOn(database, clock)];
   return {
@@ -119,7 +155,7 @@ async function deleteRows(store: Store): Promise<void> {
   });
 }
 
-type Start = (folder: string, port?: number) => Promise<{ readonly url: string; readonly process: ChildProcess }>;
+type Start = (folder: string) => Promise<Started>;
 
 /** The server of this run of the tests: whoever needs it first starts it, everybody else waits. */
 async function server(name: string, start: Start): Promise<string> {
@@ -140,114 +176,4 @@ async function server(name: string, start: Start): Promise<string> {
   writeFileSync(`${told}.new`, started.url);
   renameSync(`${told}.new`, told);
   return started.url;
-}
-
-/** As another user, where we are root, whom no database server runs as. */
-function as(user: string, folder: string, command: readonly string[]): readonly [string, ...string[]] {
-  if (process.getuid?.() !== 0) return command as [string, ...string[]];
-  const id = (flag: string) => Number(execFileSync('id', [flag, user], { encoding: 'utf8' }));
-  chownSync(folder, id('-u'), id('-g'));
-  return ['setpriv', `--reuid=${id('-u')}`, `--regid=${id('-g')}`, '--clear-groups', ...command];
-}
-
-/** A server of one test's own, which it may stop and start again in the same place. */
-export interface OwnServer {
-  readonly database: Database;
-  readonly port: number;
-  stop(signal?: NodeJS.Signals): Promise<void>;
-  start(): Promise<void>;
-}
-
-/** What `ownServer` needs, whatever settings name. */
-export const ownNeeds = { postgresql: [postgresProgram('postgres')], mariadb: ['mariadbd'] } as const;
-
-const begins = { postgresql: startPostgres, mariadb: startMariadb } as const;
-
-/** It ends with the run of the tests, unless the test ends it. */
-export async function ownServer(name: keyof typeof begins): Promise<OwnServer> {
-  const own = `t_${randomBytes(6).toString('hex')}`;
-  const folder = join(inject('databases'), `${name}-${own}`);
-  mkdirSync(folder, { mode: 0o700 });
-  const port = await freePort();
-  let running: ChildProcess;
-  let url = '';
-  async function start() {
-    ({ url, process: running } = await begins[name](folder, port));
-    writeFileSync(`${folder}.pid`, String(running.pid));
-    running.unref();
-  }
-  await start();
-  if (name === 'mariadb') await createDatabase(url, own);
-  return {
-    port,
-    database: name === 'mariadb' ? { url: replaced(url, own), schema: 'gatehouse' } : { url, schema: own },
-    async stop(signal = 'SIGINT') {
-      const ended = new Promise((resolve) => running.once('exit', resolve));
-      running.kill(signal);
-      await ended;
-    },
-    start,
-  };
-}
-
-async function startPostgres(folder: string, given?: number) {
-  const data = join(folder, 'data');
-  const [program, ...parameters] = as('nobody', folder, [postgresProgram('initdb'), '-D', data, '-U', 'gatehouse']);
-  const flags = ['-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
-  if (!existsSync(data)) execFileSync(program, [...parameters, ...flags], { cwd: folder, stdio: 'pipe' });
-  const port = given ?? (await freePort());
-  const options = {
-    listen_addresses: '127.0.0.1',
-    port,
-    unix_socket_directories: folder,
-    fsync: 'off',
-    full_page_writes: 'off',
-    max_connections: 300,
-    shared_buffers: '64MB',
-  };
-  const settings = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const process = launch(folder, as('nobody', folder, [postgresProgram('postgres'), '-D', data, ...settings]));
-  const url = `postgres://gatehouse@127.0.0.1:${port}/postgres`;
-  await answering(process, folder, async () => {
-    const { default: pg } = await import('pg');
-    const client = new pg.Client({ connectionString: url });
-    client.on('error', () => {});
-    await client.connect();
-    await client.end();
-  });
-  return { url, process };
-}
-
-async function startMariadb(folder: string, given?: number) {
-  const data = join(folder, 'data');
-  const [program, ...parameters] = as('nobody', folder, ['mariadb-install-db', '--no-defaults', `--datadir=${data}`]);
-  const flags = ['--auth-root-authentication-method=normal', '--skip-test-db'];
-  if (!existsSync(data)) execFileSync(program, [...parameters, ...flags], { cwd: folder, stdio: 'pipe' });
-  const port = given ?? (await freePort());
-  const options = [`--datadir=${data}`, `--socket=${join(folder, 'socket')}`, `--port=${port}`, '--bind-address=127.0.0.1'];
-  const fast = ['--innodb-flush-log-at-trx-commit=0', '--innodb-doublewrite=0', '--innodb-buffer-pool-size=64M', '--max-connections=300'];
-  const process = launch(folder, as('nobody', folder, ['mariadbd', '--no-defaults', ...options, ...fast, '--skip-name-resolve']));
-  const url = `mariadb://root@127.0.0.1:${port}/mysql`;
-  await answering(process, folder, async () => {
-    const { createConnection } = await import('mysql2/promise');
-    await (await createConnection({ host: '127.0.0.1', port, user: 'root' })).end();
-  });
-  return { url, process };
-}
-
-/** Detached: it serves test files that other processes run, until the run of the tests is over. */
-function launch(folder: string, [program, ...parameters]: readonly [string, ...string[]]): ChildProcess {
-  const log = openSync(`${folder}.log`, 'a');
-  return spawn(program, parameters, { cwd: folder, detached: true, stdio: ['ignore', log, log] });
-}
-
-async function answering(process: ChildProcess, folder: string, greet: () => Promise<void>): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await greet();
-    } catch (error) {
-      if (process.exitCode !== null || tries > 300) throw new Error(readFileSync(`${folder}.log`, 'utf8'), { cause: error });
-      await sleep(100);
-    }
-  }
 }

@@ -74,6 +74,7 @@ export function openMachine({ clock, self = [process.execPath, '-e', 'process.ex
           redisAcl: async () => [],
           installation: notHere,
           migrate: async () => ({ applied: [], pending: [], newer: [], foreign: [], ran: [] }),
+          databaseWarnings: async () => undefined,
           readSettings: (options) => readSettings({ env: all, aliases: options.for === 'server' }),
         },
       });

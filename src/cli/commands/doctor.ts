@@ -40,6 +40,7 @@ async function doctor(context: Context, _given: readonly string[], flags: Doctor
   const findings = [
     ...checkSettings(context),
     ...checkEnvironment(context),
+    ...(await checkDatabase(context)),
     await checkServer(context),
     await checkAgent(context),
     await checkIsolation(context),
@@ -109,6 +110,19 @@ function checkEnvironment(context: Context): Finding[] {
       ? []
       : [{ check: 'other names', result: 'note' as const, note: `${stray.join(', ')} are ignored; GATEHOUSE_COMPAT makes them count` }]),
   ];
+}
+
+/** Where the settings of this machine name a database server: whether what is committed there survives a crash. */
+async function checkDatabase({ bin }: Context): Promise<Finding[]> {
+  try {
+    const warnings = await bin.databaseWarnings();
+    if (warnings === undefined) return [];
+    if (warnings.length > 0) return warnings.map((note) => ({ check: 'database', result: 'bad', note }));
+    return [{ check: 'database', result: 'good', note: 'answers, and keeps what was committed' }];
+  } catch (error) {
+    if (isFault(error)) return [{ check: 'database', result: 'bad', note: `${error.details.detail ?? error.message}: ${error.hint}` }];
+    throw error;
+  }
 }
 
 async function checkServer(context: Context): Promise<Finding> {

@@ -6,7 +6,7 @@ import { kinds, newDatabase } from '../../../test/support/databases.ts';
 import { freePort } from '../../../test/support/installation.ts';
 import { testWith } from '../../../test/support/need.ts';
 import type { RecordsBackend } from '../backend.ts';
-import { parseDatabaseUrl } from '../database-url.ts';
+import { databaseServer } from '../database-server.ts';
 import { isUniqueViolation } from '../errors.ts';
 import { migrate } from '../migrate.ts';
 import { first } from '../migrations/0001-first.ts';
@@ -15,7 +15,7 @@ import { openMysql } from './mysql/open.ts';
 import { openPostgres } from './postgres/open.ts';
 
 const clock = fakeClock();
-const options = { clock, log: silentLog, makes: true };
+const options = { clock, log: silentLog, ephemera: true };
 /** As it travels, alone in its message. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: one protocol ends statements with a zero byte
 const commitStatement = /[^a-z ]commit(\u0000|$)/;
@@ -27,13 +27,14 @@ afterAll(async () => {
 
 type Database = Awaited<ReturnType<typeof newDatabase>>;
 
-async function open({ url, schema }: Database): Promise<RecordsBackend> {
-  const address = parseDatabaseUrl(url);
-  if (address === undefined) throw new Error('a database server');
-  const { records, ephemera } = address.kind === 'mysql' ? await openMysql(address, options) : await openPostgres(address, schema, options);
+async function open(database: Database): Promise<RecordsBackend> {
+  const server = databaseServer(database);
+  if (server === undefined) throw new Error('a database server');
+  const mysql = server.address.kind === 'mysql';
+  const { records, ephemera } = mysql ? await openMysql(server, options) : await openPostgres(server, options);
   ends.push(async () => {
     await records.close();
-    await ephemera.close();
+    await ephemera?.close();
   });
   return records;
 }

@@ -31,6 +31,14 @@ export interface Pool {
   close(): Promise<void>;
 }
 
+/** A pool whose connections can all be replaced, for the server behind them is not the right one any more. */
+export interface RenewablePool extends Pool {
+  /** What is lent is closed when it is given back. */
+  renew(): void;
+  /** Calls `listener` when a connection turned out to be lost, unless it was replaced already. */
+  onLoss(listener: () => void): void;
+}
+
 /** How a transaction of Records begins and ends. */
 export interface Transactions {
   /** Begins one in which what is read stays true; its id, where the database can say later what became of it. */
@@ -55,6 +63,8 @@ export interface SqlServer {
   renumber(session: Session, table: string): Promise<void>;
   /** Runs `fn` while no other process runs its own, with a session that may change the schema. */
   alone<T>(fn: (session: Session) => Promise<T>): Promise<T>;
+  /** True while the server that the session leads to takes no writes from anybody. */
+  isStandby(session: Session): Promise<boolean>;
   /** Closes what else it has. */
   close(): Promise<void>;
 }
@@ -63,6 +73,8 @@ export interface SqlServer {
 export interface OpenOptions {
   readonly clock: Clock;
   readonly log: Log;
+  /** Ephemera are kept here too. */
+  readonly ephemera: boolean;
   /** Processes of one service, which share its connections. */
   readonly processes?: number;
 }
@@ -70,9 +82,12 @@ export interface OpenOptions {
 /** What opening a database gives: two ports on one server. Close Records first. */
 export interface SqlDatabase {
   readonly records: RecordsBackend;
-  readonly ephemera: Ephemera;
+  /** Unless they are kept elsewhere. */
+  readonly ephemera: Ephemera | undefined;
   /** Where the database has one; closed by who listens. */
   readonly push?: Push;
+  /** Settings of the server, such as `fsync = off`, by which a crash of its host could undo what was committed. */
+  readonly weaknesses: readonly string[];
 }
 
 const patience = 1_000;
@@ -162,6 +177,7 @@ export function createServerRecords(server: SqlServer): RecordsBackend {
 
   return Object.freeze({
     columns: server.columns,
+    assertPrimary: () => persist(() => lend(server.reading, (session) => assertPrimary(server, session))),
     read,
     write,
     exclusively,
@@ -181,6 +197,11 @@ export function createServerRecords(server: SqlServer): RecordsBackend {
       await Promise.all([server.reading.close(), server.looking.close(), server.writing.close(), server.close()]);
     },
   });
+}
+
+/** A standby may lag, or be cut off from its primary for ever: what it tells of changes is not the truth. */
+async function assertPrimary(server: SqlServer, session: Session): Promise<void> {
+  if (await server.isStandby(session)) throw new Lost('the database server is a standby');
 }
 
 /** A read changes nothing, so a lost connection is taken as an accident once. */
@@ -290,7 +311,8 @@ async function attempt<T>({ transactions, writing }: SqlServer, body: Body<T>): 
       sound = await commit(transactions, session, id);
       return { value };
     } catch (error) {
-      if (!(error instanceof OpenOutcome)) sound = await undo(session);
+      // On a server that takes no more writes it can be undone, and yet it is the wrong connection.
+      if (!(error instanceof OpenOutcome)) sound = (await undo(session)) && !(activity.failure instanceof Lost);
       throw error;
     }
   } catch (error) {

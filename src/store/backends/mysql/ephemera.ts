@@ -4,9 +4,9 @@ import type { Ephemera } from '../../ports.ts';
 import { lendOnce, type Pool } from '../server.ts';
 
 /** Keys and values are bytes: they are compared as such. */
-export const ephemeraTable = `create table if not exists ephemera
+export const ephemeraTable = (collation: string) => `create table if not exists ephemera
   (\`key\` varbinary(512) not null primary key, value mediumblob not null, expires_at bigint not null, key ephemera_expires_at (expires_at))
-  engine = InnoDB row_format = dynamic`;
+  engine = InnoDB default character set utf8mb4 collate ${collation} row_format = dynamic`;
 
 /** Assignments happen from left to right, so the life, which the others look at, comes last. */
 const verbs = {

@@ -2,13 +2,24 @@ import { createHash } from 'node:crypto';
 import { type Kysely, MysqlAdapter, MysqlIntrospector, MysqlQueryCompiler, sql, type TableMetadata } from 'kysely';
 import { Fault } from '#kernel';
 import type { ColumnWords } from '../../backend.ts';
-import type { DatabaseAddress } from '../../database-url.ts';
+import type { DatabaseServer } from '../../database-server.ts';
 import type { Language } from '../handle.ts';
 import { loadDriver } from '../load-driver.ts';
-import { poolSizes } from '../pool-sizes.ts';
-import { createServerRecords, lend, type OpenOptions, persist, type Session, type SqlDatabase, type Transactions } from '../server.ts';
+import { idleWithin, partOf, poolSizes } from '../pool-sizes.ts';
+import { renewTogether } from '../renewable.ts';
+import {
+  createServerRecords,
+  lend,
+  type OpenOptions,
+  persist,
+  type RenewablePool,
+  type Session,
+  type SqlDatabase,
+  type Transactions,
+} from '../server.ts';
 import { createMysqlEphemera, ephemeraTable } from './ephemera.ts';
 import { openPool, type PoolOptions } from './pool.ts';
+import { mysqlWeaknesses } from './weaknesses.ts';
 
 const language: Language = {
   compiler: new MysqlQueryCompiler(),
@@ -41,39 +52,84 @@ const transactions: Transactions = {
   outcome: async () => 'unknown',
 };
 
-/** Opens Records and Ephemera in one database of MySQL or MariaDB. No table is made. */
-export async function openMysql(address: DatabaseAddress, { clock, processes }: OpenOptions): Promise<SqlDatabase> {
-  const sizes = poolSizes(processes);
+/** Opens Records in one database of MySQL or MariaDB, and Ephemera if they are kept there. No table is made. */
+export async function openMysql(server: DatabaseServer, { clock, processes, ephemera: keeps }: OpenOptions): Promise<SqlDatabase> {
   const driver = await loadDriver('mysql2', () => import('mysql2/promise'));
-  const pool = (size: number, isolation: string, more: Partial<PoolOptions> = {}) =>
-    openPool(driver.default, address, { size, settings: [`set session transaction ${isolation}`], ...more });
-  const [reading, writing] = [pool(sizes.reading, 'read only'), pool(sizes.writing, 'isolation level serializable')];
-  const looking = pool(sizes.schema, 'isolation level repeatable read', { patient: true });
-  const changing = pool(sizes.schema, 'isolation level read committed', { patient: true });
-  const brief = pool(sizes.ephemera, 'isolation level read committed', { counts: 'changed' });
+  const changing = openPool(driver.default, server, {
+    size: 1,
+    settings: ['set session transaction isolation level read committed'],
+    patient: true,
+  });
+  const pools: RenewablePool[] = [changing];
   try {
-    const columns = await persist(() => lend(changing, columnsFor));
-    const alone = <T>(fn: (session: Session) => Promise<T>) => lend(changing, (session) => aloneIn(address.database, session, fn));
-    const server = { columns, language, reading, looking, writing, transactions, renumber: async () => {}, alone };
-    return { records: createServerRecords({ ...server, close: changing.close }), ephemera: createMysqlEphemera(brief, clock) };
+    const facts = await persist(() => lend(changing, factsOf));
+    const weaknesses = await persist(() => lend(changing, mysqlWeaknesses));
+    const sizes = poolSizes(partOf(server.connections, processes), { kept: 0, ephemera: keeps });
+    const quick = { ...server, idle: idleWithin(server.idle, facts.waitTimeout) };
+    const pool = (size: number, isolation: string, more: Partial<PoolOptions> = {}) => {
+      pools.push(openPool(driver.default, quick, { size, settings: [`set session transaction ${isolation}`], ...more }));
+      return pools.at(-1) as RenewablePool;
+    };
+    const [reading, writing] = [pool(sizes.reading, 'read only'), pool(sizes.writing, 'isolation level serializable')];
+    const looking = pool(sizes.schema, 'isolation level repeatable read', { patient: true });
+    const ephemera = keeps
+      ? createMysqlEphemera(pool(sizes.ephemera, 'isolation level read committed', { counts: 'changed' }), clock)
+      : undefined;
+    renewTogether(pools);
+    const alone = <T>(fn: (session: Session) => Promise<T>) => lend(changing, (session) => aloneIn(server.address.database, session, fn));
+    const columns = columnsIn(facts.collation);
+    const records = createServerRecords({
+      columns,
+      language,
+      reading,
+      looking,
+      writing,
+      transactions,
+      renumber: async () => {},
+      alone,
+      isStandby,
+      close: changing.close,
+    });
+    return { records, ephemera, weaknesses };
   } catch (error) {
-    await Promise.all([reading, looking, writing, changing, brief].map((one) => one.close()));
+    await Promise.all(pools.map((one) => one.close()));
     throw error;
   }
 }
 
-/** Text whose trailing spaces count, which the two systems call by different names. */
-async function columnsFor(session: Session): Promise<ColumnWords> {
-  const { rows } = await session.run({ sql: 'select version() as version', parameters: [] });
-  const { version } = rows[0] as { readonly version: string };
-  const collation = /mariadb/i.test(version) ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
+/** What the server is set to, without making anything. */
+export async function inspectMysql(server: DatabaseServer): Promise<readonly string[]> {
+  const driver = await loadDriver('mysql2', () => import('mysql2/promise'));
+  const pool = openPool(driver.default, server, { size: 1, settings: [] });
+  return await persist(() => lend(pool, mysqlWeaknesses)).finally(() => pool.close());
+}
+
+async function isStandby(session: Session): Promise<boolean> {
+  const [row] = (await session.command('select @@global.read_only as standby')) as { readonly standby: unknown }[];
+  return Number(row?.standby) !== 0;
+}
+
+interface Facts {
+  /** Text whose trailing spaces count, which the two systems call by different names. */
+  readonly collation: string;
+  /** Milliseconds after which the server closes an idle connection. */
+  readonly waitTimeout: number;
+}
+
+async function factsOf(session: Session): Promise<Facts> {
+  const [row] = await session.command('select version() as version, @@session.wait_timeout as waits');
+  const { version, waits } = row as { readonly version: string; readonly waits: unknown };
+  return { collation: /mariadb/i.test(version) ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin', waitTimeout: Number(waits) * 1000 };
+}
+
+function columnsIn(collation: string): ColumnWords {
   return {
     row: 'bigint auto_increment',
     key: 'varbinary(512)',
     text: `longtext character set utf8mb4 collate ${collation}`,
     integer: 'bigint',
     bytes: 'longblob',
-    ephemera: [ephemeraTable],
+    ephemera: [ephemeraTable(collation)],
     ending: `engine = InnoDB default character set utf8mb4 collate ${collation} row_format = dynamic`,
   };
 }

@@ -1,9 +1,11 @@
 import { InsertQueryNode, type QueryResult, type RootOperationNode, TableNode, UpdateQueryNode } from 'kysely';
 import type mysql from 'mysql2/promise';
 import { Fault } from '#kernel';
-import type { DatabaseAddress } from '../../database-url.ts';
+import type { DatabaseServer, DatabaseTls } from '../../database-server.ts';
 import { StoreMisuse, UniqueViolation } from '../../errors.ts';
-import { Conflict, Lost, type Pool, type Session } from '../server.ts';
+import { distrustIn } from '../distrust.ts';
+import { renewable } from '../renewable.ts';
+import { Conflict, Lost, type Pool, type RenewablePool, type Session } from '../server.ts';
 
 type Driver = typeof mysql;
 
@@ -17,26 +19,31 @@ export interface PoolOptions {
   readonly patient?: boolean;
 }
 
-const idle = 300_000;
 const connecting = 10_000;
 const answering = 30_000;
 
 const settings = [
   `set session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`,
-  'set session innodb_lock_wait_timeout = 5, wait_timeout = 28800',
+  'set session innodb_lock_wait_timeout = 5',
 ];
 
 /** A pool of connections to one database. Values go into the statement as literals, which the session's `sql_mode` fits. */
-export function openPool(driver: Driver, address: DatabaseAddress, options: PoolOptions): Pool {
+export function openPool(driver: Driver, server: DatabaseServer, options: PoolOptions): RenewablePool {
+  return renewable(() => openOnce(driver, server, options));
+}
+
+function openOnce(driver: Driver, { address, tls, idle }: DatabaseServer, options: PoolOptions): Pool {
   const pool = driver.createPool({
     ...(address.socket === undefined ? { host: address.host, port: address.port ?? 3306 } : { socketPath: address.socket }),
     ...(address.user === undefined ? {} : { user: address.user }),
     ...(address.password === undefined ? {} : { password: address.password }),
+    ...(tls === undefined ? {} : { ssl: secured(tls) }),
     database: address.database,
     charset: 'utf8mb4_bin',
     flags: options.counts === 'changed' ? ['-FOUND_ROWS'] : [],
-    connectionLimit: options.size,
-    maxIdle: options.size,
+    // The driver looks for idle connections only where fewer may be idle than open. Pools of one are for work that queues.
+    connectionLimit: Math.max(2, options.size),
+    maxIdle: Math.max(1, options.size - 1),
     idleTimeout: idle,
     connectTimeout: connecting,
     enableKeepAlive: true,
@@ -59,6 +66,16 @@ export function openPool(driver: Driver, address: DatabaseAddress, options: Pool
       return session;
     },
     close: () => pool.end(),
+  };
+}
+
+function secured({ authority, name, ca, cert, key }: DatabaseTls): mysql.SslOptions {
+  return {
+    rejectUnauthorized: authority,
+    verifyIdentity: name,
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
   };
 }
 
@@ -135,12 +152,12 @@ const conflicts: ReadonlySet<number> = new Set([1020, 1205, 1213]);
 const losses: ReadonlySet<number> = new Set([1040, 1053, 1077, 1079, 1290, 1317, 1836, 1927, 3032]);
 const exhausted: ReadonlySet<number> = new Set([1021, 1037, 1041, 1114, 1206, 1969, 3024]);
 const unprivileged: ReadonlySet<number> = new Set([1142, 1143, 1227, 1370]);
-const misplaced: ReadonlySet<number> = new Set([1044, 1045, 1049, 1698]);
+const misplaced: ReadonlySet<number> = new Set([1044, 1045, 1049, 1698, 3159]);
 
 /** Numbers: https://mariadb.com/docs/server/reference/error-codes. What is thrown has neither values nor the statement, which holds some. */
 function translate(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof StoreMisuse) return error;
-  if (!isServerError(error)) return new Lost('the connection to the database is gone', { cause: codeOf(error) });
+  if (!isServerError(error)) return distrustIn(error) ?? new Lost('the connection to the database is gone', { cause: codeOf(error) });
   const cause = plain(error);
   if (conflicts.has(error.errno)) return new Conflict(cause.message);
   if (losses.has(error.errno)) return new Lost(cause.message);
@@ -159,7 +176,8 @@ function codeOf(error: Error): string {
 }
 
 function refusedBy(cause: Error): Fault {
-  const detail = 'GATEHOUSE_DATABASE_URL: the database server refuses the user, the password or the name of the database';
+  const detail =
+    'GATEHOUSE_DATABASE_URL: the database server refuses the user, the password, the name of the database, or a way without TLS or certificate';
   return new Fault('invalid_setting', { detail, cause });
 }
 

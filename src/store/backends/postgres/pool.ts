@@ -1,35 +1,27 @@
+import type { ConnectionOptions } from 'node:tls';
 import type { QueryResult } from 'kysely';
 import type pg from 'pg';
 import { Fault } from '#kernel';
-import type { DatabaseAddress } from '../../database-url.ts';
+import type { DatabaseServer, DatabaseTls } from '../../database-server.ts';
 import { StoreMisuse, UniqueViolation } from '../../errors.ts';
-import { Conflict, Lost, type Pool, type Session } from '../server.ts';
+import { distrustIn } from '../distrust.ts';
+import { renewable } from '../renewable.ts';
+import { Conflict, Lost, type RenewablePool, type Session } from '../server.ts';
+import { perTransaction } from './pooled.ts';
+import { type SessionOptions, sessionSettings } from './session-settings.ts';
 import { fromStored, toStored } from './text.ts';
 
 type Driver = typeof pg;
 
-export interface PoolOptions {
-  readonly schema: string;
+export interface PoolOptions extends SessionOptions {
   readonly size: number;
-  readonly readOnly?: boolean;
-  /** Its statements may take, and wait, as long as they need. */
-  readonly patient?: boolean;
 }
 
-const idle = 300_000;
 const connecting = 10_000;
 const answering = 30_000;
 
-/** What every session is told at its start. */
-function sessionOptions({ schema, readOnly = false, patient = false }: Omit<PoolOptions, 'size'>): string {
-  const options = {
-    search_path: schema,
-    default_transaction_read_only: readOnly ? 'on' : 'off',
-    statement_timeout: patient ? 0 : 20_000,
-    lock_timeout: patient ? 120_000 : 5_000,
-    idle_in_transaction_session_timeout: patient ? 600_000 : 10_000,
-  };
-  return Object.entries(options)
+function startOptions(settings: Readonly<Record<string, string | number>>): string {
+  return Object.entries(settings)
     .map(([name, value]) => `-c ${name}=${value}`)
     .join(' ');
 }
@@ -41,16 +33,16 @@ const parsers = new Map<number, (text: string) => unknown>([
 ]);
 
 /** What every connection is made with. */
-export function clientConfig(driver: Driver, address: DatabaseAddress, options: Omit<PoolOptions, 'size'>): pg.ClientConfig {
+export function clientConfig(driver: Driver, { address, schema, tls, pooler }: DatabaseServer, options: SessionOptions): pg.ClientConfig {
   return {
     host: address.socket ?? address.host,
     ...(address.port === undefined ? {} : { port: address.port }),
     ...(address.user === undefined ? {} : { user: address.user }),
     ...(address.password === undefined ? {} : { password: address.password }),
     database: address.database,
-    ssl: false,
+    ssl: tls === undefined ? false : secured(tls),
     application_name: 'gatehouse',
-    options: sessionOptions(options),
+    ...(pooler === undefined ? { options: startOptions(sessionSettings(schema, options)) } : {}),
     connectionTimeoutMillis: connecting,
     ...(options.patient ? {} : { query_timeout: answering }),
     keepAlive: true,
@@ -60,19 +52,32 @@ export function clientConfig(driver: Driver, address: DatabaseAddress, options: 
   };
 }
 
-/** A pool of connections to one schema. */
-export function openPool(driver: Driver, address: DatabaseAddress, options: PoolOptions): Pool {
-  const pool = new driver.Pool({ ...clientConfig(driver, address, options), max: options.size, idleTimeoutMillis: idle });
-  pool.on('error', () => {});
+function secured({ authority, name, ca, cert, key }: DatabaseTls): ConnectionOptions {
   return {
-    async acquire() {
-      const client = await pool.connect().catch((error: unknown) => {
-        throw translate(driver, error);
-      });
-      return sessionOf(driver, client);
-    },
-    close: () => pool.end(),
+    rejectUnauthorized: authority,
+    ...(name ? {} : { checkServerIdentity: () => undefined }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert, key }),
   };
+}
+
+/** A pool of connections to one schema. */
+export function openPool(driver: Driver, server: DatabaseServer, options: PoolOptions): RenewablePool {
+  return renewable(() => {
+    const config = { ...clientConfig(driver, server, options), max: options.size, idleTimeoutMillis: server.idle };
+    const pool = new driver.Pool(config);
+    pool.on('error', () => {});
+    return {
+      async acquire() {
+        const client = await pool.connect().catch((error: unknown) => {
+          throw translate(driver, error);
+        });
+        const session = sessionOf(driver, client);
+        return server.pooler === undefined ? session : perTransaction(session, server.schema, options);
+      },
+      close: () => pool.end(),
+    };
+  });
 }
 
 function sessionOf(driver: Driver, client: pg.PoolClient): Session {
@@ -116,14 +121,16 @@ function resultOf({ command, rowCount, rows }: pg.QueryResult): QueryResult<unkn
 }
 
 const conflicts = /^(40001|40P01|55P03)$/;
-const losses = /^(08...|57P0.|53300|25006)$/;
+/** 0A000: a standby has no serializable transactions, and we ask for nothing else that a server could lack. */
+const losses = /^(08...|57P0.|53300|25006|0A000)$/;
 const exhausted = /^(53...|57014|58...|XX...)$/;
 const misplaced = /^(28...|3D000)$/;
 
 /** Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html. What is thrown has no values: the details of the server name rows. */
 function translate(driver: Driver, error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof StoreMisuse) return error;
-  if (!(error instanceof driver.DatabaseError)) return new Lost('the connection to the database is gone', { cause: error });
+  if (!(error instanceof driver.DatabaseError))
+    return distrustIn(error) ?? new Lost('the connection to the database is gone', { cause: error });
   const code = error.code ?? '';
   const plain = new Error(`the database answered ${code}: ${error.message}`);
   if (code === '23505') return new UniqueViolation(columnsIn(error), plain);
@@ -136,7 +143,8 @@ function translate(driver: Driver, error: unknown): unknown {
 }
 
 function refusedBy(cause: Error): Fault {
-  const detail = 'GATEHOUSE_DATABASE_URL: the database server refuses the user, the password or the name of the database';
+  const detail =
+    'GATEHOUSE_DATABASE_URL: the database server refuses the user, the password, the name of the database, or a way without TLS or certificate';
   return new Fault('invalid_setting', { detail, cause });
 }
 

@@ -4,21 +4,15 @@ import type pg from 'pg';
 import type { Log } from '#kernel';
 import { oneAtATime, type Push } from '../../push.ts';
 
-/** Milliseconds. */
-export interface PushTimes {
-  readonly retryFrom: number;
-  readonly retryTo: number;
-  /** How often a connection that hears nothing is tried. */
-  readonly tried: number;
-}
-
-const usualTimes: PushTimes = { retryFrom: 100, retryTo: 5_000, tried: 15_000 };
-
+const retryFrom = 100;
+const retryTo = 5_000;
+/** How often a connection that hears nothing is tried, milliseconds. */
+export const pushTried = 15_000;
 /** How long a server may take to say goodbye. */
 const parting = 1_000;
 
 /** One connection of its own, on which NOTIFY is sent and heard. It is made anew for as long as the store is open. */
-export function openPostgresPush(connect: () => pg.Client, schema: string, log: Log, times: PushTimes = usualTimes): Push {
+export function openPostgresPush(connect: () => pg.Client, schema: string, log: Log, tried: number): Push {
   const channel = channelOf(schema);
   const self = randomBytes(8).toString('hex');
   let heard = () => {};
@@ -61,7 +55,7 @@ export function openPostgresPush(connect: () => pg.Client, schema: string, log: 
     clearTimeout(timer);
     if (closed) return;
     if (failures === 0) log.warn('changes are not pushed right now; they are polled for', { reason: codeOf(error) });
-    const wait = Math.min(times.retryTo, times.retryFrom * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
+    const wait = Math.min(retryTo, retryFrom * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
     failures++;
     timer = setTimeout(() => void open(), wait);
     timer.unref();
@@ -73,7 +67,7 @@ export function openPostgresPush(connect: () => pg.Client, schema: string, log: 
       one.query('select 1').then(() => {
         if (client === one) keepTried(one, lost);
       }, lost);
-    }, times.tried);
+    }, tried);
     timer.unref();
   }
 

@@ -88,6 +88,8 @@ export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
 
   return Object.freeze({
     columns,
+    /** A file has nobody before it. */
+    assertPrimary: async () => {},
     read,
     write,
     exclusively: <T>(fn: (db: Kysely<Schema>) => Promise<T>) => write(undefined, fn),
