@@ -76,10 +76,15 @@ export async function keepWorkers(options: WorkersOptions): Promise<number> {
   const onTerminal = process.stdin.isTTY === true;
   const stopping = untilStopped(log, ['SIGTERM', 'SIGINT', ...(onTerminal ? (['SIGHUP'] as const) : [])]);
   const supervision = new Supervision(options);
-  const begun = await Promise.race([supervision.begin(), stopping.told]);
-  if (begun !== undefined) return begun;
-  for (const signal of ['SIGUSR2', ...(onTerminal ? [] : ['SIGHUP'])]) process.on(signal, () => void supervision.restart());
-  log.info('every worker serves', { workers: count });
+  const beginning = supervision.begin();
+  const onceBegun = async (act: () => unknown): Promise<void> => {
+    if ((await beginning) === undefined) await act();
+  };
+  for (const signal of ['SIGUSR2', ...(onTerminal ? [] : ['SIGHUP'])])
+    process.on(signal, () => void onceBegun(() => supervision.restart()));
+  void onceBegun(() => log.info('every worker serves', { workers: count }));
+  const failed = await Promise.race([beginning, stopping.told]);
+  if (failed !== undefined) return failed;
   await stopping.told;
   await supervision.stop(stopping.hurry);
   log.info('every worker has ended');

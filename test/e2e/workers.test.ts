@@ -176,6 +176,17 @@ describe(`a service of ${workers} workers on ${kind.name}`, () => {
     expect([code, stderr]).toEqual([9, expect.stringContaining('no server runs')]);
   }, 120_000);
 
+  test('told while it starts, it restarts once it has started, and stops without waiting for the rest', async () => {
+    const from = served().length;
+    await world.site.start();
+    process.kill(world.site.pid() as number, 'SIGHUP');
+    await until(() => served().length >= from + 2 * workers, 120_000);
+    await world.site.stop();
+    await world.site.start();
+    expect(await world.site.stop('SIGTERM')).toBe(0);
+    expect(living()).toEqual([]);
+  }, 240_000);
+
   test('killed itself, it leaves no worker behind', async () => {
     await world.site.start();
     await until(() => living().length === workers, 60_000);
