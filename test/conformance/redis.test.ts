@@ -236,6 +236,23 @@ for (const [kind, start] of Object.entries(securedKinds)) {
   });
 }
 
+testWith('redis-server')(
+  'a value begins with the number of its format, in which a release reads what the one before it wrote, and no other',
+  async () => {
+    const { url, admin } = await socketPlace();
+    const { prefix, first, close } = await openTwo({ url, admin, nodes: [admin] });
+    await first.ephemera.put('laid', 'value', 60_000);
+    expect(await admin.get(`${prefix}ephemera:laid`)).toBe('1value');
+    await first.sealed.put('vault:x', Buffer.from('sealed'), 0);
+    expect(await admin.get(`${prefix}vault:x`)).toBe('11 sealed');
+    await admin.set(`${prefix}ephemera:later`, '2value', 'PX', 60_000);
+    await admin.set(`${prefix}vault:later`, '21 sealed');
+    await expect(first.ephemera.get('later')).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(first.sealed.get('vault:later')).rejects.toMatchObject({ code: 'unavailable' });
+    await close();
+  },
+);
+
 runSuite(
   'ephemera on redis, over a unix socket',
   ephemeraCases,

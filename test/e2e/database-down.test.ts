@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { hostileAgent, type Line, say, tunnelTo } from '../support/hostile.ts';
 import { until } from '../support/installation.ts';
-import { testWith } from '../support/need.ts';
+import { count, testWith } from '../support/need.ts';
 import { answers, connects, must, withPerson } from '../support/person.ts';
 import { rotatingProvider } from '../support/rotating.ts';
 import { makeWorld } from '../support/world.ts';
@@ -145,15 +145,20 @@ describe('a disk that is full', () => {
         const filler = join('/proc', String(site.pid()), 'root', site.home, 'filler');
         const line = await tunnel();
         expect(await ask(down, line, '/before')).toMatch(/^HTTP\/1\.1 200 /);
+        const marks = contendProofs(down);
         fill(filler);
         const sent = await untilRefused(line);
+        await until(() => marks.refused() > 0, 20_000);
         expect(arrived(down, '/full')).toBe(sent);
         expect(await ask(down, await tunnel(), '/oauth')).toMatch(refused);
         expect([down.provider.refreshes(), arrived(down, '/oauth')]).toEqual([0, 0]);
         rmSync(filler);
+        const whole = performance.now();
         await until(async () => /^HTTP\/1\.1 200 /.test(await ask(down, await tunnel(), '/room')), 10_000);
         await until(async () => /^HTTP\/1\.1 200 /.test(await ask(down, await tunnel(), '/oauth')), 20_000);
+        process.stderr.write(`a full disk: normal ${((performance.now() - whole) / 1000).toFixed(1)} s after there was room\n`);
         expect(down.provider.refreshes()).toBe(1);
+        expect(await marks.end()).toEqual({ twice: [], wrong: [] });
         expect(JSON.parse(must(await site.command(['log', 'verify', '--json'])).stdout)).toMatchObject({ holds: true, breaks: [] });
       } finally {
         await down.world.close();
@@ -162,6 +167,43 @@ describe('a disk that is full', () => {
     300_000,
   );
 });
+
+/** Shows new proofs, each several times at once, until it is ended; and then each once more. */
+function contendProofs({ world, agent }: Standing) {
+  const path = '/v1/whoami';
+  const accepted = new Map<string, number>();
+  const wrong: string[] = [];
+  let refusals = 0;
+  let going = true;
+
+  async function show(authorization: string): Promise<void> {
+    const { status, headers, text } = await say(world.site.port, { path, headers: { authorization } });
+    if (status === 200) accepted.set(authorization, (accepted.get(authorization) ?? 0) + 1);
+    else if (status === 503 && Number(headers['retry-after']) > 0) refusals += 1;
+    else if (!text.includes('proof_replayed')) wrong.push(`${status} ${text}`);
+  }
+
+  async function contend(): Promise<void> {
+    const shown: string[] = [];
+    for (const most = count(2_000, 10_000); going && shown.length < most; ) {
+      const proof = agent.proof('GET', path);
+      shown.push(proof);
+      await Promise.all([show(proof), show(proof), show(proof)]);
+    }
+    // Proofs are good for a minute; the latest still are.
+    for (const proof of shown.slice(-50)) await show(proof);
+  }
+
+  const contending = contend();
+  return {
+    refused: () => refusals,
+    async end() {
+      going = false;
+      await contending;
+      return { twice: [...accepted.values()].filter((times) => times > 1), wrong };
+    },
+  };
+}
 
 /** Starts a server in a mount namespace where its data folder is a disk of a few megabytes. */
 const small = ['unshare', '-Urm', 'sh', '-c', 'mount -t tmpfs -o size=12m,mode=700 none "$GATEHOUSE_HOME" && exec "$@"', 'sh'];
