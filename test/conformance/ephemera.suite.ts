@@ -116,6 +116,14 @@ const values: readonly Case<EphemeraBackend>[] = [
     },
   },
   {
+    name: 'a value is compared byte by byte: one that looks the same drops nothing',
+    async run({ first, second }) {
+      await first.put('key', 'a', 1000);
+      for (const value of ['A', 'a ', 'á', 'a\u0301', 'ａ']) expect(await second.drop('key', value)).toBe(false);
+      expect(await second.drop('key', 'a')).toBe(true);
+    },
+  },
+  {
     name: 'an empty value is a value',
     async run({ first }) {
       await first.put('key', '', 1000);

@@ -296,6 +296,19 @@ const values: readonly Case<RecordsBackend>[] = [
       await expect(platform(first).write((tx) => note(tx, 'a'))).rejects.toSatisfy((error: unknown) => isUniqueViolation(error));
     },
   },
+  {
+    name: 'text is compared byte by byte too: letter case, accents and trailing spaces count',
+    async run({ first, second }) {
+      const alike = ['a', 'A', 'a ', 'á', 'a\u0301', 'ａ', 'ß', 'ss', '', ' '];
+      for (const [index, text] of alike.entries()) await platform(first).write((tx) => note(tx, `n${index}`, text));
+      for (const [index, text] of alike.entries()) {
+        const found = await platform(second).read(({ db }) =>
+          db.selectFrom('platform_facts').select('name').where('value', '=', text).execute(),
+        );
+        expect(found.map(({ name }) => name)).toEqual([`n${index}`]);
+      }
+    },
+  },
 ];
 
 const life: readonly Case<RecordsBackend>[] = [
