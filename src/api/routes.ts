@@ -365,8 +365,9 @@ export const routes = {
       since: z.coerce.number().int().optional(),
       until: z.coerce.number().int().optional(),
       order: z.enum(['newest', 'oldest']).default('newest'),
+      follow: z.string().max(6_000).optional(),
     }),
-    answers: { 200: z.object({ items: z.array(s.eventView), next: z.string().optional() }) },
+    answers: { 200: z.object({ items: z.array(s.eventView), next: z.string().optional(), follow: z.string().optional() }) },
   }),
   event_verify: route({
     method: 'POST',

@@ -6,6 +6,7 @@ import { createCheckpoints } from './checkpoints.ts';
 import type { Audit, Draft } from './contract.ts';
 import { append, auditQueries } from './events.sql.ts';
 import { createFollowers } from './followers.ts';
+import { follow } from './following.ts';
 import { createGroups } from './groups.ts';
 import { verifyOrganization } from './verification.ts';
 
@@ -25,7 +26,7 @@ export function createAudit({ records, vault, clock, log, mode, writer = 'main' 
   const queries = auditQueries(records);
   const groups = createGroups({ queries, log, writer, mode });
   const checkpoints = createCheckpoints({ queries, vault, clock, log });
-  const followers = createFollowers({ queries, log });
+  const followers = createFollowers({ queries, clock, log });
   let closed = false;
 
   function noted(draft: Draft): Noted {
@@ -43,6 +44,7 @@ export function createAudit({ records, vault, clock, log, mode, writer = 'main' 
       await groups.add(noted(draft), when);
     },
     search: queries.search,
+    follow: (organization, query, position) => follow({ queries, clock }, organization, query, position),
     verify: (organization) => verifyOrganization({ queries, checkpoints }, organization),
     checkpoint: checkpoints.sign,
     subscribe: followers.add,

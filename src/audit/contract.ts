@@ -60,6 +60,12 @@ export interface EventPage {
   readonly next?: string;
 }
 
+/** What came since a position, and the position to ask from next. */
+export interface Followed {
+  readonly events: readonly RecordedEvent[];
+  readonly position: string;
+}
+
 /** Up to which signed checkpoint the chains are whole, and where they break. */
 export interface Verification {
   readonly events: number;
@@ -83,6 +89,11 @@ export interface Audit {
    */
   exchange(event: Draft, when?: 'now' | 'soon'): Promise<void>;
   search(organization: OrganizationId, query: EventQuery): Promise<EventPage>;
+  /**
+   * Events since `position`, which an earlier answer gave; `now`: none, only where to begin. Each comes once, also one that
+   * another process commits late; those of one writer in order. @throws {Fault} `invalid_request`
+   */
+  follow(organization: OrganizationId, query: Omit<EventQuery, 'cursor' | 'order'>, position: string): Promise<Followed>;
   verify(organization: OrganizationId): Promise<Verification>;
   /** Signs a checkpoint for every chain that grew; the caller runs it every minute. */
   checkpoint(): Promise<number>;

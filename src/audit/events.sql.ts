@@ -1,9 +1,10 @@
-import { type Kysely, type SelectQueryBuilder, sql } from 'kysely';
+import { type ExpressionBuilder, type Kysely, type SelectQueryBuilder, sql } from 'kysely';
 import type { OrganizationId } from '#kernel';
 import { hotQuery, type Reading, type Records, type Schema, type Writing } from '#store';
 import { bodyOf, type Prepared, parseBody } from './body.ts';
 import { emptyChain, type Head, link } from './chain.ts';
 import type { EventPage, EventQuery, RecordedEvent } from './contract.ts';
+import type { Position } from './position.ts';
 
 type Database = Kysely<Schema>;
 
@@ -120,19 +121,38 @@ export function auditQueries(records: Records) {
       return new Set(rows.map((row) => row.id));
     },
 
-    lastRow: async (): Promise<number> => {
-      const last = await platform.read(({ db }) =>
-        db.selectFrom('events').select('row').orderBy('row', 'desc').limit(1).executeTakeFirst(),
-      );
-      return last?.row ?? 0;
+    /** The last rows of all, in order. */
+    lastRows: async (limit: number): Promise<readonly number[]> => {
+      const rows = await platform.read(({ db }) => db.selectFrom('events').select('row').orderBy('row', 'desc').limit(limit).execute());
+      return rows.map(({ row }) => row).reverse();
     },
 
-    /** Events of every organization after a row, oldest first. */
-    following: async (row: number, limit: number): Promise<readonly { readonly row: number; readonly event: RecordedEvent }[]> => {
+    /** Events of every organization that a position has not seen, in order. */
+    following: async (position: Position, limit: number): Promise<readonly { readonly row: number; readonly event: RecordedEvent }[]> => {
       const rows = await platform.read(({ db }) =>
-        db.selectFrom('events').select(['row', 'body_json']).where('row', '>', row).orderBy('row').limit(limit).execute(),
+        db.selectFrom('events').select(['row', 'body_json']).where(unseenBy(position)).orderBy('row').limit(limit).execute(),
       );
       return rows.map((one) => ({ row: one.row, event: parseBody(one.body_json) }));
+    },
+
+    /** Their rows alone. */
+    rowsAfter: async (position: Position, limit: number): Promise<readonly number[]> => {
+      const rows = await platform.read(({ db }) =>
+        db.selectFrom('events').select('row').where(unseenBy(position)).orderBy('row').limit(limit).execute(),
+      );
+      return rows.map(({ row }) => row);
+    },
+
+    /** Which of these rows are the organization's, and answer the query. */
+    among: async (organization: OrganizationId, rows: readonly number[], query: EventQuery): Promise<readonly RecordedEvent[]> => {
+      if (rows.length === 0) return [];
+      const found = await records.in(organization).read(({ db }) => {
+        const all = db.selectFrom('events').select(['row', 'body_json']).where('organization_id', '=', organization);
+        return narrowed(all.where('row', 'in', rows), query)
+          .orderBy('row')
+          .execute();
+      });
+      return found.map(({ body_json }) => parseBody(body_json));
     },
 
     search: (organization: OrganizationId, query: EventQuery): Promise<EventPage> =>
@@ -271,6 +291,12 @@ export function auditQueries(records: Records) {
         return numUpdatedRows === 1n;
       }),
   });
+}
+
+/** One statement, so that of one chain no later event is seen without those before it. */
+function unseenBy({ row, missing }: Position) {
+  return ({ or, and, eb }: ExpressionBuilder<Schema, 'events'>) =>
+    or([eb('row', '>', row), ...missing.map(({ from, to }) => and([eb('row', '>=', from), eb('row', '<=', to)]))]);
 }
 
 type EventSelect = SelectQueryBuilder<Schema, 'events', { row: number; body_json: string }>;

@@ -1,6 +1,7 @@
-import type { Log } from '#kernel';
+import type { Clock, Log } from '#kernel';
 import type { RecordedEvent } from './contract.ts';
 import type { AuditQueries } from './events.sql.ts';
+import { advance, beginAfter, lookBack, type Position } from './position.ts';
 
 export interface Followers {
   add(listener: (event: RecordedEvent) => void): () => void;
@@ -11,13 +12,13 @@ const pollEvery = 100;
 const pageSize = 500;
 
 /**
- * Tells listeners what was recorded, by reading on from the last row: so they hear of committed events only, in order, and
- * of those that other processes recorded too. Nothing is read while nobody listens.
+ * Tells listeners what was recorded, by reading on from the last row: so they hear of committed events only, each chain in
+ * order, and of those that other processes recorded too, also when those commit late. Nothing is read while nobody listens.
  */
-export function createFollowers(deps: { readonly queries: AuditQueries; readonly log: Log }): Followers {
-  const { queries, log } = deps;
+export function createFollowers(deps: { readonly queries: AuditQueries; readonly clock: Clock; readonly log: Log }): Followers {
+  const { queries, clock, log } = deps;
   const listeners = new Set<(event: RecordedEvent) => void>();
-  let last: Promise<number> | undefined;
+  let position: Promise<Position> | undefined;
   let timer: NodeJS.Timeout | undefined;
 
   async function poll(): Promise<void> {
@@ -31,12 +32,17 @@ export function createFollowers(deps: { readonly queries: AuditQueries; readonly
 
   async function readOn(): Promise<void> {
     for (;;) {
-      last ??= queries.lastRow();
-      const rows = await queries.following(await last, pageSize);
-      const end = rows.at(-1);
-      if (end !== undefined) last = Promise.resolve(end.row);
-      for (const { event } of rows) tell(event);
-      if (rows.length < pageSize) return;
+      const from = await (position ?? begin());
+      const found = await queries.following(from, pageSize);
+      position = Promise.resolve(
+        advance(
+          from,
+          found.map(({ row }) => row),
+          clock.now(),
+        ),
+      );
+      for (const { event } of found) tell(event);
+      if (found.length < pageSize) return;
     }
   }
 
@@ -51,19 +57,23 @@ export function createFollowers(deps: { readonly queries: AuditQueries; readonly
   }
 
   /** Where to go on from is read at once: what is recorded from now on is told. */
-  function begin(): void {
-    last = queries.lastRow();
-    last.catch(() => {
-      last = undefined;
+  function begin(): Promise<Position> {
+    const beginning = queries.lastRows(lookBack).then((rows) => beginAfter(rows, clock.now()));
+    position = beginning;
+    beginning.catch(() => {
+      if (position === beginning) position = undefined;
     });
-    timer = setTimeout(poll, pollEvery).unref();
+    return beginning;
   }
 
   return Object.freeze({
     add(listener: (event: RecordedEvent) => void) {
       const own = (event: RecordedEvent) => listener(event);
       listeners.add(own);
-      if (timer === undefined) begin();
+      if (timer === undefined) {
+        void begin();
+        timer = setTimeout(poll, pollEvery).unref();
+      }
       return () => {
         listeners.delete(own);
       };

@@ -150,6 +150,10 @@ describe('every answer', () => {
     expect(Object.keys(answer.json().errors as object)).toEqual(['/handle', '/public_jwk']);
     const query = await serving.send({ path: '/v1/events?limit=0&order=sideways', local: true });
     expect(Object.keys(query.json().errors as object)).toEqual(['/query/limit', '/query/order']);
+    for (const follow of ['', 'x', '1_2_3', `1_5_${'9'.repeat(16)}-1-1`]) {
+      const wrong = await serving.send({ path: `/v1/events?follow=${follow}`, local: true });
+      expect([wrong.status, wrong.text]).toEqual([400, expect.stringContaining('follow')]);
+    }
   });
 
   it('does not say why it broke', async () => {

@@ -1,4 +1,4 @@
-import { Secret, silentLog } from '#kernel';
+import { type Clock, Secret, silentLog } from '#kernel';
 import { createVault, generateMasterKey, type Keyring, keyringOf, parseMasterKey, type Vault, type VaultDeps } from '#vault';
 import type { TestStore } from './store.ts';
 
@@ -8,7 +8,7 @@ export function testKeyring(): Keyring {
 }
 
 /** The real vault on a test store, under a new master key. */
-export function openTestVault(store: TestStore, deps: Partial<VaultDeps> = {}): Promise<Vault> {
+export function openTestVault(store: TestStore<Clock>, deps: Partial<VaultDeps> = {}): Promise<Vault> {
   const { records, sealed, changes, clock } = store;
   return createVault({ records, sealed, changes, clock, log: silentLog, keyring: testKeyring(), settle: 0, ...deps });
 }

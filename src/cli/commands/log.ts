@@ -71,38 +71,38 @@ function queryOf(context: Context, flags: LogFlags): QueryInput<'event_list'> {
 async function show(context: Context, _given: readonly string[], flags: LogFlags): Promise<undefined> {
   const server = context.server();
   const query = queryOf(context, flags);
+  // Where to go on from comes first: what is recorded between the two is in both.
+  const begun = flags.follow ? await server.person.call('event_list', { query: { ...query, follow: 'now' } }) : undefined;
   const newest = await server.person.call('event_list', { query: { ...query, order: 'newest' } });
   const events = newest.items.toReversed();
-  if (context.speech.json && !flags.follow) {
+  if (context.speech.json && begun === undefined) {
     context.speech.value({ items: events, ...(newest.next === undefined ? {} : { next: newest.next }) });
     return undefined;
   }
   for (const event of events) print(context, event);
-  if (!flags.follow) {
+  if (begun === undefined) {
     if (events.length === 0) context.speech.note('nothing happened yet');
     if (newest.next !== undefined) context.speech.note(`older with: --cursor ${newest.next}`);
     return undefined;
   }
-  return follow(context, query, events);
+  return follow(context, query, begun.follow ?? 'now', events);
 }
 
-/** Asks for what came since the last event seen; one second apart. Ends by interrupt. */
-async function follow(context: Context, query: QueryInput<'event_list'>, seen: readonly Event[]): Promise<undefined> {
+/** Asks for what came meanwhile, once a second: each event comes once, also one that a server was late to commit. Ends by interrupt. */
+async function follow(context: Context, query: QueryInput<'event_list'>, from: string, seen: readonly Event[]): Promise<undefined> {
   const server = context.server();
-  const { cursor: _cursor, until: _until, ...filter } = query;
-  let since = seen.at(-1)?.at ?? context.clock.now();
-  let printed = new Set(seen.map((event) => event.id));
+  const { cursor: _cursor, since: _since, until: _until, ...filter } = query;
+  const printed = new Set(seen.map((event) => event.id));
+  let position = from;
   let going = true;
   process.once('SIGINT', () => {
     going = false;
   });
   while (going) {
     await sleep(1000);
-    const page = await server.person.call('event_list', { query: { ...filter, since, limit: 200, order: 'oldest' } });
-    const fresh = page.items.filter((event) => !printed.has(event.id));
-    for (const event of fresh) print(context, event);
-    since = page.items.at(-1)?.at ?? since;
-    printed = new Set([...printed, ...fresh.map((event) => event.id)].slice(-2000));
+    const { items, follow: next } = await server.person.call('event_list', { query: { ...filter, follow: position } });
+    for (const event of items) if (!printed.has(event.id)) print(context, event);
+    position = next ?? position;
   }
   return undefined;
 }

@@ -52,6 +52,10 @@ export function runRoutes(kit: Kit): HandlersOf<Routes> {
       const { user } = caller.session;
       // A member sees what was done for them; an administrator sees everything.
       const subject = administers(user) ? query.subject : `user:${user.id}`;
+      if (query.follow !== undefined) {
+        const { events, position } = await rooms.audit.follow(rooms.organization.id, present({ ...query, subject }), query.follow);
+        return { status: 200, body: { items: events.map(eventView), follow: position } };
+      }
       const { events, next } = await rooms.audit.search(rooms.organization.id, present({ ...query, subject }));
       return { status: 200, body: pageView({ items: events, ...present({ next }) }, eventView) };
     },
