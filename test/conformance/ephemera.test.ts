@@ -1,6 +1,6 @@
 import { fakeClock, silentLog } from '#kernel';
 import { createMemoryEphemera, type Ephemera, openStore } from '#store';
-import { kinds, openPair } from '../support/databases.ts';
+import { kinds, openPair, pooledDatabase, pooledNeeds } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
 import { temporaryFolder } from '../support/store.ts';
 import { type EphemeraBackend, ephemeraCases } from './ephemera.suite.ts';
@@ -39,6 +39,17 @@ for (const kind of kinds)
     },
     testWith(...kind.needs),
   );
+
+runSuite(
+  'ephemera on postgresql, behind pgbouncer',
+  ephemeraCases,
+  async () => {
+    const clock = fakeClock();
+    const { first, second, close } = await openPair(await pooledDatabase(), clock);
+    return { first: first.ephemera, second: second.ephemera, clock, close };
+  },
+  testWith(...pooledNeeds),
+);
 
 /** A good implementation with some verbs replaced by bad ones, which lean on the good ones. */
 function broken(breaking: (good: Ephemera) => Partial<Ephemera>): Opener<EphemeraBackend> {
