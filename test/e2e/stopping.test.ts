@@ -169,7 +169,7 @@ describe('settings that production refuses', () => {
       GATEHOUSE_PORT: 'canary',
       GATEHOUSE_EPHEMERA: 'memory',
       GATEHOUSE_REDIS_URL: 'redis://r:6379',
-      GATEHOUSE_DATABASE_URL: 'postgres://db/name?sslmode=require',
+      GATEHOUSE_DATABASE_URL: 'postgres://db/name?sslmode=prefer',
       GATEHOUSE_TLS_CERT: join(world.folder, 'absent.crt'),
       GATEHOUSE_UPSTREAM_CA: `api.internal=${join(world.folder, 'absent.pem')}`,
       GATEHOUSE_TYPO: '1',
