@@ -13,9 +13,22 @@ interface Lines {
   readonly covered: number;
 }
 
+type Files = Readonly<Record<string, { readonly lines: Lines }>>;
+
+/** The files of a room with the most lines that no test reaches, for whoever has to write the missing tests. */
+function leastReached(files: Files, room: string): string {
+  return Object.entries(files)
+    .filter(([path]) => relative(root, path).startsWith(`src/${room}/`))
+    .map(([path, { lines }]) => ({ path: relative(root, path), missed: lines.total - lines.covered }))
+    .sort((a, b) => b.missed - a.missed)
+    .slice(0, 6)
+    .map(({ path, missed }) => `  ${path}: ${missed} lines not reached\n`)
+    .join('');
+}
+
 /** Prints the share of lines reached in each room; returns how many rooms fall short. */
 export function judgeCoverage(summary: string): number {
-  const files = JSON.parse(readFileSync(summary, 'utf8')) as Record<string, { readonly lines: Lines }>;
+  const files = JSON.parse(readFileSync(summary, 'utf8')) as Files;
   const rooms = new Map<string, { total: number; covered: number }>();
   for (const [path, { lines }] of Object.entries(files)) {
     const room = /^src\/([a-z]+)\//.exec(relative(root, path))?.[1];
@@ -31,6 +44,7 @@ export function judgeCoverage(summary: string): number {
     process.stdout.write(
       `coverage ${room.padEnd(10)} ${share.toFixed(1).padStart(5)} % of lines (at least ${wanted})${share < wanted ? '  FELL SHORT' : ''}\n`,
     );
+    if (share < wanted) process.stdout.write(leastReached(files, room));
   }
   return short;
 }

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { createCli } from '#cli';
 import { readSettings, settingFault, trySettings } from '#config';
 import { systemClock } from '#kernel';
-import { createLog, toldAs } from './log.ts';
+import { installationCommands, migrateCommand } from './installation.ts';
+import { createLog } from './log.ts';
 
 // `gatehouse log | head`: whoever reads our output may stop.
 for (const stream of [process.stdout, process.stderr]) {
@@ -42,6 +43,8 @@ async function readToServe({
 
 const program = join(import.meta.dirname, import.meta.filename.endsWith('.ts') ? 'gatehouse.ts' : 'gatehouse.js');
 
+const ground = { env: process.env, clock: systemClock, version };
+
 /** The server's rooms load only when a server is asked for: most commands need none of them. */
 const cli = createCli({
   io: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env: process.env, cwd: process.cwd() },
@@ -52,20 +55,8 @@ const cli = createCli({
     readSettings: (options) => read(options.envFile, options.for === 'server'),
     checkSettings: (options) => readToServe({ ...options, dev: false }),
     redisAcl: async (prefix) => (await import('#store')).redisAcl(prefix),
-    installation: {
-      resume: async ({ envFile }) => (await import('./standing.ts')).resume(read(envFile, true).settings, process.env, systemClock),
-      pause: async ({ envFile }) => (await import('./standing.ts')).pause(read(envFile, true).settings, process.env, systemClock),
-      backup: async (order) => (await import('./backup.ts')).backup(order, read(order.envFile, true).settings, systemClock, version),
-      restore: async (order) => (await import('./backup.ts')).restore(order, read(order.envFile, true).settings, process.env, systemClock),
-      moveVault: async (order) => (await import('./moving.ts')).moveVault(order, read(order.envFile, true).settings, systemClock),
-      copy: async (order) => (await import('./moving.ts')).copyTo(order, read(order.envFile, true).settings, systemClock),
-    },
-    async migrate({ envFile, tell, ...options }) {
-      const { settings, notices } = read(envFile, true);
-      for (const notice of notices) tell(notice);
-      const { migrateAlone } = await import('./migrate.ts');
-      return await migrateAlone({ settings, clock: systemClock, log: toldAs(tell) }, options);
-    },
+    installation: installationCommands(ground),
+    migrate: (options) => migrateCommand(ground, options),
     async databaseWarnings() {
       const { databaseOf } = await import('./places.ts');
       const { database } = databaseOf(read(undefined, true).settings);

@@ -21,6 +21,7 @@ export type {
   Input,
   InstallationCommands,
   Io,
+  MigrateOptions,
   Output,
   RestoreOrder,
   RestoreOutcome,

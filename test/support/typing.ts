@@ -1,11 +1,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
-import { createCli, type InstallationCommands } from '#cli';
+import { createCli } from '#cli';
 import { type Folders, foldersOf, readSettings } from '#config';
 import type { Clock } from '#kernel';
+import { installationCommands, migrateCommand } from '../../src/bin/installation.ts';
 import { post, type Serving, type SignedIn } from './serving.ts';
 import { temporaryFolder } from './store.ts';
+
+const version = '1.2.3';
 
 /** What a command ended with. */
 export interface Typed {
@@ -66,14 +69,14 @@ export function openMachine({ clock, self = [process.execPath, '-e', 'process.ex
       const cli = createCli({
         io: { stdin, stdout, stderr, env: all, cwd: given.cwd ?? home },
         clock,
-        version: '1.2.3',
+        version,
         bin: {
           self,
           serve: async () => 0,
           checkSettings: async () => readSettings({ env: all, aliases: true }),
           redisAcl: async () => [],
-          installation: notHere,
-          migrate: async () => ({ applied: [], pending: [], newer: [], foreign: [], ran: [] }),
+          installation: installationCommands({ env: all, clock, version }),
+          migrate: (options) => migrateCommand({ env: all, clock, version }, options),
           databaseWarnings: async () => undefined,
           readSettings: (options) => readSettings({ env: all, aliases: options.for === 'server' }),
         },
@@ -83,11 +86,6 @@ export function openMachine({ clock, self = [process.execPath, '-e', 'process.ex
     },
   };
 }
-
-/** Whole installations are moved by real processes, in `test/e2e/`. */
-const notHere = new Proxy({} as InstallationCommands, {
-  get: () => () => Promise.reject(new Error('no installation stands behind this command line')),
-});
 
 /** Does once what the sign asks for, in the owner's browser. */
 export function whenSaid(sign: RegExp, act: (found: readonly string[]) => Promise<unknown>): (said: string) => void {
