@@ -24,7 +24,7 @@ import { databasePlace, homeOf, redisPlace } from './places.ts';
 export async function backup(order: BackupOrder, settings: Settings, clock: Clock, version: string): Promise<BackupOutcome> {
   const { to, keep, dryRun, onProgress } = order;
   const lock = await lockOf(settings);
-  mkdirSync(to, { recursive: true, mode: 0o700 });
+  makeFolder(to);
   if (dryRun) return { archive: undefined, removed: keep === undefined ? [] : await outlived(to, keep, clock.now()) };
   const path = join(to, archiveName(clock.now()));
   const report = await withSealed(settings, clock, (sealed) =>
@@ -33,6 +33,16 @@ export async function backup(order: BackupOrder, settings: Settings, clock: Cloc
   const removed = keep === undefined ? [] : await removeOutlived(to, keep, clock.now());
   const { bytes, sha256, verified } = report;
   return { archive: { ...factsOf(report), path, bytes, sha256, verified }, removed };
+}
+
+/** @throws {Fault} `folder_unusable` */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
+    throw new Fault('folder_unusable', { cause, detail: `The folder of the archives cannot be made (${code})` });
+  }
 }
 
 /** Puts an archive into the empty database of the settings. */
