@@ -137,7 +137,7 @@ describe('an archive', () => {
       await restore(path, target, { key: { passphrase, identities: [] } });
       await opened(target, async (store) => expect(await openAll(filled, store)).toBe(3));
     },
-    60_000,
+    180_000,
   );
 
   plainTest('never holds a master key', async () => {
