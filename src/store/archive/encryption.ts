@@ -1,10 +1,11 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as WebStream } from 'node:stream/web';
 import { createGunzip, createGzip } from 'node:zlib';
-import { Fault, type Secret } from '#kernel';
+import { Fault, Secret } from '#kernel';
 
 /** Who can open an archive: whoever knows the passphrase, or the holders of these public keys (`age1…`). */
 export type Lock = { readonly passphrase: Secret<string> } | { readonly recipients: readonly string[] };
@@ -60,18 +61,38 @@ export async function checkRecipients(recipients: readonly string[]): Promise<vo
   }
 }
 
+/** The longest header that is read: room for thousands of recipients. */
+const headerBytes = 1024 * 1024;
+
+/**
+ * The key of this one file, found once however often it is read: to derive it from a passphrase is slow on purpose.
+ * @throws {Fault} `not_found`, `backup_key_wrong`, `backup_damaged`, `invalid_usage`
+ */
+export async function fileKeyOf(path: string, { passphrase, identities }: Key): Promise<Secret<Uint8Array>> {
+  const { Decrypter } = await import('age-encryption');
+  const decrypter = new Decrypter();
+  if (passphrase !== undefined) decrypter.addPassphrase(passphrase.reveal());
+  addIdentities(decrypter, identities);
+  const header = await buffer(await opened(path, headerBytes));
+  try {
+    return new Secret(await decrypter.decryptHeader(header));
+  } catch (cause) {
+    const wrong = cause instanceof Error && cause.message.includes('no identity matched');
+    throw new Fault(wrong ? 'backup_key_wrong' : 'backup_damaged', { cause: plainError(cause) });
+  }
+}
+
 /**
  * The lines of an archive. What was changed or cut is found out at its place, in blocks of 64 KiB, before the lines of that
- * block are given. @throws {Fault} `backup_key_wrong`, `backup_damaged`
+ * block are given. @throws {Fault} `not_found`, `backup_damaged`
  */
-export async function* readEncrypted(path: string, key: Key): AsyncGenerator<string> {
+export async function* readEncrypted(path: string, fileKey: Secret<Uint8Array>): AsyncGenerator<string> {
   const file = await opened(path);
-  const decrypted = await decrypt(toWeb(file), key);
-  const plain = fromWeb(decrypted);
-  const unpacked = createGunzip();
-  const flowing = pipeline(plain, unpacked);
-  flowing.catch(() => {});
   try {
+    const unpacked = createGunzip();
+    const flowing = pipeline(fromWeb(await decrypt(toWeb(file), fileKey)), unpacked);
+    // What fails in it is thrown once its lines are read.
+    flowing.catch(() => {});
     yield* linesOf(unpacked);
     await flowing;
   } catch (cause) {
@@ -81,27 +102,21 @@ export async function* readEncrypted(path: string, key: Key): AsyncGenerator<str
   }
 }
 
-/** @throws {Fault} `not_found` */
-async function opened(path: string): Promise<Readable> {
+/** The file, or so many of its first bytes. @throws {Fault} `not_found` */
+async function opened(path: string, bytes = Number.POSITIVE_INFINITY): Promise<Readable> {
   try {
     if (!(await stat(path)).isFile()) throw new Error('not a file');
-    return createReadStream(path);
+    return createReadStream(path, { end: bytes - 1 });
   } catch (cause) {
     throw new Fault('not_found', { detail: 'There is no archive at that path', cause });
   }
 }
 
-async function decrypt(encrypted: Bytes, { passphrase, identities }: Key): Promise<Bytes> {
+async function decrypt(encrypted: Bytes, fileKey: Secret<Uint8Array>): Promise<Bytes> {
   const { Decrypter } = await import('age-encryption');
   const decrypter = new Decrypter();
-  if (passphrase !== undefined) decrypter.addPassphrase(passphrase.reveal());
-  addIdentities(decrypter, identities);
-  try {
-    return await decrypter.decrypt(encrypted);
-  } catch (cause) {
-    const wrong = cause instanceof Error && cause.message.includes('no identity matched');
-    throw new Fault(wrong ? 'backup_key_wrong' : 'backup_damaged', { cause: plainError(cause) });
-  }
+  decrypter.addIdentity({ unwrapFileKey: () => fileKey.reveal() });
+  return await decrypter.decrypt(encrypted);
 }
 
 /** @throws {Fault} `invalid_usage`, which repeats none */

@@ -1,4 +1,4 @@
-import { type Clock, Fault } from '#kernel';
+import { type Clock, Fault, type Secret } from '#kernel';
 import type { RecordsBackend } from '../backend.ts';
 import { isEmpty, migrate } from '../migrate.ts';
 import { migrations } from '../migrations/index.ts';
@@ -8,7 +8,7 @@ import { type MovedTable, movedTables } from '../moving/tables.ts';
 import { type DatabasePlace, openDatabase } from '../open-database.ts';
 import type { SealedStore } from '../ports.ts';
 import { setStanding, standingOf } from '../standing.ts';
-import { type Key, readEncrypted } from './encryption.ts';
+import { fileKeyOf, type Key, readEncrypted } from './encryption.ts';
 import { type ArchivedRow, type Manifest, redisTable } from './lines.ts';
 import { type ArchiveContent, readArchive } from './read.ts';
 import type { ArchiveProgress } from './write.ts';
@@ -25,12 +25,16 @@ export interface RestoreOptions {
   readonly onProgress?: (progress: ArchiveProgress) => void;
 }
 
+/** A restore whose archive has been opened. */
+type Restoring = RestoreOptions & { readonly fileKey: Secret<Uint8Array> };
+
 /**
  * Puts an archive into an empty database. It is read to its end before anything is written; the restored installation is
  * paused. One that was cut is not served, and begins again when it is repeated.
  * @throws {Fault} `backup_key_wrong`, `backup_damaged`, `backup_format`, `store_not_empty`, `invalid_setting`
  */
-export async function restoreArchive(options: RestoreOptions): Promise<ArchiveContent> {
+export async function restoreArchive(given: RestoreOptions): Promise<ArchiveContent> {
+  const options = { ...given, fileKey: await fileKeyOf(given.path, given.key) };
   const content = await prove(options);
   refuseMismatch(content.manifest, options);
   if (options.sealed !== undefined) await refuseForeignSealed(options, options.sealed);
@@ -45,9 +49,9 @@ export async function restoreArchive(options: RestoreOptions): Promise<ArchiveCo
 }
 
 /** Reads everything once, and where something is there already looks at it too. */
-async function prove({ path, key, to, clock, onProgress = () => {} }: RestoreOptions): Promise<ArchiveContent> {
+async function prove({ path, fileKey, to, clock, onProgress = () => {} }: Restoring): Promise<ArchiveContent> {
   let done = 0;
-  const content = await readArchive(readEncrypted(path, key), async () => {
+  const content = await readArchive(readEncrypted(path, fileKey), async () => {
     done += 1;
     onProgress({ step: 'verifying', done, total: done });
   });
@@ -80,8 +84,8 @@ async function refuseOccupied(target: RecordsBackend): Promise<void> {
   throw new Fault('store_not_empty');
 }
 
-async function refuseForeignSealed({ path, key }: RestoreOptions, sealed: SealedStore): Promise<void> {
-  await readArchive(readEncrypted(path, key), async ({ table, row }) => {
+async function refuseForeignSealed({ path, fileKey }: Restoring, sealed: SealedStore): Promise<void> {
+  await readArchive(readEncrypted(path, fileKey), async ({ table, row }) => {
     if (table !== redisTable) return;
     const there = await sealed.get(String(row.key));
     if (there !== undefined && !Buffer.from(there.envelope).equals(Buffer.from(row.envelope as Uint8Array)))
@@ -92,7 +96,7 @@ async function refuseForeignSealed({ path, key }: RestoreOptions, sealed: Sealed
   });
 }
 
-async function restoreInto(target: RecordsBackend, content: ArchiveContent, options: RestoreOptions): Promise<void> {
+async function restoreInto(target: RecordsBackend, content: ArchiveContent, options: Restoring): Promise<void> {
   const { clock } = options;
   const { origin } = content.manifest;
   await migrate(target, clock);
@@ -119,12 +123,12 @@ async function undo(target: RecordsBackend): Promise<void> {
   await target.write(undefined, (db) => setStanding(db, undefined));
 }
 
-async function fill(target: RecordsBackend, { tables }: ArchiveContent, options: RestoreOptions): Promise<void> {
-  const { path, key, onProgress = () => {} } = options;
+async function fill(target: RecordsBackend, { tables }: ArchiveContent, options: Restoring): Promise<void> {
+  const { path, fileKey, onProgress = () => {} } = options;
   const total = tables.reduce((sum: number, { rows }: TableDigest) => sum + rows, 0);
   const put = putting(target, options);
   let done = 0;
-  const again = await readArchive(readEncrypted(path, key), async (archived) => {
+  const again = await readArchive(readEncrypted(path, fileKey), async (archived) => {
     await put.row(archived);
     done += 1;
     onProgress({ step: 'restoring', done, total });

@@ -12,7 +12,7 @@ import { type DatabasePlace, openDatabase } from '../open-database.ts';
 import { placeOfSealed } from '../place-of-sealed.ts';
 import type { SealedStore } from '../ports.ts';
 import type { Schema } from '../schema.ts';
-import { type Lock, readEncrypted, writeEncrypted } from './encryption.ts';
+import { fileKeyOf, type Lock, readEncrypted, writeEncrypted } from './encryption.ts';
 import { format, type Manifest, redisTable, writing } from './lines.ts';
 import { readArchive } from './read.ts';
 
@@ -147,7 +147,8 @@ async function verify(
   if (!('passphrase' in lock)) return 'file';
   const total = tables.reduce((sum, { rows }) => sum + rows, 0);
   let done = 0;
-  const found = await readArchive(readEncrypted(path, { passphrase: lock.passphrase, identities: [] }), async () => {
+  const fileKey = await fileKeyOf(path, { passphrase: lock.passphrase, identities: [] });
+  const found = await readArchive(readEncrypted(path, fileKey), async () => {
     done += 1;
     onProgress({ step: 'verifying', done, total });
   });
