@@ -123,23 +123,6 @@ describe('an archive', () => {
     expect(plain.split('\n')[0]).toContain('"gatehouse":"backup"');
   });
 
-  plainTest(
-    'of a passphrase is read to its end before it counts, and opens with no other',
-    async () => {
-      const filled = await openFilled(3);
-      const path = archive();
-      const passphrase = new Secret('a passphrase of four words');
-      expect(await write(homeOf(filled), path, { lock: { passphrase } })).toMatchObject({ verified: 'content' });
-      const target = files();
-      for (const wrong of [{ passphrase: new Secret('another passphrase here'), identities: [] }, key])
-        await expect(restore(path, target, { key: wrong })).rejects.toMatchObject({ code: 'backup_key_wrong' });
-      await expectUntouched(target);
-      await restore(path, target, { key: { passphrase, identities: [] } });
-      await opened(target, async (store) => expect(await openAll(filled, store)).toBe(3));
-    },
-    180_000,
-  );
-
   plainTest('never holds a master key', async () => {
     const filled = await openFilled(2);
     const path = archive();

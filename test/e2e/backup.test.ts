@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { generateIdentity } from 'age-encryption';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { execute, freePort, gatehouse, startServer, until } from '../support/installation.ts';
 import { must } from '../support/person.ts';
@@ -62,12 +63,15 @@ test('a backup of a server that runs, restored elsewhere, starts paused and, onc
   }
 }, 120_000);
 
-test('a wrong passphrase, a cut archive and a database that holds something are refused by a code', async () => {
+test('a wrong passphrase, a stranger’s key, a cut archive and a database that holds something are refused by a code', async () => {
   const path = await newest();
   const env = await elsewhere({ GATEHOUSE_BACKUP_PASSPHRASE: 'not the passphrase' });
   const codeOf = async (given: Env, ...parameters: readonly string[]) =>
     (JSON.parse((await command(given, ...parameters, '--json')).stdout) as { code?: string }).code;
   expect(await codeOf(env, 'restore', path)).toBe('backup_key_wrong');
+  const stranger = join(env.GATEHOUSE_HOME, 'stranger.key');
+  writeFileSync(stranger, await generateIdentity());
+  expect(await codeOf(env, 'restore', path, '--identity', stranger)).toBe('backup_key_wrong');
   const cut = join(env.GATEHOUSE_HOME, 'cut.age');
   writeFileSync(cut, readFileSync(path).subarray(0, -100));
   const right = { ...env, GATEHOUSE_BACKUP_PASSPHRASE: passphrase };
