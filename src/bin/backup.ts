@@ -20,11 +20,19 @@ import { loadKeyring } from '#vault';
 import { masterKey } from './parts.ts';
 import { databasePlace, homeOf, redisPlace } from './places.ts';
 
-/** Writes one archive into a folder, then removes those that outlived their time. */
+/** Writes one archive into a folder, then removes those that outlived their time. @throws {Fault} `folder_unusable`, and of `writeArchive` */
 export async function backup(order: BackupOrder, settings: Settings, clock: Clock, version: string): Promise<BackupOutcome> {
-  const { to, keep, dryRun, onProgress } = order;
   const lock = await lockOf(settings);
-  makeFolder(to);
+  try {
+    mkdirSync(order.to, { recursive: true, mode: 0o700 });
+    return await writeInto(order, lock, settings, clock, version);
+  } catch (error) {
+    throw folderFault(error);
+  }
+}
+
+async function writeInto(order: BackupOrder, lock: Lock, settings: Settings, clock: Clock, version: string): Promise<BackupOutcome> {
+  const { to, keep, dryRun, onProgress } = order;
   if (dryRun) return { archive: undefined, removed: keep === undefined ? [] : await outlived(to, keep, clock.now()) };
   const path = join(to, archiveName(clock.now()));
   const report = await withSealed(settings, clock, (sealed) =>
@@ -35,14 +43,13 @@ export async function backup(order: BackupOrder, settings: Settings, clock: Cloc
   return { archive: { ...factsOf(report), path, bytes, sha256, verified }, removed };
 }
 
-/** @throws {Fault} `folder_unusable` */
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
-    throw new Fault('folder_unusable', { cause, detail: `The folder of the archives cannot be made (${code})` });
-  }
+const fileCalls = new Set(['mkdir', 'scandir', 'open', 'write', 'fsync', 'rename', 'unlink', 'rm']);
+
+/** What the system says of the folder of archives, or of a file in it, as a fault that a later try may mend. */
+function folderFault(error: unknown): unknown {
+  const { syscall = '', code = 'unknown' } = error as NodeJS.ErrnoException;
+  if (!fileCalls.has(syscall)) return error;
+  return new Fault('folder_unusable', { cause: error, detail: `The folder of the archives cannot be used (${code})` });
 }
 
 /** Puts an archive into the empty database of the settings. */

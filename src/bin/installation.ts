@@ -4,6 +4,7 @@ import type { Clock } from '#kernel';
 import { toldAs } from './log.ts';
 import type { MigrateReport } from './migrate.ts';
 
+/** Where the settings are read from, and what runs. */
 export interface InstallationGround {
   readonly env: Environment;
   readonly clock: Clock;

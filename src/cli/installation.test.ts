@@ -96,7 +96,7 @@ describe('backup and restore', () => {
         setImmediate(() => process.emit('SIGTERM'));
       },
     });
-    expect([code, err]).toEqual([0, expect.stringContaining('the folder of the archives cannot be made (EEXIST)')]);
+    expect([code, err]).toEqual([0, expect.stringContaining('the folder of the archives cannot be used (EEXIST)')]);
   });
 });
 

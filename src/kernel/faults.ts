@@ -89,17 +89,17 @@ export const faults = {
     'use the one it was made with; nothing was changed',
   ),
   backup_damaged: row(500, 1, 'The archive is damaged, cut or none of ours', 'take another one; nothing was changed'),
-  folder_unusable: row(
-    500,
-    1,
-    'The folder cannot be made or written',
-    'name another folder, or mend what is in its way; nothing was changed',
-  ),
   backup_format: row(
     500,
     1,
     'The archive has a format that this version does not read',
     'restore it with the version that wrote it; nothing was changed',
+  ),
+  folder_unusable: row(
+    500,
+    1,
+    'The folder cannot be made or written',
+    'name another folder, or mend what is in its way; nothing was changed',
   ),
   vault_moving: row(
     503,
