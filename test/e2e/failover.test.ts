@@ -138,10 +138,23 @@ async function primaryOf(servers: readonly RedisServer[]): Promise<RedisServer> 
   return servers[roles.findIndex((text) => text.includes('role:master'))] as RedisServer;
 }
 
+/** Says with a failure what the servers and the sentinels made of it: a sentinel in tilt, after a halt of the machine, promotes nobody. */
+async function toldBy<T>(living: readonly RedisServer[], sentinels: readonly RedisServer[], work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    const parts = [...living.map(({ admin }) => admin.info('replication')), ...sentinels.map(({ admin }) => admin.info('sentinel'))];
+    const facts = (await Promise.all(parts))
+      .join('')
+      .match(/^(role|master_host|master_port|master_link_status|sentinel_tilt|master0):.*$/gm);
+    throw new Error(`${cause instanceof Error ? cause.message : String(cause)}; ${facts?.join(', ')}`, { cause });
+  }
+}
+
 testWith(...ownNeeds.postgresql, 'redis-server')(
   'what two replicas begin, the other ends, also while the primary of Redis is killed; nothing is accepted twice, and what ends, ends on both',
   async () => {
-    const { url, servers } = await startSentinel({ word: 'word' });
+    const { url, servers, sentinels } = await startSentinel({ word: 'word' });
     const { database } = await ownServer('postgresql');
     const redisUrl = url.replace('//', '//:word@');
     const site = await startSite([
@@ -162,7 +175,12 @@ testWith(...ownNeeds.postgresql, 'redis-server')(
     const primary = await primaryOf(servers);
     await primary.stop('SIGKILL');
     const killed = performance.now();
-    await Promise.all([signInCommandLine(watch, [...replicas].reverse(), browser), claim(watch, replicas, browser, session)]);
+    const ending = Promise.all([signInCommandLine(watch, [...replicas].reverse(), browser), claim(watch, replicas, browser, session)]);
+    await toldBy(
+      servers.filter((server) => server !== primary),
+      sentinels,
+      ending,
+    );
     process.stderr.write(
       `while the primary was killed: signed in and claimed after ${((performance.now() - killed) / 1000).toFixed(1)} s, with ${watch.refused.length} refusals\n`,
     );
