@@ -17,8 +17,7 @@ import {
   writeArchive,
 } from '#store';
 import { loadKeyring } from '#vault';
-import { masterKey } from './parts.ts';
-import { databasePlace, homeOf, redisPlace } from './places.ts';
+import { databasePlace, homeOf, masterKey, redisPlace } from './places.ts';
 
 /** Writes one archive into a folder, then removes those that outlived their time. @throws {Fault} `folder_unusable`, and of `writeArchive` */
 export async function backup(order: BackupOrder, settings: Settings, clock: Clock, version: string): Promise<BackupOutcome> {

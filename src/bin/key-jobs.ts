@@ -1,7 +1,6 @@
 import type { KeyChanges } from '#http';
 import type { JobKind, Jobs } from '#jobs';
-import { Fault, type OrganizationId, type Principal } from '#kernel';
-import { addMasterKey } from '#vault';
+import type { OrganizationId, Principal } from '#kernel';
 import type { Parts } from './parts.ts';
 
 interface KeyPayload {
@@ -31,7 +30,7 @@ export function keyChanges(jobs: Jobs, organization: OrganizationId): KeyChanges
   };
 }
 
-/** What runs them: adding a master key to the key file, and re-wrapping with the newest. */
+/** What runs them: adding a master key where they are kept, and re-wrapping with the newest. */
 export function keyJobs(parts: Parts): readonly JobKind[] {
   return [
     { kind: 'keys.add', attempts: 1, run: ({ payload }) => add(parts, payload as KeyPayload) },
@@ -50,15 +49,7 @@ export function keyJobs(parts: Parts): readonly JobKind[] {
 }
 
 async function add(parts: Parts, { by }: KeyPayload): Promise<void> {
-  const { settings, folders, keyring } = parts;
-  if (settings.masterKey !== undefined) {
-    throw new Fault('invalid_setting', {
-      detail: 'the master key is given as a value',
-      hint: 'keep the keys in a file, named by GATEHOUSE_MASTER_KEY_FILE, to add to them',
-    });
-  }
-  const key = await addMasterKey(settings.masterKeyFile ?? folders.masterKey);
-  await keyring.reload();
+  const key = await parts.keyring.add();
   await tell(parts, by, 'key.added', { key });
 }
 

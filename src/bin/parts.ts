@@ -5,14 +5,14 @@ import { type Broker, brokerSealedColumns, createBroker } from '#broker';
 import { type Environment, type Folders, foldersOf, productionProblems, productionRules, type Settings } from '#config';
 import { type Connect, connectSealedColumns, createConnect, loadCatalogue } from '#connect';
 import { createIdentity, type Identity, type Organization } from '#identity';
-import { type Clock, Fault, type Log, Secret } from '#kernel';
+import { type Clock, Fault, type Log } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
 import { createSignin, type PasswordLimits, type Signin, usualPasswordLimits } from '#signin';
 import { openStore, refuseStanding, type Store, type StoreServer, serversNamed } from '#store';
 import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
 import { bringUpToDate } from './migrate.ts';
-import { databaseOf, homeOf, privateFolder, shareOf, storePlaces } from './places.ts';
+import { databaseOf, homeOf, masterKey, privateFolder, shareOf, storePlaces } from './places.ts';
 import { whenItComes } from './waiting.ts';
 
 /** Everything that makes decisions, without a listener: what a server and the library share. */
@@ -141,10 +141,6 @@ function refuseInProduction(settings: Settings): void {
     .map(([name, sentence]) => `${name}: ${sentence}`)
     .join('; ');
   throw new Fault('invalid_setting', { detail, fields });
-}
-
-export function masterKey({ masterKey: value, masterKeyFile: file }: Settings) {
-  return { ...(value === undefined ? {} : { value: new Secret(value) }), ...(file === undefined ? {} : { file }) };
 }
 
 function outbound(settings: Settings) {

@@ -43,6 +43,16 @@ export function homeOf({ home, databaseUrl }: Settings): string {
   return databaseUrl !== undefined && isFileDatabase(databaseUrl) ? folderOfUrl(databaseUrl) : home;
 }
 
+/** Where the settings say that the master keys are. */
+export function masterKey(settings: Settings) {
+  const { masterKey: value, masterKeyFile: file, masterKeyIn } = settings;
+  return {
+    ...(value === undefined ? {} : { value: new Secret(value) }),
+    ...(file === undefined ? {} : { file }),
+    ...(masterKeyIn === 'keyring' ? { osAccount: homeOf(settings) } : {}),
+  };
+}
+
 /** A file of a setting. @throws {Fault} `invalid_setting` */
 function pem(setting: string, path: string | undefined): string | undefined {
   if (path === undefined) return undefined;

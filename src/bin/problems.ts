@@ -9,11 +9,11 @@ import {
   type Settings,
   type TriedSettings,
 } from '#config';
-import { Fault, isFault, Secret } from '#kernel';
+import { Fault, isFault } from '#kernel';
 import { serversNamed } from '#store';
 import { loadKeyring } from '#vault';
 import { readPair } from './certificate.ts';
-import { folderOfUrl, homeOf } from './places.ts';
+import { folderOfUrl, homeOf, masterKey } from './places.ts';
 
 type Problems = Readonly<Record<string, string>>;
 
@@ -41,11 +41,9 @@ function problemsOf(settings: Settings, { dev, workers }: ServingOptions): Probl
 async function masterKeyProblem(settings: Settings, { dev, env }: ServingOptions): Promise<Problems> {
   const production = productionRules(settings, dev);
   const home = homeOf(settings);
-  const { masterKey, masterKeyFile } = settings;
   try {
     await loadKeyring({
-      ...(masterKey === undefined ? {} : { value: new Secret(masterKey) }),
-      ...(masterKeyFile === undefined ? {} : { file: masterKeyFile }),
+      ...masterKey(settings),
       production,
       storeIsEmpty: false,
       defaultFile: foldersOf(home, env).masterKey,
@@ -55,9 +53,14 @@ async function masterKeyProblem(settings: Settings, { dev, env }: ServingOptions
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     // The first start of a store of its own makes one.
-    if (error.code === 'master_key_missing' && masterKeyFile === undefined && !production) return {};
-    return { [masterKey === undefined ? 'GATEHOUSE_MASTER_KEY_FILE' : 'GATEHOUSE_MASTER_KEY']: `${error.message}; ${error.hint}` };
+    if (error.code === 'master_key_missing' && settings.masterKeyFile === undefined && !production) return {};
+    return { [masterKeySetting(settings)]: `${error.message}; ${error.hint}` };
   }
+}
+
+function masterKeySetting({ masterKey: value, masterKeyIn }: Settings): string {
+  if (value !== undefined) return 'GATEHOUSE_MASTER_KEY';
+  return masterKeyIn === 'keyring' ? 'GATEHOUSE_MASTER_KEY_IN' : 'GATEHOUSE_MASTER_KEY_FILE';
 }
 
 /** What is wrong, of the settings as they were read and with what a server would do with them, all at once. */

@@ -491,6 +491,13 @@ export const settingsTable = {
     example: '/etc/gatehouse/master.key',
     readers: ['server'],
   }),
+  masterKeyIn: row({
+    env: 'GATEHOUSE_MASTER_KEY_IN',
+    schema: z.enum(['file', 'keyring'], 'write file or keyring').default('file'),
+    tells: 'where the master keys are, if not in a setting: a file, or the keyring of the operating system',
+    example: 'keyring',
+    readers: ['server'],
+  }),
   backupPassphrase: row({
     env: 'GATEHOUSE_BACKUP_PASSPHRASE',
     schema: z.string().min(12, 'give at least 12 characters').optional(),

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { fakeClock, Secret } from '#kernel';
 import { temporaryFolder } from '../../test/support/store.ts';
-import { addMasterKey, generateMasterKey, type KeyringSettings, loadKeyring, parseMasterKey } from './index.ts';
+import { generateMasterKey, type KeyringSettings, loadKeyring, parseMasterKey } from './index.ts';
 
 const parse = (text: string, production = false) => parseMasterKey(new Secret(text), production);
 const good = generateMasterKey();
@@ -209,10 +209,11 @@ describe('adding a master key', () => {
     const keyring = await loadKeyring(given);
     const old = keyring.current().id;
     clock.set(0);
-    const added = await addMasterKey(given.defaultFile, clock);
+    const other = await loadKeyring(given);
+    const added = await other.add();
     expect(keyring.current().id).toBe(old);
     await keyring.reload();
-    expect(keyring.current().id).toBe(added);
+    for (const one of [keyring, other]) expect(one.current().id).toBe(added);
     expect(keyring.oldest().id).toBe(old);
     expect(statSync(given.defaultFile).mode & 0o777).toBe(0o600);
     expect(readdirSync(join(given.defaultFile, '..'))).toEqual(['master.key']);
@@ -220,14 +221,14 @@ describe('adding a master key', () => {
 
   it('turns the plain text of one key into a file of two', async () => {
     const file = keyFile(good);
-    const added = await addMasterKey(file);
     const keyring = await loadKeyring(settings({ file }));
+    const added = await keyring.add();
     expect(keyring.all().map((key) => key.id)).toEqual([parse(good).id, added]);
   });
 
   it('twenty times at once adds twenty', async () => {
     const file = keyFile(good);
-    const added = await Promise.all(Array.from({ length: 20 }, () => addMasterKey(file)));
+    const added = await Promise.all(Array.from({ length: 20 }, async () => (await loadKeyring(settings({ file }))).add()));
     const keyring = await loadKeyring(settings({ file }));
     expect(keyring.all()).toHaveLength(21);
     for (const id of added) expect(keyring.find(id)).toBeDefined();
@@ -237,17 +238,26 @@ describe('adding a master key', () => {
     const file = keyFile(good);
     writeFileSync(`${file}.lock`, '');
     utimesSync(`${file}.lock`, new Date(0), new Date(0));
-    await addMasterKey(file);
+    await (await loadKeyring(settings({ file }))).add();
     expect(existsSync(`${file}.lock`)).toBe(false);
   });
 
   it('needs a file, and one that is whole', async () => {
-    await expect(addMasterKey(join(temporaryFolder(), 'none.key'))).rejects.toMatchObject({ code: 'master_key_missing' });
-    await expect(addMasterKey(join(temporaryFolder(), 'no', 'folder.key'))).rejects.toMatchObject({ code: 'master_key_missing' });
-    const broken = keyFile('{"version":1}');
-    await expect(addMasterKey(broken)).rejects.toEqual(malformed);
-    expect(readFileSync(broken, 'utf8')).toBe('{"version":1}');
-    expect(existsSync(`${broken}.lock`)).toBe(false);
+    const file = keyFile(good);
+    const keyring = await loadKeyring(settings({ file }));
+    writeFileSync(file, '{"version":1}');
+    await expect(keyring.add()).rejects.toEqual(malformed);
+    expect(readFileSync(file, 'utf8')).toBe('{"version":1}');
+    expect(existsSync(`${file}.lock`)).toBe(false);
+    rmSync(file);
+    await expect(keyring.add()).rejects.toMatchObject({ code: 'master_key_missing' });
+    rmSync(dirname(file), { recursive: true });
+    await expect(keyring.add()).rejects.toMatchObject({ code: 'master_key_missing' });
+  });
+
+  it('is not for a key that was given as a value', async () => {
+    const keyring = await loadKeyring(settings({ value: new Secret(good) }));
+    await expect(keyring.add()).rejects.toMatchObject({ code: 'invalid_setting' });
   });
 });
 

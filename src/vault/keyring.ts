@@ -1,7 +1,10 @@
 import { isAbsolute, relative, resolve } from 'node:path';
 import { type Clock, Fault, type Secret, systemClock } from '#kernel';
-import { makeKeyFile, readKeyFile } from './key-file.ts';
+import { keyFile } from './key-file.ts';
+import type { KeyPlace } from './key-place.ts';
+import { newKeys, parseKeys, withNewKey } from './key-text.ts';
 import { type MasterKey, parseMasterKey } from './master-key.ts';
+import { osKeyring } from './os-keyring.ts';
 
 /** The master keys this process holds. Never empty. */
 export interface Keyring {
@@ -11,8 +14,13 @@ export interface Keyring {
   oldest(): MasterKey;
   find(id: string): MasterKey | undefined;
   all(): readonly MasterKey[];
-  /** Reads the key file again, where there is one. */
+  /** Reads them again, where they are kept. */
   reload(): Promise<void>;
+  /**
+   * Keeps one more key, which is current from now on, and answers with its id; the old ones stay. Two at once add two.
+   * @throws {Fault} `invalid_setting` for keys that were given as a value; `master_key_missing`, `master_key_malformed`, `conflict`
+   */
+  add(): Promise<string>;
 }
 
 export interface KeyringSettings {
@@ -20,6 +28,8 @@ export interface KeyringSettings {
   readonly value?: Secret<string>;
   /** `GATEHOUSE_MASTER_KEY_FILE`. */
   readonly file?: string;
+  /** `GATEHOUSE_MASTER_KEY_IN=keyring`: the account in the keyring of the operating system. */
+  readonly osAccount?: string;
   readonly production: boolean;
   /** True only for an empty SQLite store: the one case in which a key file is made (SECURITY 20). */
   readonly storeIsEmpty: boolean;
@@ -31,52 +41,81 @@ export interface KeyringSettings {
 }
 
 /**
- * Finds the master keys: the value, else the named file, else the default file, which is made for an empty SQLite store
- * without production rules and never overwritten.
+ * Finds the master keys: the value, else the named file, else the keyring of the operating system where it is asked for,
+ * else the default file. A place that no setting names gets a key for an empty SQLite store without production
+ * rules; what is there is never overwritten.
  * @throws {Fault} `master_key_missing`, `master_key_malformed`, `invalid_setting`
  */
 export async function loadKeyring(settings: KeyringSettings): Promise<Keyring> {
-  const { value, file, production } = settings;
-  if (value !== undefined && file !== undefined) {
-    throw new Fault('invalid_setting', {
-      detail: 'GATEHOUSE_MASTER_KEY and GATEHOUSE_MASTER_KEY_FILE are both set',
-      hint: 'keep one of them',
-    });
-  }
+  const { value, file, production, clock = systemClock } = settings;
+  refuseTwo(settings);
   if (value !== undefined) return keyringOf([parseMasterKey(value, production)]);
-  const path = file ?? settings.defaultFile;
-  refuseDataFolder(path, settings.dataFolder);
+  const place = placeOf(settings);
   const mayMake = file === undefined && settings.storeIsEmpty && !production;
-  const read = () => readKeyFile(path, production);
-  return keyringOf(mayMake ? await readOrMake(path, read, settings.clock ?? systemClock) : required(await read()), read);
+  if (mayMake && (await place.read()) === undefined) await place.make(newKeys(clock));
+  return keyringOf(await readKeys(place, production), { place, production, clock });
 }
 
-/** A keyring of these keys, oldest first. `read` is how they are read again. */
-export function keyringOf(keys: readonly MasterKey[], read?: () => Promise<readonly MasterKey[] | undefined>): Keyring {
+/** Where keys can be read again, and added. */
+interface Kept {
+  readonly place: KeyPlace;
+  readonly production: boolean;
+  readonly clock: Clock;
+}
+
+/** A keyring of these keys, oldest first. */
+export function keyringOf(keys: readonly MasterKey[], kept?: Kept): Keyring {
   let held = sorted(keys);
+  const reload = async () => {
+    if (kept !== undefined) held = sorted(await readKeys(kept.place, kept.production));
+  };
   return Object.freeze({
     current: () => at(held, -1),
     oldest: () => at(held, 0),
     find: (id: string) => held.find((key) => key.id === id),
     all: () => held,
-    async reload() {
-      if (read !== undefined) held = sorted(required(await read()));
+    reload,
+    async add() {
+      if (kept === undefined) throw givenAsValue();
+      let id = '';
+      await kept.place.change((text) => {
+        const made = withNewKey(text, kept.clock);
+        id = made.id;
+        return made.text;
+      });
+      await reload();
+      return id;
     },
   });
 }
 
-type ReadKeys = () => Promise<readonly MasterKey[] | undefined>;
-
-async function readOrMake(path: string, read: ReadKeys, clock: Clock): Promise<readonly MasterKey[]> {
-  const present = await read();
-  if (present !== undefined) return present;
-  await makeKeyFile(path, clock);
-  return required(await read());
+function placeOf({ file, osAccount, defaultFile, dataFolder }: KeyringSettings): KeyPlace {
+  if (osAccount !== undefined) return osKeyring({ account: osAccount, lock: `${defaultFile}.lock` });
+  const path = file ?? defaultFile;
+  refuseDataFolder(path, dataFolder);
+  return keyFile(path);
 }
 
-function required(keys: readonly MasterKey[] | undefined): readonly MasterKey[] {
-  if (keys === undefined) throw new Fault('master_key_missing');
-  return keys;
+async function readKeys(place: KeyPlace, production: boolean): Promise<readonly MasterKey[]> {
+  const text = await place.read();
+  if (text === undefined) throw new Fault('master_key_missing');
+  return parseKeys(text, production);
+}
+
+function refuseTwo({ value, file, osAccount }: KeyringSettings): void {
+  const said = Object.entries({
+    GATEHOUSE_MASTER_KEY: value,
+    GATEHOUSE_MASTER_KEY_FILE: file,
+    'GATEHOUSE_MASTER_KEY_IN=keyring': osAccount,
+  }).flatMap(([name, given]) => (given === undefined ? [] : [name]));
+  if (said.length > 1) throw new Fault('invalid_setting', { detail: `${said.join(' and ')} are both set`, hint: 'keep one of them' });
+}
+
+function givenAsValue(): Fault {
+  return new Fault('invalid_setting', {
+    detail: 'the master key is given as a value',
+    hint: 'keep the keys in a file, named by GATEHOUSE_MASTER_KEY_FILE, to add to them',
+  });
 }
 
 function refuseDataFolder(path: string, folder: string | undefined): void {

@@ -1,10 +1,12 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newId, Secret, silentLog } from '#kernel';
 import type { Schema } from '#store';
-import { openTestStore, type TestStore } from '../../test/support/store.ts';
+import { openTestStore, type TestStore, temporaryFolder } from '../../test/support/store.ts';
 import { openTestVault, testKeyring } from '../../test/support/vault.ts';
 import type { Label, Owner, Place } from './contract.ts';
-import { createVault, generateMasterKey, type Keyring, keyringOf, type MasterKey, parseMasterKey } from './index.ts';
+import { createVault, generateMasterKey, keyringOf, loadKeyring, type MasterKey, parseMasterKey } from './index.ts';
 
 const organization = newId('org');
 const owner: Owner = { kind: 'organization', organization };
@@ -227,13 +229,18 @@ describe('a master key that another process added', () => {
   it('is read again when a data key asks for it', async () => {
     const store = await openTestStore();
     const [old, young] = [key(1), key(2)];
-    let keys = [old];
-    const here: Keyring = keyringOf(keys, async () => keys);
+    const file = join(temporaryFolder(), 'master.key');
+    const keep = (...keys: readonly MasterKey[]) => {
+      const text = keys.map((one) => ({ id: one.id, key: one.key.export().toString('hex'), created_at: one.createdAt }));
+      writeFileSync(file, JSON.stringify({ version: 1, keys: text }), { mode: 0o600 });
+    };
+    keep(old);
+    const here = await loadKeyring({ file, defaultFile: file, production: false, storeIsEmpty: false });
     const vault = await openTestVault(store, { keyring: here });
     const other = await openTestVault(store, { keyring: keyringOf([old, young]) });
     const envelope = await other.enclose(label, value);
     await expect(vault.disclose(label, envelope)).rejects.toMatchObject({ code: 'master_key_missing' });
-    keys = [old, young];
+    keep(old, young);
     expect((await vault.disclose(label, envelope)).reveal()).toBe('value');
   });
 

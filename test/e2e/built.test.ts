@@ -111,7 +111,7 @@ describe('installed from the packed archive', () => {
   test('it brings no driver, no sources and no tests', async () => {
     const names = readdirSync(join(user, 'node_modules'));
     expect(names).toContain('gatehouse');
-    for (const driver of ['pg', 'mysql2', 'ioredis']) expect(names).not.toContain(driver);
+    for (const driver of ['pg', 'mysql2', 'ioredis', '@napi-rs']) expect(names).not.toContain(driver);
     expect(readdirSync(join(user, 'node_modules', 'gatehouse')).sort()).toEqual([
       'LICENSE',
       'README.md',
@@ -132,6 +132,7 @@ describe('installed from the packed archive', () => {
     ['pg', { GATEHOUSE_DATABASE_URL: 'postgres://someone@127.0.0.1:1/none' }],
     ['mysql2', { GATEHOUSE_DATABASE_URL: 'mysql://someone@127.0.0.1:1/none' }],
     ['ioredis', { GATEHOUSE_REDIS_URL: 'redis://someone:some-password@127.0.0.1:1' }],
+    ['@napi-rs/keyring', { GATEHOUSE_MASTER_KEY_IN: 'keyring', GATEHOUSE_MASTER_KEY: '' }],
   ])('asked for what needs %s, it names the line that installs it', async (driver, setting) => {
     const { code, stdout, stderr } = await command(['serve'], {
       GATEHOUSE_PORT: String(await freePort()),
