@@ -12,6 +12,6 @@ export default defineConfig({
     hookTimeout: 300_000,
     globalSetup: ['test/support/databases.setup.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
   },
 });
