@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect } from 'vitest';
+import { kinds, newDatabase } from '../support/databases.ts';
 import { execute, freePort, gatehouse } from '../support/installation.ts';
 import { python, testWith } from '../support/need.ts';
 
@@ -44,6 +46,48 @@ testWith('python3')('a socket that was open before the server is where it answer
   });
   expect([code, ...(await Promise.all(answers))]).toEqual([0, 200, 'nobody']);
 });
+
+const [kind] = kinds;
+
+testWith('python3', ...(kind?.needs ?? []))(
+  'several workers answer on it, also after they were restarted',
+  async () => {
+    if (kind === undefined) throw new Error('there is no database server to try');
+    const { url, schema } = await newDatabase(kind);
+    const port = await freePort();
+    const env = {
+      ...(await environment('workers')),
+      GATEHOUSE_WORKERS: '2',
+      GATEHOUSE_PUBLIC_URL: 'https://gatehouse.example.test',
+      GATEHOUSE_DATABASE_URL: url,
+      GATEHOUSE_DATABASE_SCHEMA: schema,
+      GATEHOUSE_MASTER_KEY: randomBytes(32).toString('hex'),
+    };
+    const answers: number[] = [];
+    const ask = async (times: number) => {
+      for (let turn = 0; turn < times; turn++) {
+        const { status } = await fetch(`http://127.0.0.1:${port}/health/ready`, { headers: { connection: 'close' } });
+        answers.push(status);
+      }
+    };
+    const steps: Promise<unknown>[] = [];
+    const { code, stdout, stderr } = await execute(handing('127.0.0.1', port), {
+      env,
+      cwd: folder,
+      watch(output, child) {
+        if (steps.length === 0 && output.includes('every worker serves')) {
+          steps.push(ask(20).then(() => child.kill('SIGUSR2')));
+        }
+        if (steps.length === 1 && output.includes('every worker was restarted')) {
+          steps.push(ask(20).finally(() => child.kill('SIGTERM')));
+        }
+      },
+    });
+    await Promise.all(steps);
+    expect([code, answers], stdout + stderr).toEqual([0, Array(40).fill(200)]);
+  },
+  60_000,
+);
 
 testWith('python3', 'unshare')('one that faces outward is refused without the production rules', async () => {
   // In a network of its own, so that it faces nobody.
