@@ -13,6 +13,7 @@ export { type ArchiveOptions, type ArchiveReport, writeArchive } from './archive
 export { createMemoryEphemera } from './backends/memory.ts';
 export { redisAcl } from './backends/redis/acl.ts';
 export { type HeldSealed, openSealedOnRedis } from './backends/redis/open.ts';
+export { aloneByFile } from './backends/sqlite/file-lock.ts';
 export { isUniqueViolation, StoreMisuse, UniqueViolation } from './errors.ts';
 export { cacheByGeneration, type GenerationCache } from './generation-cache.ts';
 export { type Build, hotQuery } from './hot-query.ts';

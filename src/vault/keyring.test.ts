@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
@@ -216,7 +217,8 @@ describe('adding a master key', () => {
     for (const one of [keyring, other]) expect(one.current().id).toBe(added);
     expect(keyring.oldest().id).toBe(old);
     expect(statSync(given.defaultFile).mode & 0o777).toBe(0o600);
-    expect(readdirSync(join(given.defaultFile, '..'))).toEqual(['master.key']);
+    expect(readdirSync(join(given.defaultFile, '..'))).toEqual(['master.key', 'master.key.lock']);
+    expect(statSync(`${given.defaultFile}.lock`).mode & 0o777).toBe(0o600);
   });
 
   it('turns the plain text of one key into a file of two', async () => {
@@ -234,12 +236,38 @@ describe('adding a master key', () => {
     for (const id of added) expect(keyring.find(id)).toBeDefined();
   });
 
-  it('takes over the lock of a process that died', async () => {
+  it('at once in twelve processes that find a lock left by one that died adds every key', async () => {
     const file = keyFile(good);
     writeFileSync(`${file}.lock`, '');
     utimesSync(`${file}.lock`, new Date(0), new Date(0));
-    await (await loadKeyring(settings({ file }))).add();
-    expect(existsSync(`${file}.lock`)).toBe(false);
+    const program = `
+      import { loadKeyring } from '#vault';
+      const keyring = await loadKeyring({ production: false, storeIsEmpty: false, defaultFile: '', file: ${JSON.stringify(file)} });
+      const added = [];
+      for (let i = 0; i < 2; i++) added.push(await keyring.add());
+      process.stdout.write(added.join());`;
+    const added = (await Promise.all(Array.from({ length: 12 }, () => runProgram(program)))).flatMap((output) => output.split(','));
+    const keyring = await loadKeyring(settings({ file }));
+    expect(keyring.all().map(({ id }) => id)).toEqual(expect.arrayContaining(added));
+    expect(new Set(added).size).toBe(24);
+  });
+
+  it('waits for nobody who died, and takes nothing from who is only slow', async () => {
+    const file = keyFile(good);
+    const holder = spawnProgram(`
+      import { alone } from './src/vault/key-lock.ts';
+      await alone(${JSON.stringify(`${file}.lock`)}, async () => {
+        process.stdout.write('held');
+        await new Promise((resolve) => setTimeout(resolve, 600_000));
+      });`);
+    await once(holder.stdout, 'data');
+    utimesSync(`${file}.lock`, new Date(0), new Date(0));
+    const keyring = await loadKeyring(settings({ file }));
+    await expect(keyring.add()).rejects.toMatchObject({ code: 'conflict', message: expect.stringContaining('Another process') });
+    holder.kill('SIGKILL');
+    await once(holder, 'exit');
+    const added = await keyring.add();
+    expect(keyring.current().id).toBe(added);
   });
 
   it('needs a file, and one that is whole', async () => {
@@ -248,7 +276,6 @@ describe('adding a master key', () => {
     writeFileSync(file, '{"version":1}');
     await expect(keyring.add()).rejects.toEqual(malformed);
     expect(readFileSync(file, 'utf8')).toBe('{"version":1}');
-    expect(existsSync(`${file}.lock`)).toBe(false);
     rmSync(file);
     await expect(keyring.add()).rejects.toMatchObject({ code: 'master_key_missing' });
     rmSync(dirname(file), { recursive: true });
@@ -261,11 +288,15 @@ describe('adding a master key', () => {
   });
 });
 
+function spawnProgram(program: string) {
+  return spawn(process.execPath, ['--conditions=gatehouse-source', '--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+}
+
 function runProgram(program: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--conditions=gatehouse-source', '--input-type=module', '-e', program], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = spawnProgram(program);
     let output = '';
     child.stdout.on('data', (data: Buffer) => {
       output += data.toString();

@@ -1,4 +1,4 @@
-import { isAbsolute, relative, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { type Clock, Fault, type Secret, systemClock } from '#kernel';
 import { keyFile } from './key-file.ts';
 import type { KeyPlace } from './key-place.ts';
@@ -90,7 +90,10 @@ export function keyringOf(keys: readonly MasterKey[], kept?: Kept): Keyring {
 }
 
 function placeOf({ file, osAccount, defaultFile, dataFolder }: KeyringSettings): KeyPlace {
-  if (osAccount !== undefined) return osKeyring({ account: osAccount, lock: `${defaultFile}.lock` });
+  if (osAccount !== undefined) {
+    const lock = join(dataFolder ?? dirname(defaultFile), `${basename(defaultFile)}.lock`);
+    return osKeyring({ account: osAccount, lock });
+  }
   const path = file ?? defaultFile;
   refuseDataFolder(path, dataFolder);
   return keyFile(path);

@@ -55,17 +55,20 @@ describe('master keys in the keyring of the operating system', () => {
     expect(existsSync(join(config, 'gatehouse', 'master.key'))).toBe(false);
   });
 
-  testWithKeyring('ten processes that each add a key add ten', async () => {
-    const given = { production: false, storeIsEmpty: true, osAccount: 'adding', defaultFile: join(folder, 'adding', 'master.key') };
-    const program = `
+  testWithKeyring('ten processes that each add a key add ten, wherever each has its configuration', async () => {
+    const given = { production: false, storeIsEmpty: true, osAccount: 'adding', dataFolder: join(folder, 'adding') };
+    const program = (number: number) => `
       import { loadKeyring } from '#vault';
-      const keyring = await loadKeyring(${JSON.stringify(given)});
+      const keyring = await loadKeyring(${JSON.stringify({ ...given, defaultFile: join(folder, `config-${number}`, 'master.key') })});
       const id = await keyring.add();
       process.stdout.write(keyring.find(id).id);`;
     const env = await environment('adding');
     const done = await Promise.all(
-      Array.from({ length: 10 }, () =>
-        execute([process.execPath, '--conditions=gatehouse-source', '--input-type=module', '-e', program], { env, cwd: process.cwd() }),
+      Array.from({ length: 10 }, (_, number) =>
+        execute([process.execPath, '--conditions=gatehouse-source', '--input-type=module', '-e', program(number)], {
+          env,
+          cwd: process.cwd(),
+        }),
       ),
     );
     expect(done.map(({ code, stderr }) => [code, stderr])).toEqual(done.map(() => [0, '']));
