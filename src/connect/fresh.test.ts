@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type FaultCode, isFault } from '#kernel';
+import { type FaultCode, isFault, Secret } from '#kernel';
 import {
   type Connecting,
   connectByCode,
@@ -293,6 +293,26 @@ describe('neighbours of a refresh', () => {
     release();
     await expect(running).rejects.toEqual(fault('connection_unknown'));
     expect(await given.status()).toMatchObject({ kind: 'disconnected' });
+  });
+
+  it('that put another credential in its place meanwhile hand out none that still rests', async () => {
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const given = await standing(async (request, count) => {
+      if (request.path === '/token' && count === 2) await gate;
+      return rotating(request, count);
+    });
+    await given.pass(hour + 1);
+    const running = given.token();
+    running.catch(() => {});
+    while (given.refreshes().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const flow = await given.connect.begin(given.by, { provider: 'local', name: 'default', flow: 'api_key', force: true, allow: [] });
+    await given.connect.completeWithKey(given.by, flow.id, { api_key: new Secret('key-planted') }, 'command_line');
+    release();
+    await expect(running).rejects.toEqual(fault('needs_attention'));
+    expect(await given.status()).toMatchObject({ kind: 'needs_attention', reason: 'unconfirmed' });
   });
 });
 

@@ -225,7 +225,7 @@ async function pause(deps: FreshDeps, row: ConnectionRow, retryAfter: number | u
 
 /**
  * The new credential is sealed in its row before anything uses it (SECURITY 13). A neighbour's change of the row is taken
- * in; when the connection was renewed or ended meanwhile, what it is now counts.
+ * in; when the connection was renewed or ended meanwhile, what it is now counts: one that rests is usable by nobody (SECURITY 4).
  */
 async function keep(deps: FreshDeps, by: Principal, request: RefreshRequest, marked: Held, tokens: Tokens, at: number): Promise<Held> {
   const credential = renewed(marked.credential, tokens, at);
@@ -259,6 +259,7 @@ async function keep(deps: FreshDeps, by: Principal, request: RefreshRequest, mar
   }
   const current = await readHeld(deps, marked.row.organization_id, marked.row.id);
   if (current === undefined) throw new Fault('connection_unknown');
+  await assertUsable(deps, current);
   return current;
 }
 
