@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type Cluster, Cluster as ClusterClient, type Redis } from 'ioredis';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { Secret, silentLog, systemClock } from '#kernel';
 import { redisAcl, type Store } from '#store';
 import type { RedisEvidence, RedisTls } from '../../src/store/backends/redis/client.ts';
@@ -235,6 +235,21 @@ for (const [kind, start] of Object.entries(securedKinds)) {
     await close();
   });
 }
+
+testWith('redis-server')(
+  'a sentinel that goes away, and a store that is closed, leave nothing that the driver would print by itself',
+  async () => {
+    const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
+    const { url, servers, sentinels } = await startSentinel();
+    const { first, close } = await openTwo({ url, admin: await adminOf(url), nodes: servers.map(({ admin }) => admin) });
+    for (const sentinel of sentinels.slice(1)) await sentinel.stop();
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await first.ephemera.put('laid', 'value', 60_000);
+    await close();
+    expect(printed.mock.calls).toEqual([]);
+    printed.mockRestore();
+  },
+);
 
 testWith('redis-server')(
   'a value begins with the number of its format, in which a release reads what the one before it wrote, and no other',

@@ -1,4 +1,12 @@
-import type { Cluster, ClusterOptions, RedisOptions as DriverOptions, Redis, SentinelConnectionOptions } from 'ioredis';
+import type {
+  AbstractConnector,
+  Cluster,
+  ClusterOptions,
+  RedisOptions as DriverOptions,
+  Redis,
+  SentinelConnectionOptions,
+  SentinelConnector,
+} from 'ioredis';
 import type { Secret } from '#kernel';
 import type { HostPort, RedisLocation } from './address.ts';
 import { loadDriver } from './driver.ts';
@@ -45,7 +53,7 @@ const retryAfter = (tries: number) => Math.min(50 * 2 ** Math.min(tries, 5), 1_0
  * a connection, none is sent again.
  */
 export async function createClient(options: ClientOptions): Promise<Client> {
-  const { Redis, Cluster } = await loadDriver();
+  const { Redis, Cluster, SentinelConnector } = await loadDriver();
   const { address } = options.location;
   const node = nodeOptions(options);
   const single = {
@@ -60,12 +68,37 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     case 'socket':
       return { kind: 'single', driver: new Redis({ ...single, path: address.path, db: address.database }) };
     case 'sentinel':
-      return { kind: 'single', driver: new Redis({ ...single, ...sentinelOptions(options, address), db: address.database }) };
+      return {
+        kind: 'single',
+        driver: new Redis({ ...single, ...sentinelOptions(options, address), Connector: quiet(SentinelConnector), db: address.database }),
+      };
     case 'cluster': {
       const nodes = address.nodes.map(({ host, port }) => ({ host, port }));
       return { kind: 'cluster', driver: new Cluster(nodes, clusterOptions(node, options.meet)) };
     }
   }
+}
+
+/** A connection to one sentinel is made by a method that the types of the driver keep to themselves. */
+interface Sentinels {
+  connectToSentinel(endpoint: unknown, options?: unknown): Pick<Redis, 'on'>;
+}
+
+/**
+ * The connections on which the driver waits for word of a new primary tell nobody what went wrong with them, and the driver prints
+ * that by itself, at every try. They are made again for ever; why no sentinel answers is told by who asks one for the primary.
+ */
+function quiet(Connector: typeof SentinelConnector): new (options: unknown) => AbstractConnector {
+  const Quiet = class extends Connector {};
+  const { connectToSentinel } = Connector.prototype as unknown as Sentinels;
+  Object.assign(Quiet.prototype, {
+    connectToSentinel(this: Sentinels, ...given: Parameters<Sentinels['connectToSentinel']>) {
+      return connectToSentinel.apply(this, given).on('error', () => {});
+    },
+  });
+  return Quiet as unknown as new (
+    options: unknown,
+  ) => AbstractConnector;
 }
 
 function nodeOptions({ location, evidence, tls, connectTimeout, commandTimeout }: ClientOptions) {

@@ -1,7 +1,7 @@
 import { Fault } from '#kernel';
 
 /** The driver, loaded only when a setting asks for Redis. @throws {Fault} `invalid_setting` when it is not installed */
-export async function loadDriver(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Cluster'>> {
+export async function loadDriver(): Promise<Pick<typeof import('ioredis'), 'Redis' | 'Cluster' | 'SentinelConnector'>> {
   try {
     return await import('ioredis');
   } catch (cause) {
