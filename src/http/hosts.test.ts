@@ -28,7 +28,7 @@ describe('names and origins', () => {
 
   it.each([
     ['https://gatehouse.example.com', '127.0.0.1:7300'],
-    ['http://localhost:7300', 'localhost:7300'],
+    ['https://localhost:7300', 'localhost:7300'],
     [undefined, 'localhost:7300'],
   ])('takes the origin %s when called as %s', (origin, host) =>
     expect(() => hosts.checkOrigin({ host, ...(origin === undefined ? {} : { origin }) })).not.toThrow(),
@@ -43,6 +43,14 @@ describe('names and origins', () => {
     'http://gatehouse.example.com:81',
     'file://',
   ])('refuses the origin %s', (origin) => expect(() => hosts.checkOrigin({ host: 'localhost:7300', origin })).toThrow(/another site/));
+
+  it('takes plain http from a page only where the public URL is plain http', () => {
+    const called = { host: 'localhost:7300', origin: 'http://localhost:7300' };
+    expect(() => createHosts('http://localhost:7300', []).checkOrigin(called)).not.toThrow();
+    expect(() => hosts.checkOrigin(called)).toThrow(/over plain http/);
+    for (const origin of ['HTTP://localhost:7300', 'http://gatehouse.example.com'])
+      expect(() => hosts.checkOrigin({ ...called, origin })).toThrow(expect.objectContaining({ code: 'origin_refused' }));
+  });
 
   it('takes an unsafe request by cookie only with a sign from the browser that it is our own page', () => {
     expect(() => hosts.checkSameSite({ 'sec-fetch-site': 'same-origin' })).not.toThrow();

@@ -8,7 +8,7 @@ const loopbackNames = new Set(['localhost', '127.0.0.1', '[::1]']);
 export interface Hosts {
   /** Refuses a `Host` that is not ours: another site that made its name point here. @throws {Fault} `host_unknown` */
   check(host: string | undefined): void;
-  /** Refuses what a page of another site sent. @throws {Fault} `origin_refused` */
+  /** Refuses what a page of another site sent, or our own over plain http where the public URL is https. @throws {Fault} `origin_refused` */
   checkOrigin(headers: IncomingHttpHeaders): void;
   /** Refuses an unsafe request by cookie unless the browser says that our own page sent it. @throws {Fault} `origin_refused` */
   checkSameSite(headers: IncomingHttpHeaders): void;
@@ -28,8 +28,10 @@ export function createHosts(publicUrl: string, more: readonly string[]): Hosts {
       if (host === undefined || !ours(host.toLowerCase())) throw new Fault('host_unknown');
     },
     checkOrigin({ origin, host }: IncomingHttpHeaders) {
+      if (origin === undefined || origin === own.origin) return;
       // Another port of this machine is another site, so the origin must be the public one or the very name we were called by.
-      if (origin !== undefined && origin !== own.origin && hostOf(origin) !== host?.toLowerCase()) throw new Fault('origin_refused');
+      if (hostOf(origin) !== host?.toLowerCase()) throw new Fault('origin_refused');
+      if (own.protocol === 'https:' && !origin.startsWith('https:')) throw overPlainHttp(own.origin);
     },
     checkSameSite(headers: IncomingHttpHeaders) {
       const site = headers['sec-fetch-site'];
@@ -42,6 +44,14 @@ export function createHosts(publicUrl: string, more: readonly string[]): Hosts {
     },
     loopbackOnly: loopbackNames.has(own.hostname),
   });
+}
+
+/**
+ * A browser keeps a session that it is given at http://localhost, whatever the cookie asks for, and sends it to every port there
+ * (RFC 6265 §8.5); what the public URL promises of it would not hold.
+ */
+function overPlainHttp(publicOrigin: string): Fault {
+  return new Fault('origin_refused', { detail: 'The page was opened over plain http', hint: `open ${publicOrigin}` });
 }
 
 /** As a signer writes it: no default port, no fragment. */

@@ -181,4 +181,21 @@ describe('the pages, in a real browser', () => {
       120_000,
     );
   }
+
+  browserTest(
+    'give no session to a browser over plain http where the public URL is https: it would be sent to every port of the machine',
+    async () => {
+      const serving = await openServing();
+      const { page } = await open('light');
+      const { token } = await serving.people.signin.setupLink();
+      await page.goto(`http://localhost:${serving.port}/setup?token=${token.reveal()}`);
+      for (const [name, text] of Object.entries({ email: 'ada@example.com', name: 'Ada', password: testPassword.reveal() }))
+        await page.fill(`[name=${name}]`, text);
+      await page.click('main button');
+      await page.getByText('plain http').waitFor();
+      expect((await page.context().cookies()).map(({ name }) => name)).toEqual(['__Host-gatehouse_form']);
+      await page.close();
+    },
+    60_000,
+  );
 });
