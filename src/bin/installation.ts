@@ -1,5 +1,5 @@
 import type { InstallationCommands, MigrateOptions } from '#cli';
-import { type Environment, type ReadSettings, readSettings } from '#config';
+import { type Environment, readSettings } from '#config';
 import type { Clock } from '#kernel';
 import { toldAs } from './log.ts';
 import type { MigrateReport } from './migrate.ts';
@@ -11,14 +11,9 @@ export interface InstallationGround {
   readonly version: string;
 }
 
-/** The settings that a server would have, by `--env-file` if it was given. */
-function settingsOf(env: Environment, envFile: string | undefined): ReadSettings {
-  return readSettings({ env, aliases: true, ...(envFile === undefined ? {} : { envFile }) });
-}
-
 /** Work on a whole installation; what each needs loads when it is asked for. */
 export function installationCommands({ env, clock, version }: InstallationGround): InstallationCommands {
-  const read = (envFile: string | undefined) => settingsOf(env, envFile).settings;
+  const read = (envFile: string | undefined) => readSettings({ env, envFile, aliases: true }).settings;
   return {
     resume: async ({ envFile }) => (await import('./standing.ts')).resume(read(envFile), env, clock),
     pause: async ({ envFile }) => (await import('./standing.ts')).pause(read(envFile), env, clock),
@@ -34,7 +29,7 @@ export async function migrateCommand(
   { env, clock }: InstallationGround,
   { envFile, tell, ...options }: MigrateOptions,
 ): Promise<MigrateReport> {
-  const { settings, notices } = settingsOf(env, envFile);
+  const { settings, notices } = readSettings({ env, envFile, aliases: true });
   for (const notice of notices) tell(notice);
   const { migrateAlone } = await import('./migrate.ts');
   return await migrateAlone({ settings, clock, log: toldAs(tell) }, options);

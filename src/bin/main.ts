@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createCli } from '#cli';
+import { createCli, type ServeOptions } from '#cli';
 import { readSettings, settingFault, trySettings } from '#config';
 import { systemClock } from '#kernel';
 import { installationCommands, migrateCommand } from './installation.ts';
@@ -16,50 +16,36 @@ for (const stream of [process.stdout, process.stderr]) {
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8')) as { readonly version: string };
 
-function optionsOf(envFile: string | undefined, aliases: boolean) {
-  return { env: process.env, aliases, ...(envFile === undefined ? {} : { envFile }) };
-}
-
-function read(envFile: string | undefined, aliases: boolean) {
-  return readSettings(optionsOf(envFile, aliases));
-}
+const { env } = process;
 
 /** The settings of a server. @throws {Fault} `invalid_setting` that says everything that is wrong with them */
-async function readToServe({
-  envFile,
-  dev,
-  workers,
-}: {
-  readonly envFile?: string | undefined;
-  readonly dev: boolean;
-  readonly workers?: number;
-}) {
-  const tried = trySettings(optionsOf(envFile, true));
+async function readToServe({ envFile, dev, workers }: Omit<ServeOptions, 'ready'>) {
+  const tried = trySettings({ env, envFile, aliases: true });
   const { allProblems } = await import('./problems.ts');
-  const problems = await allProblems(tried, { env: process.env, dev, workers: workers ?? tried.settings.workers });
+  const problems = await allProblems(tried, { env, dev, workers: workers ?? tried.settings.workers });
   if (Object.keys(problems).length > 0) throw settingFault(problems);
   return tried;
 }
 
 const program = join(import.meta.dirname, import.meta.filename.endsWith('.ts') ? 'gatehouse.ts' : 'gatehouse.js');
 
-const ground = { env: process.env, clock: systemClock, version };
+const ground = { env, clock: systemClock, version };
 
 /** The server's rooms load only when a server is asked for: most commands need none of them. */
 const cli = createCli({
-  io: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env: process.env, cwd: process.cwd() },
+  io: { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, env, cwd: process.cwd() },
   clock: systemClock,
   version,
   bin: {
     self: [process.execPath, ...process.execArgv, '--disable-sigusr1', program],
-    readSettings: (options) => read(options.envFile, options.for === 'server'),
+    readSettings: ({ for: reader, envFile }) => readSettings({ env, envFile, aliases: reader === 'server' }),
     checkSettings: (options) => readToServe({ ...options, dev: false }),
     redisAcl: async (prefix) => (await import('#store')).redisAcl(prefix),
     installation: installationCommands(ground),
     migrate: (options) => migrateCommand(ground, options),
     async databaseWarnings() {
       const { databaseOf } = await import('./places.ts');
-      const { database } = databaseOf(read(undefined, true).settings);
+      const { database } = databaseOf(readSettings({ env, aliases: true }).settings);
       return database === undefined ? undefined : await (await import('#store')).inspectDatabase(database);
     },
     async serve(options) {
@@ -72,10 +58,10 @@ const cli = createCli({
       if (worker === undefined || worker.id === 1) for (const notice of notices) log.warn(notice);
       if (count > 1 && worker === undefined) {
         const { keepService } = await import('./service.ts');
-        return await keepService({ settings, env: process.env, log, count, program });
+        return await keepService({ settings, env, log, count, program });
       }
       const { serve } = await import('./serve.ts');
-      return serve(options, { settings, env: process.env, clock: systemClock, log, version, out: process.stdout, worker });
+      return serve(options, { settings, env, clock: systemClock, log, version, out: process.stdout, worker });
     },
   },
 });

@@ -32,6 +32,9 @@ export interface CommandHost {
   finish(code: number): void;
 }
 
+/** Of every command that reads the settings of a server. */
+export const settingsFile = ['--env-file <file>', 'read settings from this file instead of .env in the data folder'] as const;
+
 /** Adds one command, with `--help` that ends in an example and `--json`. */
 export function addCommand<O extends object>(parent: Command, host: CommandHost, spec: CommandSpec<O>): Command {
   const command = parent.command(spec.usage).description(spec.tells);

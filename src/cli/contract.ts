@@ -14,9 +14,13 @@ export interface Io {
   readonly cwd: string;
 }
 
-export interface ServeOptions {
+/** Settings are read from there instead of `.env` in the data folder. */
+export interface SettingsFile {
+  readonly envFile?: string | undefined;
+}
+
+export interface ServeOptions extends SettingsFile {
   readonly dev: boolean;
-  readonly envFile?: string;
   /** Processes that serve together, instead of what the setting says. */
   readonly workers?: number;
   /** Called once the server answers. */
@@ -28,11 +32,6 @@ export interface Advance {
   readonly step: string;
   readonly done: number;
   readonly total: number;
-}
-
-/** Settings are read from there instead of `.env` in the data folder. */
-export interface SettingsFile {
-  readonly envFile?: string;
 }
 
 export interface ResumeOutcome {
@@ -47,7 +46,7 @@ export interface ResumeOutcome {
 export interface CopyOrder extends SettingsFile {
   readonly to: string;
   /** Of a PostgreSQL database. */
-  readonly schema?: string;
+  readonly schema?: string | undefined;
   readonly dryRun: boolean;
   readonly onProgress: (advance: Advance) => void;
 }
@@ -73,7 +72,7 @@ export interface BackupOrder extends SettingsFile {
   /** The folder of the archives. */
   readonly to: string;
   /** Older archives of the folder go, but not the newest one; milliseconds. */
-  readonly keep?: number;
+  readonly keep?: number | undefined;
   readonly dryRun: boolean;
   readonly onProgress: (advance: Advance) => void;
 }
@@ -90,7 +89,7 @@ export interface BackupOutcome {
 export interface RestoreOrder extends SettingsFile {
   readonly path: string;
   /** A file of private keys, instead of the passphrase of the settings. */
-  readonly identity?: string;
+  readonly identity?: string | undefined;
   readonly dryRun: boolean;
   readonly onProgress: (advance: Advance) => void;
 }
@@ -129,11 +128,10 @@ export interface InstallationCommands {
   pause(given: SettingsFile): Promise<boolean>;
 }
 
-export interface MigrateOptions {
+export interface MigrateOptions extends SettingsFile {
   /** False: only look. */
   readonly changes: boolean;
   readonly intoExisting: boolean;
-  readonly envFile?: string | undefined;
   /** Given a line for each step. */
   readonly tell: (line: string) => void;
 }
@@ -152,7 +150,7 @@ export interface BinCommands {
   /** Serves until it is told to stop; the exit code. */
   serve(options: ServeOptions): Promise<number>;
   /** As a server would read and judge them. @throws {Fault} `invalid_setting` that says everything that is wrong */
-  checkSettings(options: { readonly envFile?: string | undefined }): Promise<ReadSettings>;
+  checkSettings(options: SettingsFile): Promise<ReadSettings>;
   /** Migrates the database, or looks what there is to do. @throws {Fault} `store_newer`, `store_foreign`, `unavailable` */
   migrate(options: MigrateOptions): Promise<MigrateReport>;
   /** Program and first parameters that start this very command as a process of its own. */
@@ -163,7 +161,7 @@ export interface BinCommands {
   /** What is wrong with the database server of the settings; undefined: they name none. @throws {Fault} where it cannot be asked */
   databaseWarnings(): Promise<readonly string[] | undefined>;
   /** Reads the settings, for the server (with aliases) or for a command. @throws {Fault} `invalid_setting` */
-  readSettings(options: { readonly for: 'server' | 'command'; readonly envFile?: string }): ReadSettings;
+  readSettings(options: SettingsFile & { readonly for: 'server' | 'command' }): ReadSettings;
 }
 
 export interface CliDeps {

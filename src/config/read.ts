@@ -30,7 +30,7 @@ export interface TriedSettings extends ReadSettings {
 export interface ReadOptions {
   readonly env: Environment;
   /** `--env-file`; else `.env` in the data folder, if there. Never the folder in which a command was typed. */
-  readonly envFile?: string;
+  readonly envFile?: string | undefined;
   /** Aliases are read by the server's own commands only. */
   readonly aliases: boolean;
 }

@@ -2,27 +2,23 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Fault } from '#kernel';
-import { addCommand, type CommandHost } from '../command.ts';
+import { addCommand, type CommandHost, settingsFile } from '../command.ts';
 import type { Context } from '../context.ts';
-import type { ArchiveFacts, BackupOutcome } from '../contract.ts';
+import type { ArchiveFacts, BackupOutcome, SettingsFile } from '../contract.ts';
 import { parseTime, timeOf } from '../listing.ts';
 import { withProgress } from '../long-work.ts';
 
-interface BackupFlags {
+interface BackupFlags extends SettingsFile {
   readonly to?: string;
   readonly keep?: string;
   readonly every?: string;
   readonly dryRun?: boolean;
-  readonly envFile?: string;
 }
 
-interface RestoreFlags {
+interface RestoreFlags extends SettingsFile {
   readonly identity?: string;
   readonly dryRun?: boolean;
-  readonly envFile?: string;
 }
-
-const envFile = ['--env-file <file>', 'read settings from this file instead of .env in the data folder'] as const;
 
 /** Archives of everything. */
 export function backupCommands(program: Command, host: CommandHost): void {
@@ -36,7 +32,7 @@ export function backupCommands(program: Command, host: CommandHost): void {
       ['--keep <time>', 'remove archives of the folder that are older, such as 7d; never the newest'],
       ['--every <time>', 'go on, and write one so often, such as 24h'],
       ['--dry-run', 'only say what would be written and removed'],
-      envFile,
+      settingsFile,
     ],
     more: 'Keep the master keys (gatehouse keys list) apart from the archives: without them an archive opens nothing.',
     action: backup,
@@ -48,7 +44,7 @@ export function backupCommands(program: Command, host: CommandHost): void {
     options: [
       ['--identity <file>', 'private keys that open it, instead of GATEHOUSE_BACKUP_PASSPHRASE'],
       ['--dry-run', 'only read and prove it, and say whether the database would take it'],
-      envFile,
+      settingsFile,
     ],
     action: restore,
   });
@@ -67,8 +63,8 @@ async function backup(context: Context, _given: readonly string[], flags: Backup
   const order = {
     to: flags.to,
     dryRun: flags.dryRun === true,
-    ...(flags.keep === undefined ? {} : { keep: lengthOf(flags.keep) }),
-    ...(flags.envFile === undefined ? {} : { envFile: flags.envFile }),
+    keep: flags.keep === undefined ? undefined : lengthOf(flags.keep),
+    envFile: flags.envFile,
   };
   const once = async () =>
     told(context, await withProgress(context, (onProgress) => context.bin.installation.backup({ ...order, onProgress })));
@@ -128,14 +124,10 @@ function rowsOf({ tables }: ArchiveFacts): number {
 }
 
 async function restore(context: Context, [path = '']: readonly string[], flags: RestoreFlags): Promise<undefined> {
-  const { identity, dryRun = false } = flags;
-  const order = {
-    path,
-    dryRun,
-    ...(identity === undefined ? {} : { identity }),
-    ...(flags.envFile === undefined ? {} : { envFile: flags.envFile }),
-  };
-  const outcome = await withProgress(context, (onProgress) => context.bin.installation.restore({ ...order, onProgress }));
+  const { identity, dryRun = false, envFile } = flags;
+  const outcome = await withProgress(context, (onProgress) =>
+    context.bin.installation.restore({ path, identity, dryRun, envFile, onProgress }),
+  );
   const { speech } = context;
   if (speech.json) {
     speech.value({ dry_run: dryRun, ...shown(outcome), missing_keys: outcome.missingKeys });

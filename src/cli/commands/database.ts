@@ -1,16 +1,16 @@
 import type { Command } from 'commander';
 import { Fault } from '#kernel';
 import { readInput } from '../asking.ts';
-import { addCommand, addGroup, type CommandHost } from '../command.ts';
+import { addCommand, addGroup, type CommandHost, settingsFile } from '../command.ts';
 import type { Context } from '../context.ts';
+import type { SettingsFile } from '../contract.ts';
 import { timeOf } from '../listing.ts';
 import { withProgress } from '../long-work.ts';
 
-interface CopyFlags {
+interface CopyFlags extends SettingsFile {
   readonly to?: string;
   readonly schema?: string;
   readonly dryRun?: boolean;
-  readonly envFile?: string;
 }
 
 /** The database as a whole. */
@@ -24,7 +24,7 @@ export function databaseCommands(program: Command, host: CommandHost): void {
       ['--to <url>', 'where to: sqlite:/folder, postgres://… or mysql://…; a dash reads the URL from standard input'],
       ['--schema <name>', 'schema of a PostgreSQL target (default: GATEHOUSE_DATABASE_SCHEMA)'],
       ['--dry-run', 'only say what would be copied'],
-      ['--env-file <file>', 'read settings from this file instead of .env in the data folder'],
+      settingsFile,
     ],
     more: 'The server may go on meanwhile: what is copied is one state of it. Stop it, then repeat the command, and only what\nchanged since is copied. Cut short, the command goes on where it was. The copy is paused until: gatehouse resume',
     action: copy,
@@ -35,8 +35,7 @@ async function copy(context: Context, _given: readonly string[], flags: CopyFlag
   if (flags.to === undefined) throw new Fault('invalid_usage', { hint: 'say where to with --to' });
   const to = flags.to === '-' ? await readInput(context) : flags.to;
   const { dryRun = false, envFile, schema } = flags;
-  const given = { to, dryRun, ...(envFile === undefined ? {} : { envFile }), ...(schema === undefined ? {} : { schema }) };
-  const outcome = await withProgress(context, (onProgress) => context.bin.installation.copy({ ...given, onProgress }));
+  const outcome = await withProgress(context, (onProgress) => context.bin.installation.copy({ to, dryRun, envFile, schema, onProgress }));
   const rows = outcome.tables.reduce((sum, table) => sum + table.rows, 0);
   if (context.speech.json) {
     context.speech.value({ dry_run: dryRun, resumed: outcome.resumed, at: outcome.at, rows, tables: outcome.tables });

@@ -1,17 +1,14 @@
 import type { Command } from 'commander';
 import { Fault } from '#kernel';
-import { addCommand, type CommandHost } from '../command.ts';
+import { addCommand, type CommandHost, settingsFile } from '../command.ts';
 import type { Context } from '../context.ts';
-import type { MigrateReport } from '../contract.ts';
+import type { MigrateReport, SettingsFile } from '../contract.ts';
 import { printable } from '../speech.ts';
 
-interface MigrateFlags {
+interface MigrateFlags extends SettingsFile {
   readonly dryRun?: boolean;
   readonly intoExisting?: boolean;
-  readonly envFile?: string;
 }
-
-const envFile = ['--env-file <file>', 'read settings from this file instead of .env in the data folder'] as const;
 
 /** The schema of the database, without a server. */
 export function migrateCommands(program: Command, host: CommandHost): void {
@@ -22,7 +19,7 @@ export function migrateCommands(program: Command, host: CommandHost): void {
     options: [
       ['--dry-run', 'say what would be done, and do nothing'],
       ['--into-existing', 'beside the tables of another program, if none bears a name of ours'],
-      envFile,
+      settingsFile,
     ],
     more: 'Uses GATEHOUSE_MIGRATE_DATABASE_URL if it is set, else GATEHOUSE_DATABASE_URL, else the data folder.',
     action: migrate,
@@ -31,7 +28,7 @@ export function migrateCommands(program: Command, host: CommandHost): void {
     usage: 'status',
     tells: 'every migration, and when it was applied; changes nothing',
     example: 'gatehouse migrate status --json',
-    options: [envFile],
+    options: [settingsFile],
     action: status,
   });
 }

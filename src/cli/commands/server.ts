@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Fault, isFault } from '#kernel';
-import { addCommand, type CommandHost } from '../command.ts';
+import { addCommand, type CommandHost, settingsFile } from '../command.ts';
 import type { Context } from '../context.ts';
-import type { ServeOptions } from '../contract.ts';
+import type { ServeOptions, SettingsFile } from '../contract.ts';
 import { findLocal, type Server } from '../server.ts';
 import { awaitServer, endProcess, healthOf, logFile, rememberedProcess, rememberProcess, spawnServer, tail } from '../server-process.ts';
 import { readWorkers, type WorkersFacts } from '../workers-file.ts';
@@ -18,7 +18,7 @@ export function serverCommands(program: Command, host: CommandHost): void {
     options: [
       ['--dev', 'keep what lives briefly in memory; loopback only'],
       ['--workers <count>', 'processes that serve together, instead of GATEHOUSE_WORKERS'],
-      ['--env-file <file>', 'read settings from this file instead of .env in the data folder'],
+      settingsFile,
     ],
     action: (context, _given, options) => context.bin.serve(serveOptions(options)),
   });
@@ -59,9 +59,8 @@ export function serverCommands(program: Command, host: CommandHost): void {
   });
 }
 
-interface ServeFlags {
+interface ServeFlags extends SettingsFile {
   readonly dev?: boolean;
-  readonly envFile?: string;
   readonly workers?: string;
 }
 
@@ -69,7 +68,7 @@ function serveOptions({ dev, envFile, workers }: ServeFlags): ServeOptions {
   const count = workers === undefined ? undefined : Number(workers);
   if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= 64))
     throw new Fault('invalid_usage', { hint: '--workers takes a number from 1 to 64' });
-  return { dev: dev === true, ...(envFile === undefined ? {} : { envFile }), ...(count === undefined ? {} : { workers: count }) };
+  return { dev: dev === true, envFile, ...(count === undefined ? {} : { workers: count }) };
 }
 
 /** The local server, if it answers. */

@@ -1,14 +1,13 @@
 import type { Command } from 'commander';
 import { Fault } from '#kernel';
-import { addCommand, addGroup, type CommandHost } from '../command.ts';
+import { addCommand, addGroup, type CommandHost, settingsFile } from '../command.ts';
 import type { Context } from '../context.ts';
-import type { VaultOrder } from '../contract.ts';
+import type { SettingsFile, VaultOrder } from '../contract.ts';
 import { withProgress } from '../long-work.ts';
 
-interface MoveFlags {
+interface MoveFlags extends SettingsFile {
   readonly to?: string;
   readonly dryRun?: boolean;
-  readonly envFile?: string;
 }
 
 /** Where sealed values lie. */
@@ -21,7 +20,7 @@ export function vaultCommands(program: Command, host: CommandHost): void {
     options: [
       ['--to <place>', 'redis or database (disk is its name on SQLite)'],
       ['--dry-run', 'only say what would be moved'],
-      ['--env-file <file>', 'read settings from this file instead of .env in the data folder'],
+      settingsFile,
     ],
     more: 'Servers that run refuse calls meanwhile; start them afterwards with the other GATEHOUSE_VAULT_BACKEND.\nCut short, repeat it. To turn back, name the place they came from.',
     action: move,
@@ -33,8 +32,8 @@ const places: Readonly<Record<string, VaultOrder['to']>> = { redis: 'redis', dat
 async function move(context: Context, _given: readonly string[], flags: MoveFlags): Promise<undefined> {
   const to = places[flags.to ?? ''];
   if (to === undefined) throw new Fault('invalid_usage', { hint: 'say where to with --to redis or --to database' });
-  const order = { to, dryRun: flags.dryRun === true, ...(flags.envFile === undefined ? {} : { envFile: flags.envFile }) };
-  const outcome = await withProgress(context, (onProgress) => context.bin.installation.moveVault({ ...order, onProgress }));
+  const { dryRun = false, envFile } = flags;
+  const outcome = await withProgress(context, (onProgress) => context.bin.installation.moveVault({ to, dryRun, envFile, onProgress }));
   const { speech } = context;
   if (speech.json) {
     speech.value({ to, ...outcome });
