@@ -293,6 +293,7 @@ export const routes = {
         operation: z.string().optional(),
         classes: z.array(z.string()),
         command: z.string().optional(),
+        hint: z.string().optional(),
         considered: z.array(z.object({ permission: z.string(), applies: z.boolean(), why: z.string() })),
       }),
     },

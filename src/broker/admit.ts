@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
 import type { Audit } from '#audit';
-import type { Log } from '#kernel';
+import type { FaultCode, Log } from '#kernel';
 import type { Admission, LiveRun } from './contract.ts';
 import type { Own } from './own.ts';
 import type { Places } from './places.ts';
-import type { Runs } from './runs.ts';
+import type { RunState, Runs } from './runs.ts';
 
-interface Deps {
+export interface AdmitDeps {
   readonly runs: Runs;
   readonly places: Places;
   readonly own: Own;
@@ -24,28 +24,36 @@ interface Target {
 const clearText = 80;
 const encrypted = 443;
 
-/** Only hosts with a connection are intercepted; an address and our own never are. */
-export async function admit(deps: Deps, run: LiveRun, target: Target): Promise<Admission> {
-  const { host, port } = target;
-  if (deps.own.is(host, port)) return refuse(deps, run, target, { kind: 'refuse', code: 'own_host_refused' });
-  const state = await deps.runs.standing(run.organization, run.id);
-  const place = isIP(host) === 0 ? await deps.places.of(state, host, port) : undefined;
-  if (place?.connected) return { kind: 'intercept' };
-  if (port === clearText && isIP(host) === 0 && (await deps.places.of(state, host, encrypted))?.connected) {
-    return refuse(deps, run, target, { kind: 'refuse', code: 'clear_text_refused' });
-  }
-  if (deps.otherHosts === 'blind') return { kind: 'blind' };
-  const provider = place?.providers[0];
-  const refusal = { kind: 'refuse', code: 'host_refused' } as const;
-  return refuse(deps, run, target, provider ? { ...refusal, hint: `connect it with: gatehouse login ${provider.id}` } : refusal);
+/** Judges a tunnel; a refusal is on the record. */
+export async function admit(deps: AdmitDeps, run: LiveRun, target: Target): Promise<Admission> {
+  const admission = await admissionOf(deps, await deps.runs.standing(run.organization, run.id), target);
+  if (admission.kind === 'refuse') recordRefusal(deps, run, target, admission.code);
+  return admission;
 }
 
-type Refusal = Extract<Admission, { readonly kind: 'refuse' }>;
+/** Only hosts with a connection are intercepted; an address and our own never are. */
+export async function admissionOf(
+  { own, places, otherHosts }: Pick<AdmitDeps, 'own' | 'places' | 'otherHosts'>,
+  run: RunState,
+  { host, port }: Target,
+): Promise<Admission> {
+  if (own.is(host, port)) return { kind: 'refuse', code: 'own_host_refused' };
+  const place = isIP(host) === 0 ? await places.of(run, host, port) : undefined;
+  if (place?.connected) return { kind: 'intercept' };
+  if (port === clearText && place && (await places.of(run, host, encrypted)).connected)
+    return { kind: 'refuse', code: 'clear_text_refused' };
+  if (otherHosts === 'blind') return { kind: 'blind' };
+  const provider = place?.providers[0];
+  return { kind: 'refuse', code: 'host_refused', ...(provider && { hint: connectingHint(provider.id) }) };
+}
 
-function refuse({ audit, log }: Deps, run: LiveRun, { host, port }: Target, refusal: Refusal): Refusal {
-  const fields = { host, port, code: refusal.code };
+export function connectingHint(provider: string): string {
+  return `connect it with: gatehouse login ${provider}`;
+}
+
+function recordRefusal({ audit, log }: AdmitDeps, run: LiveRun, { host, port }: Target, code: FaultCode): void {
+  const fields = { host, port, code };
   audit.exchange({ name: 'tunnel.refused', principal: run.principal, run: run.id, fields }).catch((cause: unknown) => {
     log.error('a refused tunnel could not be recorded', { run: run.id, cause });
   });
-  return refusal;
 }

@@ -11,6 +11,7 @@ import { createProviders } from './catalogue.ts';
 import type { Broker } from './contract.ts';
 import { createDecider } from './decide.ts';
 import { createExchanges } from './exchanges.ts';
+import { foresee } from './foresee.ts';
 import { createOwn } from './own.ts';
 import { createPlaces } from './places.ts';
 import { runQueries } from './runs.sql.ts';
@@ -58,6 +59,7 @@ export function createBroker(deps: BrokerDeps): Broker {
     carriedRun: async ({ organization, id }) => (await runs.carried(organization, id)).live,
     admit: (run, target) => admit({ ...deps, runs, places, own }, run, target),
     decide: decider.decide,
+    foresee: (supposed) => foresee({ ...deps, places, own, judge: decider.judge }, supposed),
     rejudge: decider.rejudge,
     renew: decider.renew,
     report: exchanges.report,

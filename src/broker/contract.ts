@@ -1,6 +1,8 @@
 import type { KeyObject } from 'node:crypto';
+import type { MatchedOperation } from '#connect';
 import type { Agent } from '#identity';
 import type { AgentId, ConnectionId, FaultCode, Level, OrganizationId, PermissionId, Principal, RequestId, RunId, Secret } from '#kernel';
+import type { DenyReason, Policy } from '#policy';
 
 export interface StartRun {
   readonly level: Level;
@@ -128,6 +130,32 @@ export interface Authority {
   leaf(host: string): { readonly certificatePem: string; readonly key: KeyObject };
 }
 
+/** A call that an agent might make. */
+export interface Supposed {
+  readonly agent: Agent;
+  readonly level: Level;
+  readonly call: Pick<Call, 'scheme' | 'method' | 'host' | 'port' | 'path' | 'query'>;
+  /** As the header `Gatehouse-Connection` would name it. */
+  readonly connection?: string | undefined;
+}
+
+/** What would become of it, as far as that can be known without opening a credential. */
+export interface Foreseen {
+  readonly effect: 'allow' | 'deny';
+  /** Why it is denied; or `no_connection`: it would be let through as it is, and nothing put on it. */
+  readonly reason: DenyReason | FaultCode | 'no_connection' | undefined;
+  readonly permission: PermissionId | undefined;
+  readonly provider: string | undefined;
+  readonly connection: string | undefined;
+  readonly operation: MatchedOperation | undefined;
+  /** What would permit it; `hint` says it in a sentence. */
+  readonly command: string | undefined;
+  readonly hint: string | undefined;
+  readonly considered: Explained['considered'];
+}
+
+type Explained = Awaited<ReturnType<Policy['explain']>>;
+
 /** May this run make this call, with what. */
 export interface Broker {
   startRun(agent: Agent, request: StartRun): Promise<StartedRun>;
@@ -149,6 +177,8 @@ export interface Broker {
   /** What to do with a CONNECT. Touches no DNS. */
   admit(run: LiveRun, target: { readonly host: string; readonly port: number }): Promise<Admission>;
   decide(call: Call): Promise<Verdict>;
+  /** What `admit` and `decide` would answer to such a call now; nothing is sent, opened or recorded. */
+  foresee(supposed: Supposed): Promise<Foreseen>;
   /**
    * The same verdict, judged anew and good again: reaching the upstream took longer than it held.
    * @throws {Fault} why the call is not allowed any more

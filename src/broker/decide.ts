@@ -37,7 +37,7 @@ type Refused = Exclude<Verdict, { readonly kind: 'allow' }>;
 type Permitted = Extract<Decision, { readonly effect: 'allow' }>;
 
 /** A call with everything that was found out about it so far. */
-interface Asked {
+export interface Asked {
   readonly call: Call;
   readonly run: RunState;
   readonly place: Place;
@@ -54,8 +54,13 @@ const mostRounds = 4;
 const soon = 60_000;
 const longestRemembered = 256;
 
+export interface Decider extends Pick<Broker, 'decide' | 'rejudge' | 'renew'> {
+  /** What permissions and connections say of a call, before anything is opened; says in `asked` what it is about. */
+  judge(asked: Asked): Promise<Refused | Judged>;
+}
+
 /** Decides calls. Allowed ones are on their way to the record and count as open when this returns. */
-export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'rejudge' | 'renew'> {
+export function createDecider(deps: DecideDeps): Decider {
   const prepared = new Latest<string, { readonly stamp: number; readonly value: Prepared }>(10_000);
   const meanings = new Latest<string, { readonly generation: number; readonly value: ReadonlyMap<string, Meaning> }>(2_000);
 
@@ -210,7 +215,7 @@ export function createDecider(deps: DecideDeps): Pick<Broker, 'decide' | 'rejudg
     return open.verdict;
   }
 
-  return { decide, rejudge, renew };
+  return { decide, judge, rejudge, renew };
 }
 
 /** A refresh that may not be forced, or that fails, leaves the upstream's own answer standing. */
@@ -228,7 +233,7 @@ const none: readonly Placed[] = [];
 const nothing = { expiresAt: undefined, refreshable: false } as const;
 
 /** The call is permitted: through a connection, or to a host without one. */
-interface Judged {
+export interface Judged {
   readonly kind: 'permitted';
   readonly chosen: Chosen | undefined;
   readonly decision: Permitted | undefined;
@@ -270,7 +275,8 @@ function other(deps: DecideDeps, { placed }: Asked): Refused | Judged {
   return { kind: 'permitted', chosen: undefined, decision: undefined, question: undefined, form: undefined };
 }
 
-function questionOf({ call, run }: Asked, { match, connection }: Chosen, at: number): Question {
+/** What the permissions are asked. */
+export function questionOf({ call, run }: Pick<Asked, 'call' | 'run'>, { match, connection }: Chosen, at: number): Question {
   const { id, provider, name } = connection;
   return {
     principal: run.live.principal,

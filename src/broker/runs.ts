@@ -113,7 +113,14 @@ export function createRuns(deps: RunDeps): Runs {
     const agent = await deps.identity.currentAgent(organization, run.row.agent_id);
     if (agent?.status !== 'active') throw new Fault('agent_not_active');
     if (agent.epoch !== run.about.epoch) throw new Fault('run_ended');
-    if (run.state?.agent !== agent) run.state = stateOf(deps.identity, id, run, agent);
+    if (run.state?.agent !== agent)
+      run.state = stateOf(deps.identity, agent, {
+        id,
+        level: run.row.level as Level,
+        seed: run.seed,
+        chosen: run.about.connections,
+        expiresAt: run.row.expires_at,
+      });
     run.seenAt = generation;
     return run.state;
   }
@@ -163,17 +170,20 @@ function heldOf(value: string): Held | undefined {
   return ids.organization && ids.run ? { organization: ids.organization, run: ids.run, expiresAt: Number(expiresAt) } : undefined;
 }
 
-function stateOf(identity: Identity, id: RunId, run: Known, agent: Agent): RunState {
+type OfRun = Pick<RunState, 'seed' | 'chosen' | 'expiresAt'> & Pick<LiveRun, 'id' | 'level'>;
+
+/** A run of this agent. */
+export function stateOf(identity: Identity, agent: Agent, { id, level, seed, chosen, expiresAt }: OfRun): RunState {
   const principal = identity.principalOf(agent);
   const owner = agent.owner?.kind === 'user' ? agent.owner.id : undefined;
-  const live = Object.freeze({ id, organization: agent.organization, agent: agent.id, level: run.row.level as Level, principal });
+  const live = Object.freeze({ id, organization: agent.organization, agent: agent.id, level, principal });
   return Object.freeze({
     live,
     agent,
     asker: Object.freeze({ id: agent.id, handle: agent.handle, owner, confirmed: agent.confirmedAt !== undefined }),
-    seed: run.seed,
-    chosen: run.about.connections,
-    expiresAt: run.row.expires_at,
+    seed,
+    chosen,
+    expiresAt,
   });
 }
 

@@ -23,7 +23,12 @@ export interface Brokering extends Connecting {
   readonly started: StartedRun;
   readonly run: LiveRun;
   /** Connects an account by key. */
-  connectKey(provider: string, fields: Readonly<Record<string, string>>, name?: string): Promise<Connection>;
+  connectKey(
+    provider: string,
+    fields: Readonly<Record<string, string>>,
+    name?: string,
+    from?: 'browser' | 'command_line',
+  ): Promise<Connection>;
   permit(connection: Connection, more?: Partial<PermissionDraft>): ReturnType<Policy['give']>;
   /** A call of the run, GET https://api.openai.com/v1/models unless said otherwise. */
   call(more?: Partial<Call>): Call;
@@ -70,10 +75,10 @@ export async function openBrokering(
     startRun,
     call,
     decide: (more) => broker.decide(call(more)),
-    async connectKey(provider, fields, name = 'default') {
+    async connectKey(provider, fields, name = 'default', from = 'browser') {
       const flow = await connect.begin(by, { provider, name, flow: 'api_key', force: false, allow: [] });
       const secrets = Object.fromEntries(Object.entries(fields).map(([part, value]) => [part, new Secret(value)]));
-      return (await connect.completeWithKey(by, flow.id, secrets, 'browser')).connection;
+      return (await connect.completeWithKey(by, flow.id, secrets, from)).connection;
     },
     permit: (connection, more = {}) =>
       write((tx) =>

@@ -180,6 +180,13 @@ async function end(context: Context, given: readonly string[], flags: WaitOption
   return parkedChange(context, flags, async () => answer.body, 'ended');
 }
 
+/** What the operator's settings have to do with it. */
+const notes: Readonly<Record<string, string>> = {
+  no_connection:
+    'no account is connected for it: runs reach it, and nothing is put on the call; GATEHOUSE_OTHER_HOSTS=deny would refuse it',
+  host_refused: 'no account is connected for it, and GATEHOUSE_OTHER_HOSTS=deny refuses every other host',
+};
+
 async function explain(
   context: Context,
   given: readonly string[],
@@ -200,12 +207,9 @@ async function explain(
     if (answer.classes.length > 0) context.speech.fact(`classes ${answer.classes.join(', ')}`);
     for (const row of answer.considered)
       context.speech.fact(`${row.applies ? 'applies' : 'does not apply'}: ${row.permission}: ${row.why}`);
-    if (answer.command !== undefined)
-      context.speech.fact(`${answer.reason === 'connection_needed' ? 'connect an account' : 'permit it'} with: ${answer.command}`);
-    if (answer.reason === 'host_refused')
-      context.speech.note(
-        'no account is connected for that host: nothing is put on the call, and GATEHOUSE_OTHER_HOSTS says whether runs reach it',
-      );
+    if (answer.hint !== undefined) context.speech.fact(answer.hint);
+    const note = notes[answer.reason ?? ''];
+    if (note !== undefined) context.speech.note(note);
   }
   return answer.effect === 'allow' ? 0 : 1;
 }

@@ -1,7 +1,6 @@
 import { checkReach, type Reach } from '#api';
-import { isPinned } from '#connect';
 import { Fault, type Principal, parseId } from '#kernel';
-import type { Permission, Question } from '#policy';
+import type { Permission } from '#policy';
 import type { Session } from '#signin';
 import type { HandlersOf } from '../api.ts';
 import type { Caller } from '../callers.ts';
@@ -160,83 +159,23 @@ interface Explained {
   readonly level: 'separated' | 'cooperative';
 }
 
-/** What would be decided for this call now, and why; nothing is sent. */
-async function explain(kit: Kit, caller: Exclude<Caller, { kind: 'anyone' }>, asked: Explained) {
-  const { rooms, look } = kit;
+/** What would become of this call now, and why; nothing is sent. */
+async function explain({ rooms, look }: Kit, caller: Exclude<Caller, { kind: 'anyone' }>, asked: Explained) {
   const agent = await look.agent(asked.agent);
   if (caller.kind !== 'agent') mustControl(caller.session.user, agent);
   else if (caller.agent.id !== agent.id) throw new Fault('agent_unknown');
-  const url = new URL(asked.url);
-  const shape = {
-    host: url.hostname,
-    port: Number(url.port || (url.protocol === 'http:' ? 80 : 443)),
-    method: asked.method,
-    path: url.pathname,
-  };
-  const principal = rooms.identity.principalOf(agent);
-  const vaults = await rooms.identity.vaultsOf(principal);
-  for (const match of await rooms.connect.match(rooms.organization.id, shape)) {
-    const visible = await rooms.connect.candidates(rooms.organization.id, vaults, match.provider.id);
-    const candidates = visible.filter((one) => isPinned(one, match.entry, shape.host));
-    const named = asked.connection?.split('/').at(-1);
-    const connection = candidates.find(({ name, isDefault }) => (named === undefined ? isDefault : name === named)) ?? only(candidates);
-    if (connection === undefined) continue;
-    return told(kit, { ...shape, match, connection, agent, principal, level: asked.level });
-  }
-  const claimed = (await rooms.connect.match(rooms.organization.id, shape))[0]?.provider.id;
+  const { level, connection } = asked;
+  const { operation, considered, ...foreseen } = await rooms.broker.foresee({ agent, level, connection, call: callTo(asked) });
   return {
-    effect: 'deny' as const,
-    reason: claimed === undefined ? 'host_refused' : 'connection_needed',
-    classes: [],
-    considered: [],
-    ...(claimed === undefined ? {} : { provider: claimed, command: `gatehouse login ${claimed}` }),
-  };
-}
-
-function only<T>(items: readonly T[]): T | undefined {
-  return items.length === 1 ? items[0] : undefined;
-}
-
-interface ExplainedCall {
-  readonly match: Awaited<ReturnType<Kit['rooms']['connect']['match']>>[number];
-  readonly connection: Awaited<ReturnType<Kit['rooms']['connect']['candidates']>>[number];
-  readonly agent: Awaited<ReturnType<Kit['look']['agent']>>;
-  readonly principal: Principal;
-  readonly level: 'separated' | 'cooperative';
-  readonly host: string;
-  readonly method: string;
-  readonly path: string;
-}
-
-async function told({ rooms }: Kit, call: ExplainedCall) {
-  const { match, connection, agent } = call;
-  const question: Question = {
-    principal: call.principal,
-    agent: {
-      id: agent.id,
-      handle: agent.handle,
-      owner: agent.owner?.kind === 'user' ? agent.owner.id : undefined,
-      confirmed: agent.confirmedAt !== undefined,
-    },
-    level: call.level,
-    connection: { id: connection.id, provider: connection.provider, name: connection.name },
-    call: { method: call.method, host: call.host, path: call.path },
-    operation: match.operation,
-    ambiguous: match.ambiguous,
-    at: rooms.clock.now(),
-  };
-  const { decision, considered } = await rooms.policy.explain(question);
-  return {
-    effect: decision.effect,
-    provider: connection.provider,
-    connection: connection.name,
-    classes: [...(match.operation?.classes ?? [])],
+    ...present(foreseen),
+    ...present({ operation: operation?.id }),
+    classes: [...(operation?.classes ?? [])],
     considered: considered.map(({ permission, applies, why }) => ({ permission: permission.id, applies, why })),
-    ...present({
-      reason: decision.effect === 'deny' ? decision.reason : undefined,
-      command: decision.effect === 'deny' ? decision.command : undefined,
-      permission: decision.permission,
-      operation: match.operation?.id,
-    }),
   };
+}
+
+function callTo({ method, url }: Pick<Explained, 'method' | 'url'>) {
+  const { protocol, hostname: host, port, pathname: path, search } = new URL(url);
+  const scheme = protocol === 'http:' ? 'http' : 'https';
+  return { scheme, method, host, port: Number(port || (scheme === 'http' ? 80 : 443)), path, query: search.slice(1) } as const;
 }

@@ -101,6 +101,7 @@ export function toldBroker(authority: TestAuthority): ToldBroker {
       broker.calls.push(call);
       return broker.decideWith(call);
     },
+    foresee: notHere,
     rejudge: (verdict) => broker.rejudgeWith(verdict),
     renew: (verdict) => broker.renewWith(verdict),
     report: (exchange) => void broker.reports.push(exchange),
