@@ -137,6 +137,17 @@ describe('connections', () => {
     expect(page.text).toContain('asked for: read');
   });
 
+  test('login says what the agent in use still waits for, and only then to run', async () => {
+    await typed(['agent', 'create', 'fresh']);
+    const said = async (agent: string) => {
+      const login = ['login', 'cohere', '--connection', agent, '--key-stdin'];
+      return (await typed(login, { input: 'cohere-0123456789abcdef', env: { GATEHOUSE_AGENT: agent }, ...used() })).err;
+    };
+    expect(await said('absent')).toContain('make an agent that uses it: gatehouse init');
+    expect(await said('fresh')).toContain('the agent fresh is registered; claim it next: gatehouse agent claim fresh');
+    expect(await said('default')).toContain('use it: gatehouse run -- <program>');
+  });
+
   test('login calls nothing connected that was disconnected while it waited', async () => {
     const ends: Given = {
       watch: whenSaid(/\/connect\/flw_/, async () => expect((await typed(['logout', 'openai/short'])).out).toContain('with 0 permissions')),
@@ -268,7 +279,7 @@ describe('providers, keys, log, settings', () => {
 
   test('the log shows what happened, filtered, and proves itself', async () => {
     const { out } = await typed(['log', '--name', 'agent.registered']);
-    expect(out.trim().split('\n')).toHaveLength(2);
+    expect(out.trim().split('\n')).toHaveLength(3);
     const page = (await typed(['log', '--limit', '2', '--json', '--since', '1h'])).json<Page>();
     expect([page.items.length, typeof page.next]).toEqual([2, 'string']);
     expect((await typed(['log', 'verify'])).out).toMatch(/^holds: \d+ events/);

@@ -19,6 +19,25 @@ export function isUsable(agent: AgentView): boolean {
   return agent.status === 'active';
 }
 
+const steps: Partial<Record<AgentView['status'], string>> = { registered: 'claim', claimed: 'confirm', suspended: 'reactivate' };
+
+/** What an agent waits for before a run can be started for it; empty where there is no such step. */
+export function nextStep({ handle, status }: AgentView): string {
+  const step = steps[status];
+  return step === undefined ? '' : `; ${step} it next: gatehouse agent ${step} ${handle}`;
+}
+
+/** The agent of this machine that a command uses when none is named, as the server knows it; undefined: it knows none. */
+export async function agentInUse(context: Context, server: Server): Promise<AgentView | undefined> {
+  const key = context.agents().find(context.settings().agent ?? context.agents().current());
+  const id = key?.registered[await server.issuer()];
+  if (id === undefined) return undefined;
+  return await server.person.call('agent_get', { params: { agent: id } }).catch((error: unknown) => {
+    if (isFault(error, 'agent_unknown')) return undefined;
+    throw error;
+  });
+}
+
 /** The agent as the server knows it, registered now if it does not. @throws {Fault} `agent_exists`, `agent_quota` */
 export async function ensureRegistered(
   context: Context,

@@ -4,7 +4,7 @@ import { Fault } from '#kernel';
 import { awaitConfirmation, type Confirmation, type WaitOptions, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
-import { type AgentView, type ClaimOptions, claimAgent, ensureRegistered } from '../enrolment.ts';
+import { type AgentView, type ClaimOptions, claimAgent, ensureRegistered, nextStep } from '../enrolment.ts';
 import { type PagingOptions, pagingFlags, printPages, timeOf } from '../listing.ts';
 import { counted } from '../speech.ts';
 
@@ -134,13 +134,7 @@ async function create(
   if (!name.success) throw new Fault('invalid_usage', { detail: name.error.issues[0]?.message ?? 'not a name' });
   const { agent } = await ensureRegistered(context, context.server(), name.data, flags.p256 ? 'p256' : 'ed25519');
   if (flags.use) await context.agents().use(name.data);
-  return show(context, agent, `agent ${agent.handle} is ${agent.status}${next(agent)}`);
-}
-
-/** What an agent of that status waits for. */
-function next({ handle, status }: AgentView): string {
-  if (status === 'registered') return `; claim it next: gatehouse agent claim ${handle}`;
-  return status === 'claimed' ? `; confirm it next: gatehouse agent confirm ${handle}` : '';
+  return show(context, agent, `agent ${agent.handle} is ${agent.status}${nextStep(agent)}`);
 }
 
 async function use(context: Context, given: readonly string[]): Promise<undefined> {
@@ -155,7 +149,7 @@ async function claim(context: Context, given: readonly string[], flags: ClaimOpt
   const server = context.server();
   const { key } = await ensureRegistered(context, server, context.agentKey(first(given)).handle);
   const agent = await claimAgent(context, server, key, flags);
-  return show(context, agent, `agent ${agent.handle} is ${agent.status}${next(agent)}`);
+  return show(context, agent, `agent ${agent.handle} is ${agent.status}${nextStep(agent)}`);
 }
 
 async function suspend(context: Context, given: readonly string[]): Promise<undefined> {

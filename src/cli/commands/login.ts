@@ -5,6 +5,7 @@ import { Fault, type FaultCode, faults } from '#kernel';
 import { readInput, showLink, type WaitOptions, waitFlags, waitUntil } from '../asking.ts';
 import { addCommand, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
+import { type AgentView, agentInUse, isUsable, nextStep } from '../enrolment.ts';
 import { connectWithKey, type Flow } from '../key-flow.ts';
 import { type SignInFlags, signInTo } from '../remote-sign-in.ts';
 import type { Server } from '../server.ts';
@@ -92,9 +93,14 @@ async function connectAccount(context: Context, target: string, flags: LoginFlag
   const done = await finishInBrowser(context, server, begun, flags);
   if (done === undefined) return tell(context, begun, begun.state.kind === 'connected' ? 'not confirmed yet' : 'not connected yet');
   tell(context, done, `connected: ${nameOf(done)}`);
-  const runs = context.agents().find(context.settings().agent ?? context.agents().current()) !== undefined;
-  context.speech.note(runs ? 'use it: gatehouse run -- <program>' : 'make an agent that uses it: gatehouse init');
+  context.speech.note(useOf(await agentInUse(context, server)));
   return undefined;
+}
+
+/** How a connection is used by the agent of this machine. */
+function useOf(agent: AgentView | undefined): string {
+  if (agent === undefined) return 'make an agent that uses it: gatehouse init';
+  return isUsable(agent) ? 'use it: gatehouse run -- <program>' : `the agent ${agent.handle} is ${agent.status}${nextStep(agent)}`;
 }
 
 function tell(context: Context, flow: Flow, line: string): undefined {
