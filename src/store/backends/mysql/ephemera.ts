@@ -1,6 +1,6 @@
 import type { Clock } from '#kernel';
-import { checkEntry, checkKey, checkTtl } from '../../limits.ts';
 import type { Ephemera } from '../../ports.ts';
+import { type EphemeraTable, ephemeraIn } from '../ephemera-table.ts';
 import { lendOnce, type Pool } from '../server.ts';
 
 /** Keys and values are bytes: they are compared as such. */
@@ -33,63 +33,38 @@ interface Row {
   readonly expires_at: number;
 }
 
-/** Ephemera in a table of MySQL or MariaDB. Whatever decides is one statement, so each verb is atomic, in one process or several. */
+/** Ephemera in a table of MySQL or MariaDB. Whatever decides is one statement. */
 export function createMysqlEphemera(pool: Pool, clock: Clock): Ephemera {
   const run = (verb: keyof typeof verbs, ...parameters: readonly (string | number | Buffer)[]) =>
     lendOnce(pool, (session) => session.run({ sql: verbs[verb], parameters }));
+  const look = async (verb: 'get' | 'look', ...parameters: readonly (string | number)[]) =>
+    (await run(verb, ...parameters)).rows[0] as Row | undefined;
   /** How many rows are different now; an insert that met a row and changed it counts two. */
-  const change = async (verb: keyof typeof verbs, ...parameters: readonly (string | number | Buffer)[]) =>
-    Number((await run(verb, ...parameters)).numAffectedRows);
+  const change = async (...given: Parameters<typeof run>) => Number((await run(...given)).numAffectedRows);
 
   /** Looks, then removes exactly what it saw: of all who saw it, one does. */
-  async function take(key: string): Promise<string | undefined> {
+  async function take(key: string) {
     for (;;) {
-      const [row] = (await run('look', key)).rows as Row[];
+      const row = await look('look', key);
       if (row === undefined) return undefined;
-      const removed = await change('remove', key, row.value, row.expires_at);
-      if (removed === 1) return row.expires_at <= clock.now() ? undefined : row.value.toString('utf8');
+      const { value, expires_at: end } = row;
+      if ((await change('remove', key, value, end)) === 1) return { value: value.toString('utf8'), end };
     }
   }
 
-  return Object.freeze({
-    async get(key: string) {
-      checkKey(key);
-      const [row] = (await run('get', key, clock.now())).rows as Row[];
-      return row?.value.toString('utf8');
-    },
-    async put(key: string, value: string, ttl: number) {
-      checkEntry(key, value, ttl);
-      await run('put', key, value, clock.now() + ttl);
-    },
-    async claim(key: string, value: string, ttl: number) {
-      checkEntry(key, value, ttl);
-      const now = clock.now();
-      return (await change('claim', key, value, now + ttl, now, now)) > 0;
-    },
-    async take(key: string) {
-      checkKey(key);
-      return await take(key);
-    },
-    async drop(key: string, value: string) {
-      checkKey(key);
-      return (await change('drop', key, value, clock.now())) === 1;
-    },
-    async bump(key: string, ttl: number) {
-      checkKey(key);
-      checkTtl(ttl);
-      const now = clock.now();
-      const { numAffectedRows, insertId } = await run('bump', key, now + ttl, now, now);
+  const table: EphemeraTable = {
+    get: async (key, now) => (await look('get', key, now))?.value.toString('utf8'),
+    put: (key, value, end) => run('put', key, value, end),
+    claim: async (key, value, end, now) => (await change('claim', key, value, end, now, now)) > 0,
+    take,
+    drop: async (key, value, now) => (await change('drop', key, value, now)) === 1,
+    async bump(key, end, now) {
+      const { numAffectedRows, insertId } = await run('bump', key, end, now, now);
       return numAffectedRows === 1n ? 1 : Number(insertId);
     },
-    async since() {
-      return 0;
-    },
-    async ping() {
-      const began = performance.now();
-      await run('ping');
-      return performance.now() - began;
-    },
-    sweep: () => change('sweep', clock.now()),
-    close: () => pool.close(),
-  });
+    ping: () => run('ping'),
+    sweep: (now) => change('sweep', now),
+    close: pool.close,
+  };
+  return ephemeraIn(table, clock);
 }

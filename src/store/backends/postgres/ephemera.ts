@@ -1,7 +1,7 @@
 import type { Clock } from '#kernel';
 import type { Ephemera } from '../../ports.ts';
+import { type EphemeraRow, type EphemeraVerb, ephemeraIn, returningTable } from '../ephemera-table.ts';
 import { lendOnce, type Pool } from '../server.ts';
-import { createVerbs, type EphemeraRow, type EphemeraVerb } from '../verbs.ts';
 
 export const ephemeraTable = [
   'create table if not exists ephemera (key text collate "C" primary key, value text collate "C" not null, expires_at bigint not null)',
@@ -33,5 +33,5 @@ export function createPostgresEphemera(pool: Pool, clock: Clock): Ephemera {
     const { rows } = await lendOnce(pool, (session) => session.run({ sql: verbs[verb], parameters }));
     return rows as readonly EphemeraRow[];
   };
-  return createVerbs(run, () => pool.close(), clock);
+  return ephemeraIn(returningTable(run, pool.close), clock);
 }

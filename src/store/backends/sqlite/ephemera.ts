@@ -1,6 +1,6 @@
 import type { Clock } from '#kernel';
 import type { Ephemera } from '../../ports.ts';
-import { createVerbs, type EphemeraRow, type EphemeraVerb } from '../verbs.ts';
+import { type EphemeraRow, type EphemeraVerb, ephemeraIn, returningTable } from '../ephemera-table.ts';
 import { createCheckpointer } from './checkpoint.ts';
 import { type Connection, openConnection, whenFree } from './file.ts';
 
@@ -36,17 +36,15 @@ export async function openSqliteEphemera(path: string, clock: Clock): Promise<Ep
   await whenFree(() => connection.run({ sql: schema, parameters: [] }));
   await whenFree(() => connection.run({ sql: expiryIndex, parameters: [] }));
   const checkpointer = createCheckpointer(path, longestLog);
-  return createVerbs(
-    (verb, ...parameters) => {
-      checkpointer.watch();
-      return execute(connection, verbs[verb], parameters);
-    },
-    async () => {
-      await checkpointer.close();
-      connection.close();
-    },
-    clock,
-  );
+  const run = (verb: EphemeraVerb, ...parameters: readonly (string | number)[]) => {
+    checkpointer.watch();
+    return execute(connection, verbs[verb], parameters);
+  };
+  const close = async () => {
+    await checkpointer.close();
+    connection.close();
+  };
+  return ephemeraIn(returningTable(run, close), clock);
 }
 
 async function execute(connection: Connection, sql: string, parameters: readonly unknown[]): Promise<readonly EphemeraRow[]> {
