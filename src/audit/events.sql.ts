@@ -55,7 +55,7 @@ function rowOf(event: Prepared, writer: string, last: Head): EventRow {
 }
 
 /** On the way of every call, so built once. */
-const insertEvent = hotQuery<EventRow>((db, slot, own) =>
+export const insertEvent = hotQuery<EventRow>((db, slot, own) =>
   db.insertInto('events').values({
     id: slot('id'),
     organization_id: own ?? slot('organization_id'),
@@ -71,7 +71,7 @@ const insertEvent = hotQuery<EventRow>((db, slot, own) =>
   }),
 );
 
-const selectHead = hotQuery<{ organization: OrganizationId; writer: string }, Head>((db, slot) =>
+export const selectHead = hotQuery<{ organization: OrganizationId; writer: string }, Head>((db, slot) =>
   db
     .selectFrom('audit_heads')
     .select(['sequence', 'hash'])
@@ -79,7 +79,7 @@ const selectHead = hotQuery<{ organization: OrganizationId; writer: string }, He
     .where('writer', '=', slot('writer')),
 );
 
-const updateHead = hotQuery<ChainHead & { to: number }>((db, slot) =>
+export const updateHead = hotQuery<ChainHead & { to: number }>((db, slot) =>
   db
     .updateTable('audit_heads')
     .set({ sequence: slot('to'), hash: slot('hash') })

@@ -9,7 +9,7 @@ export const ephemeraTable = (collation: string) => `create table if not exists 
   engine = InnoDB default character set utf8mb4 collate ${collation} row_format = dynamic`;
 
 /** Assignments happen from left to right, so the life, which the others look at, comes last. */
-const verbs = {
+export const verbs = {
   ping: 'select 1 as one',
   get: 'select value from ephemera where `key` = ? and expires_at > ?',
   put: `insert into ephemera (\`key\`, value, expires_at) values (?, ?, ?)

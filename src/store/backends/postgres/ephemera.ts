@@ -8,7 +8,7 @@ export const ephemeraTable = [
   'create index if not exists ephemera_expires_at on ephemera (expires_at)',
 ];
 
-const verbs = {
+export const verbs = {
   ping: 'select 1 as one',
   get: 'select value from ephemera where key = $1 and expires_at > $2',
   put: `insert into ephemera (key, value, expires_at) values ($1, $2, $3)

@@ -12,7 +12,7 @@ const schema = `create table if not exists ephemera
   (key text primary key not null, value text not null, expires_at integer not null) without rowid`;
 const expiryIndex = 'create index if not exists ephemera_expires_at on ephemera (expires_at)';
 
-const verbs = {
+export const verbs = {
   get: 'select value from ephemera where key = ?1 and expires_at > ?2',
   put: `insert into ephemera (key, value, expires_at) values (?1, ?2, ?3)
     on conflict (key) do update set value = excluded.value, expires_at = excluded.expires_at`,
