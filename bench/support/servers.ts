@@ -9,7 +9,6 @@ import { type Child, start } from './child.ts';
 /** A server that keeps state, started for one measurement. */
 export interface StateServer {
   readonly url: string;
-  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -47,7 +46,6 @@ async function startDatabase(
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   return {
     url,
-    pid: child.pid as number,
     async stop() {
       // In either of them the signal that means: close what is open, then end.
       child.kill(program === 'mariadbd' ? 'SIGTERM' : 'SIGINT');
@@ -61,7 +59,7 @@ async function startDatabase(
 export async function startRedisIn(folder: string): Promise<StateServer | undefined> {
   if (!isThere('redis-server')) return undefined;
   const { port, child } = await startNode(folder, 'redis');
-  return { url: `redis://127.0.0.1:${port}`, pid: child.pid, stop: child.stop };
+  return { url: `redis://127.0.0.1:${port}`, stop: child.stop };
 }
 
 /** Three nodes that take writes. Undefined: not on this machine. */
@@ -74,7 +72,6 @@ export async function startClusterIn(folder: string): Promise<(StateServer & { r
   if (made.code !== 0) throw new Error(`redis-cli --cluster create: ${made.stdout}${made.stderr}`);
   return {
     url: `redis+cluster://${places.join(',')}`,
-    pid: nodes[0]?.child.pid as number,
     ports: nodes.map(({ port }) => port),
     async stop() {
       await Promise.all(nodes.map(({ child }) => child.stop()));
