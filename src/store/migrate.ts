@@ -129,12 +129,15 @@ const uncounted: ReadonlySet<string> = new Set(['migrations', 'ephemera']);
 
 /** True when no row was ever written: every table of ours is empty, or there is none yet. */
 export async function isEmpty(backend: RecordsBackend): Promise<boolean> {
-  return await backend.read(undefined, async (db) => {
-    for (const { name } of await db.introspection.getTables()) {
-      if (ownTables.has(name) && !uncounted.has(name) && (await hasRows(db, name as keyof Schema))) return false;
-    }
-    return true;
-  });
+  return await backend.read(undefined, hasNothing);
+}
+
+/** The same, in the caller's transaction. */
+export async function hasNothing(db: Kysely<Schema>): Promise<boolean> {
+  for (const { name } of await db.introspection.getTables()) {
+    if (ownTables.has(name) && !uncounted.has(name) && (await hasRows(db, name as keyof Schema))) return false;
+  }
+  return true;
 }
 
 async function hasRows(db: Kysely<Schema>, table: keyof Schema): Promise<boolean> {

@@ -15,6 +15,8 @@ const shape = z.object({
   /** Which installation it came from; empty where it is its own. */
   origin: z.string(),
   at: z.int(),
+  /** Who fills it, while it is incomplete. */
+  work: z.string().optional(),
 });
 
 /** Why an installation may not be served. */

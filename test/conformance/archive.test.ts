@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { gzipSync } from 'node:zlib';
 import { Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { describe, expect, test as plainTest } from 'vitest';
@@ -103,6 +104,29 @@ plainTest(
   },
   60_000,
 );
+
+plainTest('a restore that was overtaken writes and removes nothing any more in what is perhaps served by now', async () => {
+  const path = archive();
+  await write(homeOf(await openFilled(600)), path);
+  const target = files();
+  let told = false;
+  const overtaken = restore(path, target, {
+    onProgress({ step }) {
+      if (told || step !== 'restoring') return;
+      told = true;
+      const database = new DatabaseSync(join(target.home, 'gatehouse.db'));
+      database.exec(`delete from platform_facts where name = 'standing'; insert into platform_facts values ('of another', 'kept', 1)`);
+      database.close();
+    },
+  });
+  await expect(overtaken).rejects.toMatchObject({ code: 'conflict' });
+  await opened(target, async (store) => {
+    const facts = await store.records
+      .platform('test')
+      .read(({ db }) => db.selectFrom('platform_facts').select(['name', 'value']).execute());
+    expect(facts).toEqual([{ name: 'of another', value: 'kept' }]);
+  });
+});
 
 describe('an archive', () => {
   plainTest('is for its owner only, tells nothing, has its name only once it is whole, and opens with the tool age', async () => {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { expect, test as plainTest } from 'vitest';
 import { silentLog, systemClock } from '#kernel';
 import { copyDatabase, type DatabasePlace, openStore, type TableDigest } from '#store';
@@ -168,6 +169,60 @@ test(
   },
   patience,
 );
+
+/** What somebody else does to the files of a database, between two steps of whoever works on it. */
+function meanwhile({ home }: DatabasePlace, statement: string): void {
+  const database = new DatabaseSync(join(home, 'gatehouse.db'));
+  database.exec(statement);
+  database.close();
+}
+
+plainTest('a copy that was overtaken by another, and so perhaps is served by now, is not written to any more', async () => {
+  const filled = await openFilled(600);
+  const target = files();
+  let told = false;
+  const overtaken = copyDatabase({
+    from: homeOf(filled),
+    to: target,
+    clock: systemClock,
+    onProgress({ table }) {
+      if (told || table !== 'connections') return;
+      told = true;
+      meanwhile(target, "delete from platform_facts where name = 'standing'");
+    },
+  });
+  await expect(overtaken).rejects.toMatchObject({ code: 'conflict' });
+  await opened(target, async (store) => expect(await store.standing()).toBeUndefined());
+  await expect(copy(homeOf(filled), target)).rejects.toMatchObject({ code: 'store_not_empty' });
+});
+
+plainTest('of two copies at once into one database the later goes on, and the database is whole', async () => {
+  const filled = await openFilled(600);
+  const target = files();
+  let second: ReturnType<typeof copy> | undefined;
+  const first = copyDatabase({
+    from: homeOf(filled),
+    to: target,
+    clock: systemClock,
+    onProgress() {
+      second ??= copy(homeOf(filled), target);
+      second.catch(() => {});
+    },
+  });
+  const outcomes = await Promise.allSettled([
+    first,
+    first.then(
+      () => second,
+      () => second,
+    ),
+  ]);
+  expect(outcomes[1]?.status).toBe('fulfilled');
+  if (outcomes[0]?.status === 'rejected') expect(outcomes[0].reason).toMatchObject({ code: 'conflict' });
+  await opened(target, async (store) => {
+    expect(await store.standing()).toMatchObject({ state: 'paused', by: 'copy' });
+    expect(await openAll(filled, store)).toBe(600);
+  });
+});
 
 test('a target that holds something else is refused and left as it is', async () => {
   const [one, other] = [await openFilled(3), await openFilled(4)];

@@ -3,11 +3,12 @@ import type { RecordsBackend } from '../backend.ts';
 import { isEmpty, migrate } from '../migrate.ts';
 import { migrations } from '../migrations/index.ts';
 import { digestsOf, refuseDifferent } from '../moving/copy.ts';
+import { beginFilling, type Filling } from '../moving/filling.ts';
 import { clearTable, insertRows, type MovedRow, pageSize, type TableDigest } from '../moving/rows.ts';
 import { type MovedTable, movedTables } from '../moving/tables.ts';
 import { type DatabasePlace, openDatabase } from '../open-database.ts';
 import type { SealedStore } from '../ports.ts';
-import { setStanding, standingOf } from '../standing.ts';
+import { type Standing, standingOf } from '../standing.ts';
 import { fileKeyOf, type Key, readEncrypted } from './encryption.ts';
 import { type ArchivedRow, type Manifest, redisTable } from './lines.ts';
 import { type ArchiveContent, readArchive } from './read.ts';
@@ -80,8 +81,11 @@ function refuseMismatch({ sealed: lay, migrations: steps }: Manifest, { sealed }
 async function refuseOccupied(target: RecordsBackend): Promise<void> {
   if (await isEmpty(target)) return;
   const standing = await standingOf(target);
-  if (standing?.state === 'incomplete' && standing.by === 'restore') return;
-  throw new Fault('store_not_empty');
+  if (standing === undefined || !isLeft(standing)) throw new Fault('store_not_empty');
+}
+
+function isLeft({ state, by }: Standing): boolean {
+  return state === 'incomplete' && by === 'restore';
 }
 
 async function refuseForeignSealed({ path, fileKey }: Restoring, sealed: SealedStore): Promise<void> {
@@ -96,13 +100,11 @@ async function refuseForeignSealed({ path, fileKey }: Restoring, sealed: SealedS
   });
 }
 
-async function restoreInto(target: RecordsBackend, content: ArchiveContent, options: Restoring): Promise<void> {
+async function restoreInto(place: RecordsBackend, content: ArchiveContent, options: Restoring): Promise<void> {
   const { clock } = options;
-  const { origin } = content.manifest;
-  await migrate(target, clock);
-  const mark = (state: 'incomplete' | 'paused') =>
-    target.write(undefined, (db) => setStanding(db, { state, by: 'restore', origin, at: clock.now() }));
-  await mark('incomplete');
+  await migrate(place, clock);
+  const filling = await beginFilling(place, { by: 'restore', origin: content.manifest.origin, at: clock.now() }, isLeft);
+  const { target } = filling;
   try {
     for (const table of movedTables) await clearTable(target, table);
     await fill(target, content, options);
@@ -111,16 +113,16 @@ async function restoreInto(target: RecordsBackend, content: ArchiveContent, opti
       await digestsOf(target),
     );
   } catch (error) {
-    await undo(target).catch(() => {});
+    await undo(filling).catch(() => {});
     throw error;
   }
-  await mark('paused');
+  await filling.end('paused');
 }
 
 /** As if nobody had begun; where that fails the target stays marked as incomplete. */
-async function undo(target: RecordsBackend): Promise<void> {
+async function undo({ target, end }: Filling): Promise<void> {
   for (const table of movedTables) await clearTable(target, table);
-  await target.write(undefined, (db) => setStanding(db, undefined));
+  await end(undefined);
 }
 
 async function fill(target: RecordsBackend, { tables }: ArchiveContent, options: Restoring): Promise<void> {

@@ -5,7 +5,8 @@ import { isEmpty, migrate, migrationsIn } from '../migrate.ts';
 import { migrations } from '../migrations/index.ts';
 import { type DatabasePlace, openDatabase } from '../open-database.ts';
 import type { Schema } from '../schema.ts';
-import { setStanding, standingOf } from '../standing.ts';
+import { type Standing, standingOf } from '../standing.ts';
+import { beginFilling } from './filling.ts';
 import {
   canonical,
   countRows,
@@ -93,21 +94,24 @@ async function copyBetween(source: RecordsBackend, target: RecordsBackend | unde
   const resumed = target !== undefined && (await judgeTarget(target, origin));
   if (target === undefined || options.dryRun === true) return await preview(source, resumed, clock);
   await migrate(target, clock);
-  const mark = (state: 'incomplete' | 'paused') =>
-    target.write(undefined, (db) => setStanding(db, { state, by: 'copy', origin, at: clock.now() }));
-  await mark('incomplete');
-  const { copied, at } = await source.snapshot(async (db) => {
-    const at = clock.now();
+  const filling = await beginFilling(target, { by: 'copy', origin, at: clock.now() }, (standing) => isCopyOf(standing, origin));
+  const { copied, at } = await copyState(source, filling.target, options);
+  await target.renumber(movedTables.filter(({ numbered }) => numbered).map(({ name }) => name));
+  const tables = await digestsOf(target, teller(sum(copied), options));
+  refuseDifferent(copied, tables);
+  await filling.end('paused');
+  return { resumed, tables, at };
+}
+
+/** Of one moment. */
+async function copyState(source: RecordsBackend, target: RecordsBackend, options: CopyOptions) {
+  return await source.snapshot(async (db) => {
+    const at = options.clock.now();
     const tell = teller(await totalOf(db), options);
     const copied: TableDigest[] = [];
     for (const table of movedTables) copied.push(await copyTable({ source: db, target, tell }, table));
     return { copied, at };
   });
-  await target.renumber(movedTables.filter(({ numbered }) => numbered).map(({ name }) => name));
-  const tables = await digestsOf(target, teller(sum(copied), options));
-  refuseDifferent(copied, tables);
-  await mark('paused');
-  return { resumed, tables, at };
 }
 
 async function preview(source: RecordsBackend, resumed: boolean, clock: Clock): Promise<CopyReport> {
@@ -142,8 +146,12 @@ export async function originOf(backend: RecordsBackend): Promise<string> {
 async function judgeTarget(target: RecordsBackend, origin: string): Promise<boolean> {
   if (await isEmpty(target)) return false;
   const standing = await standingOf(target);
-  if (standing?.by === 'copy' && standing.origin === origin) return true;
+  if (standing !== undefined && isCopyOf(standing, origin)) return true;
   throw new Fault('store_not_empty');
+}
+
+function isCopyOf({ by, origin: of }: Standing, origin: string): boolean {
+  return by === 'copy' && of === origin;
 }
 
 async function totalOf(db: Kysely<Schema>): Promise<number> {
