@@ -131,6 +131,57 @@ describe.each(kinds)('records on $name', (kind) => {
     expect(new Set(makers).size).toBe(1);
   });
 
+  test('what a transaction goes on to ask for, once the database has undone it, is not done on its own', async () => {
+    const database = await newDatabase(kind);
+    const backends = [await migrated(database), await open(database)] as const;
+    await note(backends[0], 'x');
+    await note(backends[0], 'y');
+    let waiting = 0;
+    let meet = () => {};
+    const met = new Promise<void>((resolve) => {
+      meet = resolve;
+    });
+    const cross = (backend: RecordsBackend, self: string, first: string, second: string) => {
+      let attempt = 0;
+      return backend.write(undefined, async (db) => {
+        attempt += 1;
+        const touch = (name: string) => db.updateTable('platform_facts').set({ value: self }).where('name', '=', name).execute();
+        const leave = (name: string) => db.insertInto('platform_facts').values({ name, value: '', version: 1 }).execute();
+        await touch(first);
+        if (++waiting === 2) meet();
+        if (attempt === 1) await met;
+        const asked = [touch(second), leave(`${self} beside ${attempt}`)];
+        await Promise.allSettled(asked);
+        await leave(`${self} after ${attempt}`).catch(() => {});
+      });
+    };
+    await Promise.all([cross(backends[0], 'a', 'x', 'y'), cross(backends[1], 'b', 'y', 'x')]);
+    const left = (await names(backends[0])).filter((name) => /^[ab] /.test(name));
+    expect(left.filter((name) => name.startsWith('a'))).toHaveLength(2);
+    expect(left.filter((name) => name.startsWith('b'))).toHaveLength(2);
+  });
+
+  test('what is still asked for when a write fails, or ends, does not outlive its transaction', async () => {
+    const backend = await migrated(await newDatabase(kind));
+    const some = (self: string, then: () => void) =>
+      backend.write(undefined, async (db) => {
+        for (const name of ['1', '2', '3', '4'])
+          void db
+            .insertInto('platform_facts')
+            .values({ name: self + name, value: '', version: 1 })
+            .execute()
+            .catch(() => {});
+        then();
+      });
+    const failing = some('failed', () => {
+      throw new Error('on purpose');
+    });
+    await expect(failing).rejects.toThrow('on purpose');
+    await some('ended', () => {});
+    await note(backend, 'last');
+    expect(await names(backend)).toEqual(['ended1', 'ended2', 'ended3', 'ended4', 'last']);
+  });
+
   test('a connection that is lost before COMMIT leaves nothing, and the write is done again', async () => {
     const database = await newDatabase(kind);
     const backend = await migrated(database);

@@ -263,21 +263,44 @@ export async function persist<T>(work: () => Promise<T>): Promise<T> {
 class Activity {
   #running = 0;
   #since = performance.now();
+  #last: Promise<unknown> = Promise.resolve();
+  #ended = false;
   /** The first query that failed: a transaction does not end well after it, whatever became of the error. */
   failure: unknown;
   looked = false;
 
+  /** One after the other, and none after one that failed: where the database has undone the transaction, it would commit on its own. */
   async watch(query: RunnableQuery, run: () => Promise<QueryResult<unknown>>): Promise<QueryResult<unknown>> {
     this.looked ||= query.query.kind === 'SelectQueryNode';
     this.#running++;
+    const mine = this.#last.then(() => this.#run(run));
+    this.#last = mine.catch(() => {});
+    try {
+      return await mine;
+    } finally {
+      this.#running--;
+      this.#since = performance.now();
+    }
+  }
+
+  /** Once all that was asked for is done. */
+  async settled(): Promise<void> {
+    await this.#last;
+  }
+
+  /** What is still asked for is not done any more. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  async #run(run: () => Promise<QueryResult<unknown>>): Promise<QueryResult<unknown>> {
+    if (this.failure !== undefined) throw this.failure;
+    if (this.#ended) throw new StoreMisuse('this write has ended: await every query before its function returns');
     try {
       return await run();
     } catch (error) {
       this.failure ??= error;
       throw error;
-    } finally {
-      this.#running--;
-      this.#since = performance.now();
     }
   }
 
@@ -307,10 +330,12 @@ async function attempt<T>({ transactions, writing }: SqlServer, body: Body<T>): 
     const id = await transactions.begin(session);
     try {
       const value = await body((query) => activity.watch(query, () => session.run(query)), activity);
+      await activity.settled();
       if (activity.failure !== undefined) throw activity.failure;
       sound = await commit(transactions, session, id);
       return { value };
     } catch (error) {
+      activity.end();
       // On a server that takes no more writes it can be undone, and yet it is the wrong connection.
       if (!(error instanceof OpenOutcome)) sound = (await undo(session)) && !(activity.failure instanceof Lost);
       throw error;
