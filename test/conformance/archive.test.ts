@@ -8,6 +8,7 @@ import { Encrypter, generateX25519Identity, identityToRecipient } from 'age-encr
 import { describe, expect, test as plainTest } from 'vitest';
 import { newId, Secret, silentLog, systemClock } from '#kernel';
 import { type DatabasePlace, type Key, type Lock, openSealedOnRedis, openStore, restoreArchive, writeArchive } from '#store';
+import { digesting } from '../../src/store/moving/rows.ts';
 import { kinds, newDatabase } from '../support/databases.ts';
 import { addConnections, type Filled, openAll, openFilled } from '../support/filled.ts';
 import { count, hasProgram, testWith } from '../support/need.ts';
@@ -128,6 +129,29 @@ plainTest('a restore that was overtaken writes and removes nothing any more in w
   });
 });
 
+/** An archive of these lines, well encrypted: its public key is all that one needs to make it. */
+async function archiveOf(lines: readonly unknown[]): Promise<string> {
+  const encrypter = new Encrypter();
+  encrypter.addRecipient(await identityToRecipient(identity));
+  const path = archive();
+  writeFileSync(
+    path,
+    await encrypter.encrypt(gzipSync(lines.map((line) => `${typeof line === 'string' ? line : JSON.stringify(line)}\n`).join(''))),
+  );
+  return path;
+}
+
+const manifest = {
+  gatehouse: 'backup',
+  format: 1,
+  version: '1',
+  at: 1,
+  origin: 'x',
+  migrations: ['0001-first'],
+  master_keys: [],
+  sealed: 'database',
+};
+
 describe('an archive', () => {
   plainTest('is for its owner only, tells nothing, has its name only once it is whole, and opens with the tool age', async () => {
     const filled = await openFilled(20);
@@ -213,28 +237,6 @@ describe('is refused, and nothing is restored:', () => {
     60_000,
   );
 
-  /** An archive of these lines, well encrypted. */
-  async function archiveOf(lines: readonly unknown[]): Promise<string> {
-    const encrypter = new Encrypter();
-    encrypter.addRecipient(await identityToRecipient(identity));
-    const path = archive();
-    writeFileSync(
-      path,
-      await encrypter.encrypt(gzipSync(lines.map((line) => `${typeof line === 'string' ? line : JSON.stringify(line)}\n`).join(''))),
-    );
-    return path;
-  }
-
-  const manifest = {
-    gatehouse: 'backup',
-    format: 1,
-    version: '1',
-    at: 1,
-    origin: 'x',
-    migrations: ['0001-first'],
-    master_keys: [],
-    sealed: 'database',
-  };
   const none = '0'.repeat(64);
 
   plainTest.each<[string, string, readonly unknown[]]>([
@@ -327,3 +329,25 @@ testWith('redis-server')(
   },
   patience,
 );
+
+testWith('redis-server')('an archive that somebody else made writes nothing to Redis but values of vaults', async () => {
+  const { port, admin } = await startRedis();
+  const options = { url: new Secret(`redis://127.0.0.1:${port}`), connectTimeout: 5_000, commandTimeout: 5_000 };
+  const { store, close } = await openSealedOnRedis(options, systemClock, silentLog);
+  const before = await admin.keys('*');
+  for (const key of ['gatehouse:ephemera:rate:x', 'of another program', 'vault:', 'vault:vlt_x:y', 7]) {
+    const row = { key, envelope: Buffer.from('planted') };
+    const digest = digesting('sealed_on_redis');
+    digest.add(row);
+    const lines = [
+      { ...manifest, sealed: 'redis' },
+      ['sealed_on_redis', { key, envelope: { b: row.envelope.toString('base64') } }],
+      { end: [digest.end()] },
+    ];
+    const target = files();
+    await expect(restore(await archiveOf(lines), target, { sealed: store })).rejects.toMatchObject({ code: 'backup_damaged' });
+    await expectUntouched(target);
+  }
+  expect(await admin.keys('*')).toEqual(before);
+  close();
+});

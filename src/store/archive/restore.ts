@@ -91,8 +91,9 @@ function isLeft({ state, by }: Standing): boolean {
 async function refuseForeignSealed({ path, fileKey }: Restoring, sealed: SealedStore): Promise<void> {
   await readArchive(readEncrypted(path, fileKey), async ({ table, row }) => {
     if (table !== redisTable) return;
-    const there = await sealed.get(String(row.key));
-    if (there !== undefined && !Buffer.from(there.envelope).equals(Buffer.from(row.envelope as Uint8Array)))
+    const { key, envelope } = sealedOf(row);
+    const there = await sealed.get(key);
+    if (there !== undefined && !Buffer.from(there.envelope).equals(envelope))
       throw new Fault('store_not_empty', {
         detail: 'Redis holds sealed values of the same names already',
         hint: 'choose another GATEHOUSE_REDIS_PREFIX',
@@ -164,8 +165,17 @@ function putting(target: RecordsBackend, { sealed }: RestoreOptions) {
   };
 }
 
-async function putSealed(sealed: SealedStore | undefined, { key, envelope }: MovedRow): Promise<void> {
-  if (sealed === undefined || typeof key !== 'string' || !(envelope instanceof Uint8Array)) throw new Fault('backup_damaged');
+/** Nothing but values of vaults: whoever has the public key can make an archive, and Redis holds keys of others too. */
+const ofVault = /^vault:vlt_[0-9a-z]{26}:./;
+
+function sealedOf({ key, envelope }: MovedRow): { readonly key: string; readonly envelope: Uint8Array } {
+  if (typeof key === 'string' && ofVault.test(key) && envelope instanceof Uint8Array) return { key, envelope };
+  throw new Fault('backup_damaged');
+}
+
+async function putSealed(sealed: SealedStore | undefined, row: MovedRow): Promise<void> {
+  if (sealed === undefined) throw new Fault('backup_damaged');
+  const { key, envelope } = sealedOf(row);
   if (await sealed.put(key, envelope, 0)) return;
   const there = await sealed.get(key);
   if (there === undefined || !Buffer.from(there.envelope).equals(envelope)) throw new Fault('store_not_empty');
