@@ -258,6 +258,16 @@ describe('is refused, and nothing is restored:', () => {
     await expectRefused(await archiveOf(lines), code);
   });
 
+  plainTest('an archive whose line does not end is read no further than any row is long', async () => {
+    const value = 'x'.repeat(70 * 1024 * 1024);
+    const digest = digesting('platform_facts');
+    digest.add({ name: 'long', value, version: 1 });
+    const lines = [manifest, ['platform_facts', { name: 'long', value, version: 1 }], { end: [digest.end()] }];
+    const path = await archiveOf(lines);
+    expect(statSync(path).size).toBeLessThan(1_000_000);
+    await expect(restore(path, files())).rejects.toMatchObject({ code: 'backup_damaged', message: expect.stringContaining('a line') });
+  });
+
   plainTest('a file of another kind, and one that is not there', async () => {
     const path = archive();
     writeFileSync(path, randomBytes(5_000));

@@ -133,16 +133,22 @@ function addIdentities(decrypter: { addIdentity(text: string): void }, identitie
   }
 }
 
+/** No row is nearly as long; one that never ends would take all the memory there is. */
+const longestLine = 64 * 1024 * 1024;
+
 /** What stands between line feeds, and nothing else ends a line. */
 async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let begun: Buffer[] = [];
+  let length = 0;
   for await (const chunk of chunks) {
     let from = 0;
     for (let at = chunk.indexOf(0x0a); at !== -1; at = chunk.indexOf(0x0a, from)) {
       yield Buffer.concat([...begun, chunk.subarray(from, at)]).toString('utf8');
-      begun = [];
+      [begun, length] = [[], 0];
       from = at + 1;
     }
+    length += chunk.length - from;
+    if (length > longestLine) throw new Fault('backup_damaged', { detail: 'The archive holds a line that no backup writes' });
     if (from < chunk.length) begun.push(chunk.subarray(from));
   }
   if (begun.length > 0) throw new Fault('backup_damaged');
