@@ -21,13 +21,17 @@ export async function copyTo(order: CopyOrder, settings: Settings, clock: Clock)
 /** More than the oldest that a server may know, so that each has heard. */
 const heard = stalest + 1_000;
 
+/** What a server began before it heard may wait for a fail-over, and then be on its way to Redis; milliseconds. */
+export function settleTime({ redisFailoverSeconds, redisCommandSeconds }: Pick<Settings, 'redisFailoverSeconds' | 'redisCommandSeconds'>) {
+  return heard + (redisFailoverSeconds + redisCommandSeconds) * 1000;
+}
+
 /** Moves the sealed values of the settings' installation. @throws {Fault} `invalid_setting` for a Redis that must not hold them */
 export async function moveVault({ to, dryRun, onProgress }: VaultOrder, settings: Settings, clock: Clock): Promise<VaultOutcome> {
   const held = await openSealedOnRedis(redisPlace(settings), clock, silentLog);
   try {
-    // What a server had sent to Redis before it heard may arrive until then.
-    const settle = heard + settings.redisCommandSeconds * 1000;
-    return await moveSealed({ database: databasePlace(settings), redis: held.store, to, settle, clock, dryRun, onProgress });
+    const place = { database: databasePlace(settings), redis: held.store };
+    return await moveSealed({ ...place, to, settle: settleTime(settings), clock, dryRun, onProgress });
   } finally {
     held.close();
   }
