@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ArchiveFacts, BackupOrder, BackupOutcome, RestoreOrder, RestoreOutcome } from '#cli';
 import { type Environment, foldersOf, type Settings } from '#config';
-import { type Clock, Fault, isFault, Secret, silentLog } from '#kernel';
+import { type Clock, Fault, isFault, Secret, settingFault, silentLog } from '#kernel';
 import {
   type ArchiveReport,
   archiveName,
@@ -80,10 +80,7 @@ async function withSealed<T>(settings: Settings, clock: Clock, work: (sealed: Se
 async function lockOf({ backupPassphrase: passphrase, backupRecipient: recipients }: Settings): Promise<Lock> {
   if ((passphrase === undefined) === (recipients.length === 0)) {
     const sentence = 'give a passphrase, or the public keys of GATEHOUSE_BACKUP_RECIPIENT, and not both';
-    throw new Fault('invalid_setting', {
-      detail: `GATEHOUSE_BACKUP_PASSPHRASE: ${sentence}`,
-      fields: { GATEHOUSE_BACKUP_PASSPHRASE: sentence },
-    });
+    throw settingFault({ GATEHOUSE_BACKUP_PASSPHRASE: sentence });
   }
   if (passphrase !== undefined) return { passphrase: new Secret(passphrase) };
   await checkRecipients(recipients);

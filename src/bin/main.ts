@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCli, type ServeOptions } from '#cli';
-import { readSettings, settingFault, trySettings } from '#config';
-import { systemClock } from '#kernel';
+import { readSettings, trySettings } from '#config';
+import { settingFault, systemClock } from '#kernel';
 import { installationCommands, migrateCommand } from './installation.ts';
 import { createLog } from './log.ts';
 

@@ -5,7 +5,7 @@ import { type Broker, brokerSealedColumns, createBroker } from '#broker';
 import { type Environment, type Folders, foldersOf, productionProblems, productionRules, type Settings } from '#config';
 import { type Connect, connectSealedColumns, createConnect, loadCatalogue } from '#connect';
 import { createIdentity, type Identity, type Organization } from '#identity';
-import { type Clock, Fault, type Log } from '#kernel';
+import { type Clock, type Log, settingFault } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
 import { createSignin, type PasswordLimits, type Signin, usualPasswordLimits } from '#signin';
@@ -135,12 +135,8 @@ function writerOf(settings: Settings) {
 }
 
 function refuseInProduction(settings: Settings): void {
-  const fields = productionProblems(settings);
-  if (Object.keys(fields).length === 0) return;
-  const detail = Object.entries(fields)
-    .map(([name, sentence]) => `${name}: ${sentence}`)
-    .join('; ');
-  throw new Fault('invalid_setting', { detail, fields });
+  const problems = productionProblems(settings);
+  if (Object.keys(problems).length > 0) throw settingFault(problems);
 }
 
 function outbound(settings: Settings) {

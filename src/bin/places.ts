@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { isFileDatabase, type Settings } from '#config';
-import { Fault, Secret } from '#kernel';
+import { Secret, settingFault } from '#kernel';
 import type { DatabasePlace, StoreOptions } from '#store';
 
 /** Redis is used where it is asked for, also under `--dev`: nothing ever stands in for it. */
@@ -12,11 +12,12 @@ export function storePlaces(settings: Settings, dev: boolean): Pick<StoreOptions
   return { ephemera, sealed, redis: redisPlace(settings) };
 }
 
+export const redisMissing = 'say where Redis is, since another setting asks for it';
+
 /** How Redis is reached. @throws {Fault} `invalid_setting` where no setting says so */
 export function redisPlace(settings: Settings): NonNullable<StoreOptions['redis']> {
-  if (settings.redisUrl !== undefined) return redisOptions(settings, settings.redisUrl);
-  const fields = { GATEHOUSE_REDIS_URL: 'say where Redis is, since another setting asks for it' };
-  throw new Fault('invalid_setting', { detail: `GATEHOUSE_REDIS_URL: ${fields.GATEHOUSE_REDIS_URL}`, fields });
+  if (settings.redisUrl === undefined) throw settingFault({ GATEHOUSE_REDIS_URL: redisMissing });
+  return redisOptions(settings, settings.redisUrl);
 }
 
 function redisOptions(settings: Settings, url: string): NonNullable<StoreOptions['redis']> {
@@ -59,8 +60,7 @@ function pem(setting: string, path: string | undefined): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    const fields = { [setting]: 'the file cannot be read' };
-    throw new Fault('invalid_setting', { detail: `${setting}: ${fields[setting]}`, fields, cause });
+    throw settingFault({ [setting]: 'the file cannot be read' }, cause);
   }
 }
 

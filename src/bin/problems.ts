@@ -13,7 +13,7 @@ import { Fault, isFault } from '#kernel';
 import { serversNamed } from '#store';
 import { loadKeyring } from '#vault';
 import { readPair } from './certificate.ts';
-import { folderOfUrl, homeOf, masterKey } from './places.ts';
+import { folderOfUrl, homeOf, masterKey, redisMissing } from './places.ts';
 
 type Problems = Readonly<Record<string, string>>;
 
@@ -100,7 +100,7 @@ function misaddressed({ databaseUrl, migrateDatabaseUrl, redisUrl, ephemera, vau
       : {}),
     ...malformed('GATEHOUSE_MIGRATE_DATABASE_URL', { database: migrateDatabaseUrl }),
     ...malformed('GATEHOUSE_REDIS_URL', { redis: redisUrl }),
-    ...(asked ? { GATEHOUSE_REDIS_URL: 'say where Redis is, since another setting asks for it' } : {}),
+    ...(asked ? { GATEHOUSE_REDIS_URL: redisMissing } : {}),
   };
 }
 

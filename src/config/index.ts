@@ -16,7 +16,6 @@ export {
   type ReadSettings,
   readSettings,
   type Source,
-  settingFault,
   settingsFor,
   type TriedSettings,
   trySettings,

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import { Fault } from '#kernel';
+import { settingFault } from '#kernel';
 import { isServiceLink, unsupported } from './compatibility.ts';
 import { redisUrlOf } from './redis-url.ts';
 import { type Alias, type Reader, type SettingKey, type Settings, settingsTable } from './settings.ts';
@@ -223,14 +223,6 @@ function distance(a: string, b: string): number {
 /** zod's own sentences do not repeat the input; only their capital is ours to mend. */
 function plain(sentence: string): string {
   return sentence.charAt(0).toLowerCase() + sentence.slice(1);
-}
-
-/** One fault for all problems, by variable. */
-export function settingFault(problems: Readonly<Record<string, string>>): Fault {
-  const detail = Object.entries(problems)
-    .map(([name, sentence]) => `${name}: ${sentence}`)
-    .join('; ');
-  return new Fault('invalid_setting', { detail, fields: problems });
 }
 
 /** Names of a reader's settings, in the order of the table. */

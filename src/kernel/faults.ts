@@ -280,6 +280,14 @@ export class Fault extends Error {
   }
 }
 
+/** One fault for everything that is wrong with the settings: sentences by variable. */
+export function settingFault(problems: Readonly<Record<string, string>>, cause?: unknown): Fault {
+  const detail = Object.entries(problems)
+    .map(([name, sentence]) => `${name}: ${sentence}`)
+    .join('; ');
+  return new Fault('invalid_setting', { detail, fields: problems, cause });
+}
+
 export function isFault(error: unknown, code?: FaultCode): error is Fault {
   return error instanceof Fault && (code === undefined || error.code === code);
 }

@@ -6,7 +6,7 @@
  * Lives elsewhere: what happens with any of these words.
  */
 export { type Clock, type FakeClock, fakeClock, systemClock } from './clock.ts';
-export { Fault, type FaultCode, type FaultDetails, type FaultRow, faults, isFault } from './faults.ts';
+export { Fault, type FaultCode, type FaultDetails, type FaultRow, faults, isFault, settingFault } from './faults.ts';
 export {
   type AgentId,
   type ConfirmationId,

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { Fault } from '#kernel';
+import { settingFault } from '#kernel';
 import { type DatabaseAddress, parseDatabaseUrl } from './database-url.ts';
 
 /** What the operator says of a database server. */
@@ -47,7 +47,7 @@ export function databaseServer(options: DatabaseOptions): DatabaseServer | undef
   const address = parseDatabaseUrl(options.url);
   if (address === undefined) return undefined;
   if (options.pooler !== undefined && address.kind !== 'postgres')
-    throw wrong('GATEHOUSE_DATABASE_POOLER', 'a pooler by transaction is for PostgreSQL; leave the setting out');
+    throw settingFault({ GATEHOUSE_DATABASE_POOLER: 'a pooler by transaction is for PostgreSQL; leave the setting out' });
   return {
     address,
     schema: options.schema,
@@ -61,14 +61,14 @@ export function databaseServer(options: DatabaseOptions): DatabaseServer | undef
 /** Without a word about it: verified in full to another machine, in the clear within this one unless an authority is given. */
 function tlsTo(address: DatabaseAddress, { ca, cert, key }: NonNullable<DatabaseOptions['tls']>): DatabaseTls | undefined {
   if ((cert === undefined) !== (key === undefined))
-    throw wrong(cert === undefined ? 'GATEHOUSE_DATABASE_CERT' : 'GATEHOUSE_DATABASE_KEY', 'certificate and key go together');
+    throw settingFault({ [cert === undefined ? 'GATEHOUSE_DATABASE_CERT' : 'GATEHOUSE_DATABASE_KEY']: 'certificate and key go together' });
   const mode = address.tls ?? (ca !== undefined || isElsewhere(address) ? 'verify-full' : 'disable');
   if (mode === 'disable' || address.socket !== undefined) return undefined;
   // As libpq does: an authority that is given is asked.
   const authority = mode !== 'require' || ca !== undefined;
   const name = mode === 'verify-full';
   if (name && address.kind === 'mysql' && isIP(address.host) !== 0)
-    throw wrong('GATEHOUSE_DATABASE_URL', 'name the host, for its certificate is checked by name; or write sslmode=verify-ca');
+    throw settingFault({ GATEHOUSE_DATABASE_URL: 'name the host, for its certificate is checked by name; or write sslmode=verify-ca' });
   return { authority, name, ca, cert, key };
 }
 
@@ -85,8 +85,4 @@ const here = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
 
 function isElsewhere({ host, socket }: DatabaseAddress): boolean {
   return socket === undefined && !here.test(host);
-}
-
-function wrong(setting: string, sentence: string): Fault {
-  return new Fault('invalid_setting', { detail: `${setting}: ${sentence}`, fields: { [setting]: sentence } });
 }

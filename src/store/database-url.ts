@@ -1,4 +1,4 @@
-import { Fault } from '#kernel';
+import { type Fault, settingFault } from '#kernel';
 
 /** Where a database server is, and as whom we come. */
 export interface DatabaseAddress {
@@ -92,5 +92,5 @@ function modeOf(value: string): TlsMode {
 }
 
 function refused(sentence: string): Fault {
-  return new Fault('invalid_setting', { detail: `GATEHOUSE_DATABASE_URL: ${sentence}`, fields: { GATEHOUSE_DATABASE_URL: sentence } });
+  return settingFault({ GATEHOUSE_DATABASE_URL: sentence });
 }

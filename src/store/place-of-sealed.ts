@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { Fault } from '#kernel';
+import { Fault, settingFault } from '#kernel';
 import type { RecordsBackend } from './backend.ts';
 import type { Schema } from './schema.ts';
 
@@ -81,5 +81,5 @@ export async function placeOfSealed(db: Kysely<Schema>): Promise<SealedPlace> {
 
 function elsewhere(found: SealedPlace, asked: SealedPlace): Fault {
   const sentence = `the sealed values of this installation lie in the other place; write ${found}, or move them with: gatehouse vault move --to ${asked}`;
-  return new Fault('invalid_setting', { detail: `GATEHOUSE_VAULT_BACKEND: ${sentence}`, fields: { GATEHOUSE_VAULT_BACKEND: sentence } });
+  return settingFault({ GATEHOUSE_VAULT_BACKEND: sentence });
 }

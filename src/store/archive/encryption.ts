@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream as WebStream } from 'node:stream/web';
 import { createGunzip, createGzip } from 'node:zlib';
-import { Fault, Secret } from '#kernel';
+import { Fault, Secret, settingFault } from '#kernel';
 
 /** Who can open an archive: whoever knows the passphrase, or the holders of these public keys (`age1…`). */
 export type Lock = { readonly passphrase: Secret<string> } | { readonly recipients: readonly string[] };
@@ -53,11 +53,7 @@ export async function checkRecipients(recipients: readonly string[]): Promise<vo
   try {
     for (const recipient of recipients) new Encrypter().addRecipient(recipient);
   } catch {
-    const sentence = 'write public keys that begin with age1, as age-keygen prints them';
-    throw new Fault('invalid_setting', {
-      detail: `GATEHOUSE_BACKUP_RECIPIENT: ${sentence}`,
-      fields: { GATEHOUSE_BACKUP_RECIPIENT: sentence },
-    });
+    throw settingFault({ GATEHOUSE_BACKUP_RECIPIENT: 'write public keys that begin with age1, as age-keygen prints them' });
   }
 }
 

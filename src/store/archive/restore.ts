@@ -1,4 +1,4 @@
-import { type Clock, Fault, type Secret } from '#kernel';
+import { type Clock, Fault, type Secret, settingFault } from '#kernel';
 import type { RecordsBackend } from '../backend.ts';
 import { isEmpty, migrate } from '../migrate.ts';
 import { migrations } from '../migrations/index.ts';
@@ -74,7 +74,7 @@ function refuseMismatch({ sealed: lay, migrations: steps }: Manifest, { sealed }
     throw new Fault('backup_format', { detail: 'The archive was written by a version with another schema' });
   if ((lay === 'redis') === (sealed !== undefined)) return;
   const sentence = `the sealed values of this archive lay ${lay === 'redis' ? 'on Redis' : 'in the database'}; write ${lay}`;
-  throw new Fault('invalid_setting', { detail: `GATEHOUSE_VAULT_BACKEND: ${sentence}`, fields: { GATEHOUSE_VAULT_BACKEND: sentence } });
+  throw settingFault({ GATEHOUSE_VAULT_BACKEND: sentence });
 }
 
 /** What a restore that was cut has left was never served, so it is no data. */

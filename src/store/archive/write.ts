@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import type { Kysely } from 'kysely';
-import { type Clock, Fault } from '#kernel';
+import { type Clock, Fault, settingFault } from '#kernel';
 import { migrations } from '../migrations/index.ts';
 import { originOf, refuseOutdated } from '../moving/copy.ts';
 import { countRows, pagesOf, type TableDigest } from '../moving/rows.ts';
@@ -82,9 +82,7 @@ async function writePartial(options: ArchiveOptions, partial: string) {
 async function manifestOf(db: Kysely<Schema>, { sealed, version, clock }: ArchiveOptions, origin: string): Promise<Manifest> {
   const lies = await placeOfSealed(db);
   if ((lies === 'redis') !== (sealed !== undefined))
-    throw new Fault('invalid_setting', {
-      detail: `GATEHOUSE_VAULT_BACKEND: the sealed values of this installation lie on the other side; write ${lies}`,
-    });
+    throw settingFault({ GATEHOUSE_VAULT_BACKEND: `the sealed values of this installation lie on the other side; write ${lies}` });
   const keys = await db.selectFrom('data_keys').select('master_key_id').distinct().orderBy('master_key_id').execute();
   return {
     gatehouse: 'backup',

@@ -1,4 +1,4 @@
-import { Fault, Secret } from '#kernel';
+import { type Fault, Secret, settingFault } from '#kernel';
 
 export interface HostPort {
   readonly host: string;
@@ -94,5 +94,5 @@ function decoded(text: string): string {
 }
 
 function wrong(sentence: string): Fault {
-  return new Fault('invalid_setting', { detail: `GATEHOUSE_REDIS_URL: ${sentence}`, fields: { GATEHOUSE_REDIS_URL: sentence } });
+  return settingFault({ GATEHOUSE_REDIS_URL: sentence });
 }
