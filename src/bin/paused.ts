@@ -4,9 +4,10 @@ import { createPausedHttp } from '#http';
 import { isFault } from '#kernel';
 import { standingAt } from '#store';
 import type { Pair } from './certificate.ts';
+import { inheritedSockets } from './listeners.ts';
 import type { Parts } from './parts.ts';
 import { databasePlace, homeOf } from './places.ts';
-import { inheritedSockets, type ServeContext } from './serve.ts';
+import type { ServeContext } from './serve.ts';
 
 const lookEvery = 500;
 

@@ -1,19 +1,19 @@
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { ServeOptions } from '#cli';
-import { type Environment, isLoopback, placeOfThisServer, type Settings } from '#config';
+import { type Environment, placeOfThisServer, type Settings } from '#config';
 import { createHttp, type Http } from '#http';
 import { createJobs, type JobKind, type Jobs, mostJobs } from '#jobs';
-import { type Clock, Fault, isFault, type Log, type Secret } from '#kernel';
+import type { Clock, Log } from '#kernel';
 import { muxServer } from '#net';
 import { createProxy, type Proxy as DataPlane, defaultLimits, type ProxyLimits } from '#proxy';
 import { type Pair, readPair, watchPair } from './certificate.ts';
 import { keyChanges, keyJobs } from './key-jobs.ts';
+import { inheritedSockets, openListeners } from './listeners.ts';
 import { buildParts, type Parts } from './parts.ts';
 import { onceResumed } from './paused.ts';
 import { shareOf } from './places.ts';
 import { createReadiness } from './readiness.ts';
+import { type GivenLink, sayReady, withdraw } from './setup-link.ts';
 import { type Stopping, untilStopped } from './stopping.ts';
 import type { Worker } from './workers.ts';
 
@@ -40,7 +40,7 @@ export async function serve(options: ServeOptions, context: ServeContext): Promi
   let link: GivenLink | undefined;
   let leaving = false;
   try {
-    await open(running, inheritedSockets(context));
+    await openListeners({ ...running, tls: running.certificate?.pair }, inheritedSockets(context));
     running.jobs.start();
     link = await sayReady(parts, context);
     options.ready?.({ url: parts.publicUrl });
@@ -184,108 +184,4 @@ function certificateOf(settings: Settings, http: Http, proxy: DataPlane, log: Lo
     proxy.secure(fresh);
   });
   return { pair, close: watching.close };
-}
-
-/** The addresses, then the local sockets. On a non-loopback address the proxy opens only with TLS (SECURITY 3). */
-async function open(running: Running, inherited: readonly number[]): Promise<void> {
-  const { http, proxy, certificate } = running;
-  const { settings, production, net, log } = running.parts;
-  const { host } = settings;
-  const encrypted = certificate === undefined ? {} : { tls: certificate.pair };
-  const given = inherited.map((fd) => ({ fd, ...encrypted }));
-  for (const where of given.length > 0 ? given : [{ host, port: settings.port, ...encrypted }]) {
-    const server = await listening('GATEHOUSE_PORT', () => http.listen(where));
-    refuseOutward(server.address, production);
-    net.own(server.address, server.port);
-    log.info('listening', { host: server.address, port: server.port });
-  }
-  if (production && certificate === undefined) {
-    log.warn('the proxy has no address of its own without TLS; remote runs come through /v1/relay');
-  } else {
-    const relayed = await listening('GATEHOUSE_PROXY_PORT', () => proxy.listen({ host, port: settings.proxyPort, ...encrypted }));
-    net.own(relayed.address, relayed.port);
-  }
-  await openLocal(running);
-}
-
-/**
- * Listening sockets that the system holds for us, also while no server runs, so that nobody else takes the address
- * meanwhile (sd_listen_fds(3)).
- */
-export function inheritedSockets({ env, worker }: Pick<ServeContext, 'env' | 'worker'>): readonly number[] {
-  // They are handed to who keeps the workers.
-  if (env.LISTEN_PID !== String(worker === undefined ? process.pid : process.ppid)) return [];
-  return Array.from({ length: Number(env.LISTEN_FDS) || 0 }, (_, index) => 3 + index);
-}
-
-/** A socket we were handed may face outward though no setting says so (SECURITY 24). */
-function refuseOutward(address: string, production: boolean): void {
-  if (production || isLoopback(address)) return;
-  throw new Fault('invalid_setting', {
-    detail: 'The socket handed to the server faces outward, without the production rules',
-    hint: 'set GATEHOUSE_PUBLIC_URL, or let the socket listen on loopback',
-  });
-}
-
-/** A second server on the same data folder leaves the local sockets to the first. */
-async function openLocal({ parts: { folders, log }, http, proxy, shared }: Running): Promise<void> {
-  try {
-    await http.listen({ path: folders.serverSocket, shared });
-  } catch (error) {
-    if (!isFault(error, 'conflict')) throw error;
-    log.warn('another server has the local socket; this one is reached by its addresses only');
-    return;
-  }
-  if (!shared) rmSync(folders.proxySocket, { force: true });
-  await proxy.listen({ path: folders.proxySocket });
-  chmodSync(folders.proxySocket, 0o600);
-}
-
-async function listening<T>(setting: string, listen: () => Promise<T>): Promise<T> {
-  try {
-    return await listen();
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE') {
-      throw new Fault('address_in_use', { hint: `stop the other program, or choose another port with ${setting}`, cause });
-    }
-    throw cause;
-  }
-}
-
-/** The set-up link that this server gave, and the file it is in. */
-interface GivenLink {
-  readonly token: Secret<string>;
-  readonly file?: string;
-}
-
-/**
- * Prints the set-up link to a terminal, and to standard output when the server is bound to loopback without production
- * rules; otherwise writes it to a file for its owner only and logs the path (SECURITY 23).
- */
-async function sayReady(parts: Parts, { out, worker }: ServeContext): Promise<GivenLink | undefined> {
-  if (worker !== undefined && worker.id > 1) return undefined;
-  const { signin, publicUrl, production, folders, log } = parts;
-  const token = await signin.firstSetupLink();
-  if (token === undefined) {
-    out.write(`gatehouse is ready: ${publicUrl}\n`);
-    if ((await signin.setupState()) === 'open')
-      log.info('the set-up link was given before, by this server or another; replace it with: gatehouse setup-link');
-    return undefined;
-  }
-  const link = `${publicUrl}/setup?token=${token.reveal()}`;
-  if (out.isTTY || !production) {
-    out.write(`gatehouse is ready; set it up here, once, within an hour:\n\n  ${link}\n\n`);
-    return { token };
-  }
-  const file = join(folders.config, 'setup-link');
-  writeFileSync(file, `${link}\n`, { mode: 0o600 });
-  chmodSync(file, 0o600);
-  log.info('the set-up link is in a file', { file });
-  return { token, file };
-}
-
-/** A link whose server stops ends with it, so that the next server to start gives one. */
-async function withdraw({ signin, log }: Parts, { token, file }: GivenLink): Promise<void> {
-  await signin.withdrawSetupLink(token).catch((cause: unknown) => log.warn('the set-up link could not be ended', { cause }));
-  if (file !== undefined) rmSync(file, { force: true });
 }
