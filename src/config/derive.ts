@@ -1,15 +1,7 @@
 import type { ReadSettings, Source } from './read.ts';
-import { type Alias, type Reader, type SettingKey, settingsTable } from './settings.ts';
+import { type SettingKey, type SettingRow, settingsTable } from './settings.ts';
 
-interface PlainRow {
-  readonly env: string;
-  readonly tells: string;
-  readonly example: string;
-  readonly readers: readonly Reader[];
-  readonly secret?: true;
-  readonly unsafe?: true;
-  readonly aliases?: readonly Alias[];
-}
+type PlainRow = Omit<SettingRow, 'schema'>;
 
 const rows: readonly (readonly [SettingKey, PlainRow])[] = Object.entries(settingsTable) as unknown as readonly [SettingKey, PlainRow][];
 

@@ -18,7 +18,7 @@ export interface Alias {
   readonly last?: true;
 }
 
-interface Row<S extends z.ZodType> {
+export interface SettingRow<S extends z.ZodType = z.ZodType> {
   readonly env: string;
   /** From text (undefined: not given) to the value. */
   readonly schema: S;
@@ -30,7 +30,7 @@ interface Row<S extends z.ZodType> {
   readonly aliases?: readonly Alias[];
 }
 
-const row = <S extends z.ZodType>(given: Row<S>): Row<S> => given;
+const row = <S extends z.ZodType>(given: SettingRow<S>): SettingRow<S> => given;
 
 const port = (fallback: number) =>
   z.coerce

@@ -110,15 +110,20 @@ export function createServerRecords(server: SqlServer): RecordsBackend {
     if (inside()) throw new StoreMisuse('a read or a write inside another: use the handle at hand');
   }
 
-  async function read<T>(narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
-    if (closed) throw new Fault('shutting_down');
-    refuseNesting();
-    const handle = openHandle(runRead, narrowing);
+  /** A handle for as long as `fn` takes. */
+  async function within<T>(run: Run, narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    const handle = openHandle(run, narrowing);
     try {
       return await handles.run(handle, fn, handle.db);
     } finally {
       handle.close();
     }
+  }
+
+  async function read<T>(narrowing: Narrowing | undefined, fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+    if (closed) throw new Fault('shutting_down');
+    refuseNesting();
+    return await within(runRead, narrowing, fn);
   }
 
   /** Once every write before it has ended. */
@@ -148,16 +153,7 @@ export function createServerRecords(server: SqlServer): RecordsBackend {
 
   async function exclusively<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
     refuseNesting();
-    return await queued(() =>
-      server.alone(async (session) => {
-        const handle = openHandle((query) => session.run(query), undefined);
-        try {
-          return await handles.run(handle, fn, handle.db);
-        } finally {
-          handle.close();
-        }
-      }),
-    );
+    return await queued(() => server.alone((session) => within(session.run, undefined, fn)));
   }
 
   async function snapshot<T>(fn: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
@@ -165,13 +161,7 @@ export function createServerRecords(server: SqlServer): RecordsBackend {
     refuseNesting();
     return await lendOnce(server.looking, async (session) => {
       await server.transactions.look(session);
-      const handle = openHandle((query) => session.run(query), undefined);
-      try {
-        return await handles.run(handle, fn, handle.db);
-      } finally {
-        handle.close();
-        await session.command('rollback').catch(() => {});
-      }
+      return await within(session.run, undefined, fn).finally(() => undo(session));
     });
   }
 
