@@ -3,22 +3,11 @@ import { silentLog, systemClock } from '#kernel';
 import { type Changes, openStore, type Store, type Topic, type Writing } from '#store';
 import { encryptedDatabaseOf, encryptedKinds, kinds, openPair, pooledDatabase, pooledNeeds } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
-import { openTestStore, temporaryFolder } from '../support/store.ts';
+import { openFilePair, temporaryFolder } from '../support/store.ts';
 import { type ChangesBackend, changesCases, pushCases } from './changes.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
 
-async function openSqlite(): Promise<ChangesBackend & { close(): Promise<void> }> {
-  const first = await openTestStore({ clock: 'system' });
-  const second = await openTestStore({ clock: 'system', home: first.home });
-  return {
-    first,
-    second,
-    async close() {
-      await first.close();
-      await second.close();
-    },
-  };
-}
+const openSqlite = () => openFilePair({ clock: 'system' });
 
 runSuite('changes on sqlite', changesCases, openSqlite);
 for (const kind of kinds) runSuite(`changes on ${kind.name}`, changesCases, () => openPair(kind, 'system'), testWith(...kind.needs));

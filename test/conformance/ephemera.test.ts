@@ -1,8 +1,8 @@
-import { fakeClock, silentLog } from '#kernel';
-import { createMemoryEphemera, type Ephemera, openStore } from '#store';
+import { fakeClock } from '#kernel';
+import { createMemoryEphemera, type Ephemera } from '#store';
 import { kinds, openPair, pooledDatabase, pooledNeeds } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
-import { temporaryFolder } from '../support/store.ts';
+import { openFilePair } from '../support/store.ts';
 import { type EphemeraBackend, ephemeraCases } from './ephemera.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
 
@@ -14,18 +14,8 @@ runSuite('ephemera in memory', ephemeraCases, async () => {
 
 runSuite('ephemera on sqlite', ephemeraCases, async () => {
   const clock = fakeClock();
-  const home = temporaryFolder();
-  const open = () => openStore({ home, ephemera: 'sql', clock, log: silentLog });
-  const [first, second] = [await open(), await open()];
-  return {
-    first: first.ephemera,
-    second: second.ephemera,
-    clock,
-    async close() {
-      await first.close();
-      await second.close();
-    },
-  };
+  const { first, second, close } = await openFilePair({ clock, ephemera: 'sql' });
+  return { first: first.ephemera, second: second.ephemera, clock, close };
 });
 
 for (const kind of kinds)

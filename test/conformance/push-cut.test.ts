@@ -1,11 +1,11 @@
 import { describe, expect } from 'vitest';
-import { Secret, systemClock } from '#kernel';
+import { Secret } from '#kernel';
 import { channelOf } from '../../src/store/backends/postgres/push.ts';
-import { type Database, kinds, newDatabase, openOn } from '../support/databases.ts';
+import { kinds, newDatabase, openTwo } from '../support/databases.ts';
 import { until } from '../support/installation.ts';
 import { testWith } from '../support/need.ts';
 import { startRedis } from '../support/redis.ts';
-import { openTestStore, temporaryFolder } from '../support/store.ts';
+import { openFilePair } from '../support/store.ts';
 import { type Spoiled, spoiledWire } from '../support/wire.ts';
 import { changesCases, pushCases } from './changes.suite.ts';
 import { runSuite } from './suite.ts';
@@ -35,33 +35,11 @@ for (const effect of ways) {
       const server = await startRedis();
       const { port } = await spoiledWire(server.port, { sign: /subscribe\r\n/i, effect });
       const redis = { url: new Secret(`redis://127.0.0.1:${port}`), connectTimeout: 5_000, commandTimeout: 5_000 };
-      const home = temporaryFolder();
-      const open = () => openTestStore({ clock: systemClock, home, ephemera: 'redis', redis });
-      const [first, second] = [await open(), await open()];
-      return {
-        first,
-        second,
-        async close() {
-          await first.close();
-          await second.close();
-          await server.stop();
-        },
-      };
+      const pair = await openFilePair({ clock: 'system', ephemera: 'redis', redis });
+      return { ...pair, close: () => pair.close().then(() => server.stop()) };
     },
     testWith('redis-server'),
   );
-}
-
-async function openTwo(database: Database) {
-  const [first, second] = [await openOn(database, systemClock), await openOn(database, systemClock)];
-  return {
-    first,
-    second,
-    async close() {
-      await first.close();
-      await second.close();
-    },
-  };
 }
 
 describe('push by postgresql', () => {

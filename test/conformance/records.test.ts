@@ -2,22 +2,11 @@ import { AsyncResource } from 'node:async_hooks';
 import type { Scope, Store } from '#store';
 import { encryptedDatabaseOf, encryptedKinds, kinds, openPair, pooledDatabase, pooledNeeds } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
-import { openTestStore } from '../support/store.ts';
+import { openFilePair } from '../support/store.ts';
 import { type RecordsBackend, recordsCases } from './records.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
 
-async function openSqlite(): Promise<RecordsBackend & { close(): Promise<void> }> {
-  const first = await openTestStore();
-  const second = await openTestStore({ home: first.home });
-  return {
-    first,
-    second,
-    async close() {
-      await first.close();
-      await second.close();
-    },
-  };
-}
+const openSqlite = () => openFilePair();
 
 runSuite('records on sqlite', recordsCases, openSqlite);
 for (const kind of kinds) runSuite(`records on ${kind.name}`, recordsCases, () => openPair(kind), testWith(...kind.needs));

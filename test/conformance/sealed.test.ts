@@ -1,22 +1,14 @@
 import type { SealedStore } from '#store';
 import { kinds, openPair } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
-import { openTestStore } from '../support/store.ts';
+import { openFilePair } from '../support/store.ts';
 import { type SealedBackend, sealedCases } from './sealed.suite.ts';
 import { expectRejected, type Opener, runSuite } from './suite.ts';
 
 /** Two stores on one file. */
 async function openSqlite(): Promise<SealedBackend & { close(): Promise<void> }> {
-  const first = await openTestStore();
-  const second = await openTestStore({ home: first.home });
-  return {
-    first: first.sealed,
-    second: second.sealed,
-    async close() {
-      await first.close();
-      await second.close();
-    },
-  };
+  const { first, second, close } = await openFilePair();
+  return { first: first.sealed, second: second.sealed, close };
 }
 
 runSuite('sealed values on sqlite', sealedCases, openSqlite);

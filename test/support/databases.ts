@@ -14,7 +14,7 @@ import {
   startPgbouncer,
   startPostgres,
 } from './database-servers.ts';
-import { openTestStore, type TestStore, temporaryFolder } from './store.ts';
+import { openTestStore, type TestStore, temporaryFolder, twice } from './store.ts';
 
 /** A kind of database server that the suites run over. */
 export interface Kind {
@@ -114,15 +114,12 @@ async function createDatabase(url: string, name: string, ca?: string): Promise<v
 export async function openPair<C extends Clock>(place: Kind | Database, clock: C | 'fake' | 'system' = 'fake') {
   const database = 'url' in place ? place : await databaseOf(place);
   await empty(database);
-  const [first, second] = [await openOn(database, clock), await openOn(database, clock)];
-  return {
-    first,
-    second,
-    async close() {
-      await first.close();
-      await second.close();
-    },
-  };
+  return await openTwo(database, clock);
+}
+
+/** Two stores on one database, as it is. */
+export async function openTwo<C extends Clock>(database: Database, clock: C | 'fake' | 'system' = 'system') {
+  return await twice(() => openOn(database, clock));
 }
 
 export function openOn<C extends Clock>(database: Database, clock: C | 'fake' | 'system' = 'system'): Promise<TestStore<Clock>> {

@@ -59,6 +59,25 @@ export async function openTestStore(options: TestStoreOptions = {}): Promise<Tes
   return Object.freeze({ ...store, clock, home, close });
 }
 
+/** Two of one place, as two processes have them. */
+export async function twice<S extends { close(): Promise<void> }>(open: () => Promise<S>) {
+  const [first, second] = [await open(), await open()];
+  return {
+    first,
+    second,
+    async close() {
+      await first.close();
+      await second.close();
+    },
+  };
+}
+
+/** Two stores on the same files. */
+export function openFilePair(options: Omit<TestStoreOptions, 'home'> = {}) {
+  const home = temporaryFolder();
+  return twice(() => openTestStore({ ...options, home }));
+}
+
 function clockOf(clock: Clock | 'fake' | 'system'): Clock {
   if (clock === 'fake') return fakeClock();
   return clock === 'system' ? systemClock : clock;
