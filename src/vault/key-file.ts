@@ -3,8 +3,8 @@ import { constants } from 'node:fs';
 import { copyFile, type FileHandle, link, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Fault, Secret } from '#kernel';
-import { alone, codeOf } from './key-lock.ts';
-import type { KeyPlace } from './key-place.ts';
+import { codeOf } from './key-lock.ts';
+import { changing, type KeyPlace } from './key-place.ts';
 import { damagedKeys } from './key-text.ts';
 
 const largest = 64 * 1024;
@@ -15,8 +15,9 @@ const ownerOnly = 0o600;
  * changed by another taking its name. @throws {Fault} `invalid_setting` when others can read it
  */
 export function keyFile(path: string): KeyPlace {
+  const read = () => readPrivate(path);
   return Object.freeze({
-    read: () => readPrivate(path),
+    read,
     async make(text: string) {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       const temporary = await writeTemporary(path, text);
@@ -27,13 +28,10 @@ export function keyFile(path: string): KeyPlace {
       }
       await syncFolder(path);
     },
-    change: (change: (text: Secret<string>) => string) =>
-      alone(`${path}.lock`, async () => {
-        const text = await readPrivate(path);
-        if (text === undefined) throw new Fault('master_key_missing');
-        await rename(await writeTemporary(path, change(text)), path);
-        await syncFolder(path);
-      }),
+    change: changing({ read }, `${path}.lock`, async (text) => {
+      await rename(await writeTemporary(path, text), path);
+      await syncFolder(path);
+    }),
   });
 }
 

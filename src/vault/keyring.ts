@@ -1,7 +1,7 @@
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { type Clock, Fault, type Secret, systemClock } from '#kernel';
 import { keyFile } from './key-file.ts';
-import type { KeyPlace } from './key-place.ts';
+import { type KeyPlace, textIn } from './key-place.ts';
 import { newKeys, parseKeys, withNewKey } from './key-text.ts';
 import { type MasterKey, parseMasterKey } from './master-key.ts';
 import { osKeyring } from './os-keyring.ts';
@@ -100,9 +100,7 @@ function placeOf({ file, osAccount, defaultFile, dataFolder }: KeyringSettings):
 }
 
 async function readKeys(place: KeyPlace, production: boolean): Promise<readonly MasterKey[]> {
-  const text = await place.read();
-  if (text === undefined) throw new Fault('master_key_missing');
-  return parseKeys(text, production);
+  return parseKeys(await textIn(place), production);
 }
 
 function refuseTwo({ value, file, osAccount }: KeyringSettings): void {

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault, Secret } from '#kernel';
 import { alone } from './key-lock.ts';
-import type { KeyPlace } from './key-place.ts';
+import { changing, type KeyPlace } from './key-place.ts';
 
 export interface OsKeyringOptions {
   /** Which installation of this user: its data folder. */
@@ -42,12 +42,7 @@ export function osKeyring({ account, lock }: OsKeyringOptions): KeyPlace {
         if ((await read()) === undefined) await write(text);
       });
     },
-    change: (change: (text: Secret<string>) => string) =>
-      alone(lock, async () => {
-        const text = await read();
-        if (text === undefined) throw new Fault('master_key_missing');
-        await write(change(text));
-      }),
+    change: changing({ read }, lock, write),
   });
 }
 
