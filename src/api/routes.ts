@@ -192,7 +192,8 @@ export const routes = {
     method: 'POST',
     path: '/v1/flows/:flow/key',
     callers: person,
-    summary: 'complete an API-key flow; outside the browser, what it made rests until it is confirmed there',
+    summary:
+      'complete an API-key flow; what it made rests until its owner confirms it in the browser, unless they ended it there over https',
     body: z.object({ fields: z.record(z.string(), z.string().max(16384)) }),
     answers: { 200: s.flowView },
   }),
@@ -200,7 +201,7 @@ export const routes = {
     method: 'POST',
     path: '/v1/flows/confirm',
     callers: person,
-    summary: 'ask to use what these flows connected outside the browser',
+    summary: 'ask to use what these flows connected, where it rests',
     body: z.object({ flows: z.array(z.string()).min(1).max(200) }),
     answers: { 202: s.confirmationView },
   }),

@@ -110,7 +110,7 @@ function tell(context: Context, flow: Flow, line: string): undefined {
 }
 
 /**
- * The link, or the code to type at the provider; then waits for the end. What was connected outside the browser is used once
+ * The link, or the code to type at the provider; then waits for the end. What rests is used once
  * its owner says yes there (SECURITY 4). Undefined: not waited for. @throws {Fault} what the flow failed with
  */
 async function finishInBrowser(context: Context, server: Server, flow: Flow, flags: WaitOptions): Promise<Flow | undefined> {
