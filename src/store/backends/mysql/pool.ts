@@ -3,7 +3,7 @@ import type mysql from 'mysql2/promise';
 import { Fault } from '#kernel';
 import type { DatabaseServer, DatabaseTls } from '../../database-server.ts';
 import { StoreMisuse, UniqueViolation } from '../../errors.ts';
-import { distrustIn } from '../distrust.ts';
+import { distrustIn, refusedBy } from '../refusals.ts';
 import { renewable } from '../renewable.ts';
 import { Conflict, Lost, type Pool, type RenewablePool, type Session } from '../server.ts';
 
@@ -173,12 +173,6 @@ function plain({ errno, sqlState }: ServerError): Error {
 
 function codeOf(error: Error): string {
   return 'code' in error ? String(error.code) : error.name;
-}
-
-function refusedBy(cause: Error): Fault {
-  const detail =
-    'GATEHOUSE_DATABASE_URL: the database server refuses the user, the password, the name of the database, or a way without TLS or certificate';
-  return new Fault('invalid_setting', { detail, cause });
 }
 
 type Ask = (sql: string, parameters: readonly unknown[]) => Promise<QueryResult<unknown>>;

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { Fault } from '#kernel';
 import type { DatabaseServer, DatabaseTls } from '../../database-server.ts';
 import { StoreMisuse, UniqueViolation } from '../../errors.ts';
-import { distrustIn } from '../distrust.ts';
+import { distrustIn, refusedBy } from '../refusals.ts';
 import { renewable } from '../renewable.ts';
 import { Conflict, Lost, type RenewablePool, type Session } from '../server.ts';
 import { perTransaction } from './pooled.ts';
@@ -140,12 +140,6 @@ function translate(driver: Driver, error: unknown): unknown {
   if (code === '42501') return new Fault('store_refused', { cause: plain });
   if (misplaced.test(code)) return refusedBy(plain);
   return plain;
-}
-
-function refusedBy(cause: Error): Fault {
-  const detail =
-    'GATEHOUSE_DATABASE_URL: the database server refuses the user, the password, the name of the database, or a way without TLS or certificate';
-  return new Fault('invalid_setting', { detail, cause });
 }
 
 /** `Key (organization_id, email_key)=(…) already exists.`, in whatever language around it. */

@@ -18,3 +18,10 @@ export function distrustIn(error: Error): Fault | undefined {
   const found = sentences.find(([sign]) => sign.test(words));
   return found === undefined ? undefined : new Fault('database_untrusted', { detail: found[1], hint });
 }
+
+/** The fault, where the server lets nobody in by this URL. */
+export function refusedBy(cause: Error): Fault {
+  const detail =
+    'GATEHOUSE_DATABASE_URL: the database server refuses the user, the password, the name of the database, or a way without TLS or certificate';
+  return new Fault('invalid_setting', { detail, cause });
+}
