@@ -14,6 +14,13 @@ export function cpuSeconds(pid: number): number {
   return (Number(user) + Number(system)) / ticks + childrenOf(pid).reduce((sum, child) => sum + cpuSeconds(child), 0);
 }
 
+/** CPU seconds that the threads of a process used so far, to the microsecond; those of threads that ended are forgotten. */
+export function threadSeconds(pid: number): number {
+  const tasks = `/proc/${pid}/task`;
+  const nanoseconds = readdirSync(tasks).map((task) => Number(readFileSync(`${tasks}/${task}/schedstat`, 'utf8').split(' ')[0]));
+  return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e9;
+}
+
 function childrenOf(pid: number): readonly number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

@@ -1,10 +1,10 @@
 // A process of its own: the parts and the data plane of a server over a real store, with an owner, an agent, a connected key, a permission
 // and a run. Prints one line of JSON: where its proxy is and with what. The first parameter is the port of the upstream; the second, if any,
-// how many agents, connections and permissions of others to add.
+// how many agents, connections and permissions of others to add, or `joins`: another process on the same store has made all that.
 import { generateKeyPairSync } from 'node:crypto';
 import { readSettings } from '#config';
 import type { Agent, Identity } from '#identity';
-import { type Principal, Secret, silentLog, systemClock } from '#kernel';
+import { Fault, type Principal, Secret, silentLog, systemClock } from '#kernel';
 import { createAgentProof, encodeDidKey, verificationKeyOf } from '#oauth';
 import { createProxy } from '#proxy';
 import { buildParts, type Parts } from '../../src/bin/parts.ts';
@@ -20,21 +20,36 @@ const definitionFor = (upstream: number) => ({
   operations: [{ id: 'read', title: 'Read', classes: ['read'], match: [{ methods: ['GET'], path: '/**' }] }],
 });
 
-const [port, others] = process.argv.slice(2).map(Number) as [number, number | undefined];
+const [port, others] = [Number(process.argv[2]), process.argv[3]];
 const { settings } = readSettings({ env: process.env, aliases: false });
 const parts = await buildParts({ settings, env: process.env, dev: false, clock: systemClock, log: silentLog });
 const { broker, net, clock, log, identity, signin, publicUrl } = parts;
 const proxy = createProxy({ broker, net, clock, log, limits: { streamIdle: settings.idleSeconds * 1000 } });
 const { port: proxyPort } = await proxy.listen({ host: '127.0.0.1', port: 0 });
-if (others !== undefined) populate(`${settings.home}/gatehouse.db`, parts.organization.id, others);
+if (others === 'joins') tell({});
+else {
+  if (others !== undefined) populate(`${settings.home}/gatehouse.db`, parts.organization.id, Number(others));
+  tell(await startRun());
+}
 
-const owner = await signUp();
-const agent = await enrol(identity);
-await connectAndPermit(parts, owner, agent);
-const run = await broker.startRun(agent, { level: 'cooperative', program: 'bench', connections: {}, passed: [] });
-// As its forwarder would: what stands open is carried on. A tunnel opened later than five minutes from now needs a server of its own.
-setInterval(() => void broker.renewRun(agent, run.run), 60_000).unref();
-process.stdout.write(`${JSON.stringify({ proxyPort, credential: `run:${run.credential.reveal()}`, ca: run.authorityPem })}\n`);
+function tell(more: object): void {
+  process.stdout.write(`${JSON.stringify({ proxyPort, ...more })}\n`);
+}
+
+async function startRun(): Promise<{ readonly credential: string; readonly ca: string }> {
+  const owner = await signUp();
+  const agent = await enrol(identity, owner).catch(async (error: unknown) => {
+    if (!(error instanceof Fault && error.code === 'proof_unremembered')) throw error;
+    // What a Redis just started could have forgotten is older than that.
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    return await enrol(identity, owner);
+  });
+  await connectAndPermit(parts, owner, agent);
+  const run = await broker.startRun(agent, { level: 'cooperative', program: 'bench', connections: {}, passed: [] });
+  // As its forwarder would: what stands open is carried on. A tunnel opened later than five minutes from now needs a server of its own.
+  setInterval(() => void broker.renewRun(agent, run.run), 60_000).unref();
+  return { credential: `run:${run.credential.reveal()}`, ca: run.authorityPem };
+}
 
 async function signUp(): Promise<Principal> {
   const { token } = await signin.setupLink();
@@ -43,7 +58,7 @@ async function signUp(): Promise<Principal> {
 }
 
 /** Registered with a key of its own, claimed and confirmed by the owner. */
-async function enrol(identity: Identity): Promise<Agent> {
+async function enrol(identity: Identity, owner: Principal): Promise<Agent> {
   const { privateKey } = generateKeyPairSync('ed25519');
   const key = verificationKeyOf(privateKey);
   if (key === undefined) throw new Error('the key is not one an agent may have');

@@ -58,8 +58,8 @@ async function startDatabase(
 /** Undefined: not on this machine. */
 export async function startRedisIn(folder: string): Promise<StateServer | undefined> {
   if (!isThere('redis-server')) return undefined;
-  const { port, child } = await startNode(folder, 'redis');
-  return { url: `redis://127.0.0.1:${port}`, stop: child.stop };
+  const { port, child } = await startNode(folder, 'redis', ['--requirepass', 'bench']);
+  return { url: `redis://:bench@127.0.0.1:${port}`, stop: child.stop };
 }
 
 /** Three nodes that take writes. Undefined: not on this machine. */

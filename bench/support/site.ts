@@ -61,6 +61,10 @@ export interface OursOptions {
   readonly flags?: readonly string[];
   /** Agents, connections and permissions of others in the store. */
   readonly others?: number;
+  /** Settings, such as a store that is shared. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** One that runs on the same store already: its run is used here too. */
+  readonly joins?: Running;
 }
 
 /** Milliseconds that a million rows of each kind may take. */
@@ -77,12 +81,14 @@ export async function startOurs(site: Site, options: OursOptions = {}): Promise<
     GATEHOUSE_RESOLVE: `${host}=127.0.0.1`,
     GATEHOUSE_ALLOW_PRIVATE: `${host}:${site.port}=127.0.0.0/8`,
     GATEHOUSE_UPSTREAM_CA: `${host}=${site.authorityFile}`,
+    ...options.env,
   };
   mkdirSync(env.XDG_RUNTIME_DIR, { mode: 0o700 });
-  const others = options.others === undefined ? [] : [String(options.others)];
-  const child = await start(process.execPath, [...parameters, ...others], /^(\{.*\})\n/m, { env, cwd: folder, patience: populating });
-  const told = JSON.parse(child.said[1] as string) as { readonly proxyPort: number; readonly credential: string; readonly ca: string };
-  return running('gatehouse', child, { ...told, host, port: site.port });
+  const others = options.joins === undefined ? options.others : 'joins';
+  const more = others === undefined ? [] : [String(others)];
+  const child = await start(process.execPath, [...parameters, ...more], /^(\{.*\})\n/m, { env, cwd: folder, patience: populating });
+  const told = JSON.parse(child.said[1] as string) as Pick<ProxyTarget, 'proxyPort' | 'credential' | 'ca'>;
+  return running('gatehouse', child, { ...options.joins?.target, ...told, host, port: site.port });
 }
 
 export async function startRelay(site: Site): Promise<Running> {
