@@ -54,7 +54,7 @@ export async function openPostgres(server: DatabaseServer, { clock, log, process
       pools.push(openPool(driver, quick, { size, ...more }));
       return pools.at(-1) as RenewablePool;
     };
-    const [reading, writing] = [pool(sizes.reading, { readOnly: true }), pool(sizes.writing)];
+    const [reading, writing] = [pool(sizes.reading, { readOnly: true }), pool(sizes.writing, { serializable: true })];
     const looking = pool(sizes.schema, { readOnly: true, patient: true });
     const ephemera = keeps ? createPostgresEphemera(pool(sizes.ephemera), clock) : undefined;
     renewTogether(pools);
