@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { Fault, settingFault } from '#kernel';
 import type { RecordsBackend } from './backend.ts';
+import { hotQuery } from './hot-query.ts';
 import type { Schema } from './schema.ts';
 
 const fact = 'sealed_values_on';
@@ -16,9 +17,14 @@ export interface PlaceFact {
 
 const moving = 'moving:';
 
+/** Asked in every write of a sealed value, so built once. */
+const selectPlace = hotQuery<object, { readonly value: string }>((db) =>
+  db.selectFrom('platform_facts').select('value').where('name', '=', fact),
+);
+
 export async function placeFactOf(db: Kysely<Schema>): Promise<PlaceFact> {
-  const row = await db.selectFrom('platform_facts').select('value').where('name', '=', fact).executeTakeFirst();
-  return parsed(row?.value);
+  const { rows } = await selectPlace({ db, organization: undefined }, {});
+  return parsed(rows[0]?.value);
 }
 
 function parsed(value: string | undefined): PlaceFact {

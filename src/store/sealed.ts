@@ -11,6 +11,14 @@ const entryOf = hotQuery<{ key: string }, SealedEntry>((db, slot) =>
   db.selectFrom('sealed_values').select(['envelope', 'version']).where('key', '=', slot('key')),
 );
 
+const replaceEntry = hotQuery<{ key: string; envelope: Uint8Array; to: number; from: number }>((db, slot) =>
+  db
+    .updateTable('sealed_values')
+    .set({ envelope: slot('envelope'), version: slot('to') })
+    .where('key', '=', slot('key'))
+    .where('version', '=', slot('from')),
+);
+
 /**
  * Ciphertext by key in the SQL database: a row per key, compare-and-set on its version. A write looks, in its own transaction,
  * whether values still lie here; `unguarded` is for whoever moves them.
@@ -69,13 +77,7 @@ async function insert(write: Write, key: string, envelope: Uint8Array): Promise<
 }
 
 async function replace(write: Write, key: string, envelope: Uint8Array, expected: number): Promise<boolean> {
-  const { numUpdatedRows } = await write((db) =>
-    db
-      .updateTable('sealed_values')
-      .set({ envelope, version: expected + 1 })
-      .where('key', '=', key)
-      .where('version', '=', expected)
-      .executeTakeFirstOrThrow(),
-  );
-  return numUpdatedRows === 1n;
+  const values = { key, envelope, from: expected, to: expected + 1 };
+  const { numAffectedRows } = await write((db) => replaceEntry({ db, organization: undefined }, values));
+  return numAffectedRows === 1n;
 }
