@@ -5,8 +5,8 @@ import { compare, type Row } from '../row.ts';
 import { type Backend, eachBackend } from '../support/backends.ts';
 import { type Chain, hasRecords, type SqlSteps, type Steps, stepsOf } from '../support/steps.ts';
 
-const rounds = 25;
-const warming = 3;
+const rounds = 15;
+const warming = 15;
 /** As a server asks: many callers wait. Writes of one process are in turn anyway. */
 const many = { times: 64, atOnce: 16 };
 const inTurn = { times: 16, atOnce: 1 };

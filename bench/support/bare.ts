@@ -4,12 +4,16 @@ import mysql from 'mysql2/promise';
 import pg from 'pg';
 import type { EventRow } from '../../src/audit/events.sql.ts';
 import { verbs as mysqlVerbs } from '../../src/store/backends/mysql/ephemera.ts';
+import { poolSizes } from '../../src/store/backends/pool-sizes.ts';
 import { verbs as postgresVerbs } from '../../src/store/backends/postgres/ephemera.ts';
 import { bumpScript, dropScript, replaceScript } from '../../src/store/backends/redis/scripts.ts';
 import { verbs as sqliteVerbs } from '../../src/store/backends/sqlite/ephemera.ts';
 import { type Chain, movedBy, type SqlSteps, type Steps } from './steps.ts';
 
-/** A driver alone: the same statements with nothing around them, and what they say is read. */
+/** As many as ours has by itself. */
+const connections = 10;
+
+/** A driver alone: the same statements with nothing around them on as many connections, and what they say is read. */
 export type Bare<S extends Steps = Steps> = S & { close(): Promise<void> };
 
 const eventColumns = [
@@ -45,65 +49,69 @@ function moveValues(chain: Chain, events: readonly EventRow[]) {
 }
 
 export async function openPg(url: string, schema: string): Promise<Bare<SqlSteps>> {
-  const pool = new pg.Pool({ connectionString: url, options: `-c search_path=${schema}`, max: 4 });
+  const pool = (max: number) => new pg.Pool({ connectionString: url, options: `-c search_path=${schema}`, max });
+  const sizes = poolSizes(connections, { kept: 1, ephemera: true });
+  const [brief, reading, writing] = [pool(sizes.ephemera), pool(sizes.reading), pool(sizes.writing)];
   const sql = statementsIn('"', (number) => `$${number}`);
   const verbs = postgresVerbs;
-  const first = async (text: string, values: unknown[]) => (await pool.query(text, values)).rows[0];
+  const first = async (from: pg.Pool, text: string, values: unknown[]) => (await from.query(text, values)).rows[0];
   const transaction = async (fn: (client: pg.PoolClient) => Promise<unknown>) => {
-    const client = await pool.connect();
+    const client = await writing.connect();
     await client.query('begin isolation level serializable; select pg_current_xact_id()::text as id');
     await fn(client);
     await client.query('commit');
     client.release();
   };
   return {
-    get: async (key) => (await first(verbs.get, [key, Date.now()]))?.value,
-    put: (key, value, ttl) => pool.query(verbs.put, [key, value, Date.now() + ttl]),
-    claim: async (key, value, ttl) => (await first(verbs.claim, [key, value, Date.now() + ttl, Date.now()])) !== undefined,
-    take: async (key) => (await first(verbs.take, [key]))?.value,
-    drop: async (key, value) => (await first(verbs.drop, [key, value, Date.now()])) !== undefined,
-    bump: async (key, ttl) => Number((await first(verbs.bump, [key, Date.now() + ttl, Date.now()])).count),
-    readSealed: (key) => first(sql.sealed, [key]),
+    get: async (key) => (await first(brief, verbs.get, [key, Date.now()]))?.value,
+    put: (key, value, ttl) => brief.query(verbs.put, [key, value, Date.now() + ttl]),
+    claim: async (key, value, ttl) => (await first(brief, verbs.claim, [key, value, Date.now() + ttl, Date.now()])) !== undefined,
+    take: async (key) => (await first(brief, verbs.take, [key]))?.value,
+    drop: async (key, value) => (await first(brief, verbs.drop, [key, value, Date.now()])) !== undefined,
+    bump: async (key, ttl) => Number((await first(brief, verbs.bump, [key, Date.now() + ttl, Date.now()])).count),
+    readSealed: (key) => first(reading, sql.sealed, [key]),
     replaceSealed: (key, envelope, expected) =>
       transaction(async (client) => {
         await client.query(sql.place, [placeOfSealed]);
         await client.query(sql.replace, [envelope, expected + 1, key, expected]);
       }),
-    head: ({ organization, writer }) => first(sql.head, [organization, writer]),
+    head: ({ organization, writer }) => first(reading, sql.head, [organization, writer]),
     append: (chain, events) =>
       transaction(async (client) => {
         await client.query(sql.head, [chain.organization, chain.writer]);
         for (const event of events) await client.query(sql.insert, valuesOf(event));
         await client.query(sql.move, moveValues(chain, events));
       }),
-    close: () => pool.end(),
+    close: async () => void (await Promise.all([brief.end(), reading.end(), writing.end()])),
   };
 }
 
 type MysqlRows = mysql.RowDataPacket[];
 
 export async function openMysql2(url: string): Promise<Bare<SqlSteps>> {
-  const pool = mysql.createPool({ uri: url, connectionLimit: 4, charset: 'utf8mb4_bin', flags: ['-FOUND_ROWS'] });
+  const pool = (connectionLimit: number) => mysql.createPool({ uri: url, connectionLimit, charset: 'utf8mb4_bin', flags: ['-FOUND_ROWS'] });
+  const sizes = poolSizes(connections, { kept: 0, ephemera: true });
+  const [brief, reading, writing] = [pool(sizes.ephemera), pool(sizes.reading), pool(sizes.writing)];
   const sql = statementsIn('`', () => '?');
   const verbs = mysqlVerbs;
-  const first = async (text: string, values: unknown[]) => (await pool.query<MysqlRows>(text, values))[0][0];
-  const change = async (text: string, values: unknown[]) => (await pool.query<mysql.ResultSetHeader>(text, values))[0];
+  const first = async (from: mysql.Pool, text: string, values: unknown[]) => (await from.query<MysqlRows>(text, values))[0][0];
+  const change = async (text: string, values: unknown[]) => (await brief.query<mysql.ResultSetHeader>(text, values))[0];
   const transaction = async (fn: (connection: mysql.PoolConnection) => Promise<unknown>) => {
-    const connection = await pool.getConnection();
+    const connection = await writing.getConnection();
     await connection.query('start transaction');
     await fn(connection);
     await connection.query('commit');
     connection.release();
   };
   return {
-    get: async (key) => (await first(verbs.get, [key, Date.now()]))?.value.toString(),
+    get: async (key) => (await first(brief, verbs.get, [key, Date.now()]))?.value.toString(),
     put: (key, value, ttl) => change(verbs.put, [key, value, Date.now() + ttl]),
     claim: async (key, value, ttl) => {
       const now = Date.now();
       return (await change(verbs.claim, [key, value, now + ttl, now, now])).affectedRows > 0;
     },
     async take(key) {
-      const row = await first(verbs.look, [key]);
+      const row = await first(brief, verbs.look, [key]);
       await change(verbs.remove, [key, row?.value, row?.expires_at]);
       return row?.value.toString();
     },
@@ -112,20 +120,20 @@ export async function openMysql2(url: string): Promise<Bare<SqlSteps>> {
       const now = Date.now();
       return (await change(verbs.bump, [key, now + ttl, now, now])).insertId;
     },
-    readSealed: (key) => first(sql.sealed, [key]),
+    readSealed: (key) => first(reading, sql.sealed, [key]),
     replaceSealed: (key, envelope, expected) =>
       transaction(async (connection) => {
         await connection.query(sql.place, [placeOfSealed]);
         await connection.query(sql.replace, [envelope, expected + 1, key, expected]);
       }),
-    head: ({ organization, writer }) => first(sql.head, [organization, writer]),
+    head: ({ organization, writer }) => first(reading, sql.head, [organization, writer]),
     append: (chain, events) =>
       transaction(async (connection) => {
         await connection.query(sql.head, [chain.organization, chain.writer]);
         for (const event of events) await connection.query(sql.insert, valuesOf(event));
         await connection.query(sql.move, moveValues(chain, events));
       }),
-    close: () => pool.end(),
+    close: async () => void (await Promise.all([brief.end(), reading.end(), writing.end()])),
   };
 }
 
