@@ -92,6 +92,25 @@ class HandleExecutor extends DefaultQueryExecutor {
   }
 }
 
+/** A class, for one is made in every read: an object with a getter of its own costs as much as all the rest of it. */
+class OneHandle implements Handle {
+  readonly db: Kysely<Schema>;
+  readonly #executor: HandleExecutor;
+
+  constructor(db: Kysely<Schema>, executor: HandleExecutor) {
+    this.db = db;
+    this.#executor = executor;
+  }
+
+  get open(): boolean {
+    return this.#executor.open;
+  }
+
+  close(): void {
+    this.#executor.open = false;
+  }
+}
+
 /** Makes handles in one language, whose queries go through `run`, narrowed by `narrowing`. */
 export function handlesIn(language: Language): (run: Run, narrowing: Narrowing | undefined) => Handle {
   const dialect: Dialect = Object.freeze({
@@ -103,14 +122,6 @@ export function handlesIn(language: Language): (run: Run, narrowing: Narrowing |
   const config = Object.freeze({ dialect });
   return (run, narrowing) => {
     const executor = new HandleExecutor(language, run, narrowing);
-    return {
-      db: new Kysely<Schema>({ config, dialect, driver, executor }),
-      get open() {
-        return executor.open;
-      },
-      close() {
-        executor.open = false;
-      },
-    };
+    return new OneHandle(new Kysely<Schema>({ config, dialect, driver, executor }), executor);
   };
 }

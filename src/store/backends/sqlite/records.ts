@@ -69,7 +69,7 @@ export async function openSqliteRecords(path: string): Promise<RecordsBackend> {
   ): Promise<T> {
     const handle = enter(runWrite, narrowing);
     checkpointer.watch();
-    return await group.write({ run: () => runHandle(handles, handle, fn), abandon: handle.close, committed });
+    return await group.write({ run: () => runHandle(handles, handle, fn), abandon: () => handle.close(), committed });
   }
 
   /** A connection of its own: as long as it lives, the log keeps what was written since. */
