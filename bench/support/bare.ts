@@ -194,7 +194,11 @@ export async function openIoredis(url: string): Promise<Bare> {
     take: (key) => redis.getdel(key),
     drop: (key, value) => redis.evalsha(dropScript.hash, 1, key, value),
     bump: (key, ttl) => redis.evalsha(bumpScript.hash, 1, key, ttl, '1'),
-    readSealed: (key) => redis.getBuffer(key),
+    async readSealed(key) {
+      const held = (await redis.getBuffer(key)) ?? Buffer.alloc(0);
+      const space = held.indexOf(' ');
+      return { version: Number(held.toString('latin1', 1, space)), envelope: held.subarray(space + 1) };
+    },
     replaceSealed: (key, envelope, expected) =>
       redis.evalsha(replaceScript.hash, 1, key, expected, Buffer.concat([Buffer.from(`1${expected + 1} `), envelope])),
     async close() {
