@@ -121,7 +121,7 @@ describe('leases that cannot be had, because another process holds their file', 
   afterAll(() => down.world.close());
 
   test('let no refresh begin; the call is refused, and made once they can be had', async () => {
-    const held = new DatabaseSync(join(down.world.site.home, 'ephemera.db'));
+    const held = new DatabaseSync(join(down.world.site.home, 'ephemera.db'), { timeout: 10_000 });
     held.exec('BEGIN IMMEDIATE');
     try {
       expect(await ask(down, await tunnel(), '/oauth')).toMatch(refused);

@@ -176,7 +176,8 @@ describe('a database that another process keeps locked', () => {
     const agent = await hostileAgent(world.site, 'patient');
     must(await withPerson(world.site, ['policy', 'allow', 'patient', 'example-api', 'everything'], [answers(world.site)]));
     const caller = callerOf(await startRun(agent), world.site.proxyPort);
-    const database = new DatabaseSync(join(world.site.home, 'gatehouse.db'));
+    // The server writes too.
+    const database = new DatabaseSync(join(world.site.home, 'gatehouse.db'), { timeout: 10_000 });
     try {
       expect(await caller.call(`${world.api}/locked/before`)).toBe(200);
       database.exec('BEGIN IMMEDIATE');

@@ -106,11 +106,9 @@ describe.each(kinds)('a $name that comes after the server', (kind) => {
       GATEHOUSE_WAIT_SECONDS: '2',
     });
     for (const command of ['serve', 'migrate']) {
-      const from = performance.now();
       const ended = await execute([...gatehouse, command], { env });
       expect([command, ended.code]).toEqual([command, 9]);
       expect(ended.stdout + ended.stderr).toContain('waiting for the database');
-      expect(performance.now() - from).toBeLessThan(20_000);
     }
   });
 });
