@@ -5,6 +5,7 @@ import { type Broker, brokerSealedColumns, createBroker } from '#broker';
 import { type Environment, type Folders, foldersOf, productionProblems, productionRules, type Settings } from '#config';
 import { type Connect, connectSealedColumns, createConnect, loadCatalogue } from '#connect';
 import { createIdentity, type Identity, type Organization } from '#identity';
+import { createIssuer, type Issuer, issuerSealedColumns } from '#issuer';
 import { type Clock, type Log, settingFault } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
@@ -32,6 +33,7 @@ export interface Parts {
   readonly net: Net;
   readonly connect: Connect;
   readonly signin: Signin;
+  readonly issuer: Issuer;
   readonly broker: Broker;
   readonly clock: Clock;
   readonly log: Log;
@@ -81,7 +83,8 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const { settings, publicUrl, store, clock, log } = ground;
   const { records, ephemera, sealed, changes } = store;
   const keyring = await migrateUnderKey(ground);
-  const sealedColumns = () => [auditSealedColumns, connectSealedColumns, brokerSealedColumns].flatMap((columns) => columns({ records }));
+  const sealedColumns = () =>
+    [auditSealedColumns, connectSealedColumns, issuerSealedColumns, brokerSealedColumns].flatMap((columns) => columns({ records }));
   const vault = await createVault({ records, sealed, changes, keyring, clock, log, sealedColumns });
   const audit = createAudit({ records, vault, clock, log, mode: settings.audit, ...writerOf(settings) });
   const identity = createIdentity({ records, ephemera, changes, vault, audit, clock, log });
@@ -92,12 +95,13 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
   const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail, passwordLimits: passwordLimits(ground.processes) });
+  const issuer = createIssuer(shared);
   const ownHosts = ownHostsOf(settings, publicUrl);
   const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });
   const close = async () => {
-    for (const part of [broker, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
+    for (const part of [broker, issuer, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
   };
-  return Object.freeze({ ...ground, organization, keyring, vault, audit, identity, policy, net, connect, signin, broker, close });
+  return Object.freeze({ ...ground, organization, keyring, vault, audit, identity, policy, net, connect, signin, issuer, broker, close });
 }
 
 function passwordLimits(processes: number): PasswordLimits {

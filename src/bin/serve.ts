@@ -123,9 +123,11 @@ function createRelays(proxy: DataPlane): Relays {
 }
 
 function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string): Http {
-  const { broker, signin, connect, policy, identity, audit, vault, store, organization, publicUrl, settings, folders, clock, log } = parts;
+  const { broker, issuer, signin, connect, policy, identity, audit, vault, store, organization, publicUrl, settings, folders, clock, log } =
+    parts;
   return createHttp({
     broker,
+    issuer,
     signin,
     connect,
     policy,
@@ -156,12 +158,13 @@ function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string)
 }
 
 /** What every installation does by itself. */
-function upkeep({ store, audit, identity, signin }: Parts): readonly JobKind[] {
+function upkeep({ store, audit, identity, signin, issuer }: Parts): readonly JobKind[] {
   return [
     { kind: 'store.checkpoint', every: 15_000, attempts: 3, run: async () => void (await store.checkpoint()) },
     { kind: 'audit.checkpoint', every: 60_000, attempts: 3, run: async () => void (await audit.checkpoint()) },
     { kind: 'identity.sweep', every: 300_000, attempts: 3, run: async () => void (await identity.sweep()) },
     { kind: 'signin.sweep', every: 300_000, attempts: 3, run: async () => void (await signin.sweep()) },
+    { kind: 'issuer.sweep', every: 300_000, attempts: 3, run: async () => void (await issuer.sweep()) },
   ];
 }
 

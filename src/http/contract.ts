@@ -3,6 +3,7 @@ import type { Audit } from '#audit';
 import type { Broker } from '#broker';
 import type { Connect } from '#connect';
 import type { Agent, AgentProof, AgentStatus, Identity, Organization } from '#identity';
+import type { Issuer } from '#issuer';
 import type { Clock, JobId, Log, Principal } from '#kernel';
 import type { Policy } from '#policy';
 import type { Session, Signin } from '#signin';
@@ -54,6 +55,7 @@ export interface KeyChanges {
 
 export interface HttpDeps {
   readonly broker: Broker;
+  readonly issuer: Issuer;
   readonly signin: Signin;
   readonly connect: Connect;
   readonly policy: Policy;

@@ -6,8 +6,11 @@ export interface Cookies {
   session(header: string | undefined): string | undefined;
   /** The value that forms before sign-in are tied to. */
   form(header: string | undefined): string | undefined;
+  /** What ties a waiting authorization request to the browser that began it. */
+  browser(header: string | undefined): string | undefined;
   setSession(bearer: Secret<string>, seconds: number): string;
   setForm(value: string): string;
+  setBrowser(value: string): string;
   clearSession(): string;
 }
 
@@ -15,14 +18,18 @@ export function createCookies(secure: boolean): Cookies {
   const prefix = secure ? '__Host-' : '';
   const session = `${prefix}gatehouse_session`;
   const form = `${prefix}gatehouse_form`;
+  const browser = `${prefix}gatehouse_browser`;
   const fixed = `Path=/; HttpOnly${secure ? '; Secure' : ''}`;
   return Object.freeze({
     session: (header: string | undefined) => only(header, session),
     form: (header: string | undefined) => only(header, form),
+    browser: (header: string | undefined) => only(header, browser),
     // Lax, not Strict: a provider sends the browser back to us, and it must still be signed in then.
     setSession: (bearer: Secret<string>, seconds: number) =>
       `${session}=${bearer.reveal()}; ${fixed}; SameSite=Lax; Max-Age=${Math.max(0, Math.floor(seconds))}`,
     setForm: (value: string) => `${form}=${value}; ${fixed}; SameSite=Strict`,
+    // Lax: the request comes from the client's site.
+    setBrowser: (value: string) => `${browser}=${value}; ${fixed}; SameSite=Lax`,
     clearSession: () => `${session}=; ${fixed}; SameSite=Lax; Max-Age=0`,
   });
 }

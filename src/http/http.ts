@@ -13,7 +13,9 @@ import type { Kit } from './kit.ts';
 import { closeListener, openListener, secureListener } from './listeners.ts';
 import { createLookups } from './lookups.ts';
 import { incoming, mountApi, mountPlain, watchMethods } from './mount.ts';
+import { mountIssuer } from './mount-issuer.ts';
 import { mountPages } from './mount-pages.ts';
+import { oauthError } from './oauth-error.ts';
 import { errorPage } from './pages/error.ts';
 import { faultFrom, problemHeaders, problemOf } from './problem.ts';
 import { createRelay } from './relay.ts';
@@ -39,6 +41,7 @@ export function createHttp(deps: HttpDeps): Http {
   const unoffered = watchMethods(app);
   mountPlain(app, kit);
   mountApi(app, kit, callers);
+  mountIssuer(app, deps, base);
   mountPages(app, { kit: { ...kit, base, cookies }, cookies, hosts, evidence: deps.authenticate });
   unoffered.mount();
 
@@ -112,6 +115,7 @@ function renderErrors(app: FastifyInstance, deps: HttpDeps, base: string): void 
     throw new Fault('not_found');
   });
   app.setErrorHandler(async (error, request, reply) => {
+    if ('oauth' in (request.routeOptions?.config ?? {})) return sendOAuthError(deps, error, request, reply);
     if (!wantsPage(request)) return sendProblem(deps, error, request, reply);
     const fault = faultFrom(error, deps.log, request.id);
     return reply
@@ -126,6 +130,12 @@ function wantsPage(request: FastifyRequest): boolean {
   const path = request.raw.url ?? '';
   if (path.startsWith('/v1/') || path.startsWith('/health')) return false;
   return 'page' in (request.routeOptions?.config ?? {}) || (request.headers.accept ?? '').includes('text/html');
+}
+
+/** Protocol endpoints speak the standard's own words, whatever went wrong and where. */
+function sendOAuthError(deps: HttpDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { status, headers, body } = oauthError(faultFrom(error, deps.log, request.id));
+  return reply.code(status).headers(headers).send(body);
 }
 
 function sendProblem(deps: HttpDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -5,7 +5,7 @@ import type { Session } from '#signin';
 import { formOf } from './body.ts';
 import type { Evidence } from './contract.ts';
 import type { Cookies } from './cookies.ts';
-import { pagePolicy } from './headers.ts';
+import { pagePolicyTo } from './headers.ts';
 import type { Hosts } from './hosts.ts';
 import type { Incoming } from './incoming.ts';
 import { incoming } from './mount.ts';
@@ -99,11 +99,12 @@ function toSignIn(given: Incoming): PageAnswer {
 function answer({ kit }: PageDeps, reply: FastifyReply, { answer: given, tied }: Served): FastifyReply {
   const cookies = [...(given.kind === 'go' ? (given.cookies ?? []) : []), ...(tied.cookie === undefined ? [] : [tied.cookie])];
   if (cookies.length > 0) reply.header('set-cookie', cookies);
+  if (given.kind === 'leave') return reply.code(303).header('location', given.to).send('');
   if (given.kind === 'go') return reply.code(303).header('location', `${kit.base}${given.to}`).send('');
   const person = tied.session === undefined ? undefined : { email: tied.session.user.email, token: tied.token };
   const text = page({ base: kit.base, title: given.title, body: given.body, wide: given.wide === true, person, refresh: given.refresh });
   return reply
     .code(given.status ?? 200)
-    .headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicy })
+    .headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicyTo(given.destination) })
     .send(text);
 }

@@ -110,6 +110,8 @@ export interface Identity {
   defaultOrganization(): Promise<Organization>;
   /** @throws {Fault} `not_found` */
   organization(id: OrganizationId): Promise<Organization>;
+  /** By its slug; without one, the default organization. From a cache kept by generation. @throws {Fault} `issuer_unknown` */
+  organizationBySlug(slug: string | undefined): Promise<Organization>;
   /**
    * The agent whose key signed this proof for this very request; spends its `jti`. Only agents of status `active`
    * pass unless `allow` names others: the claim routes allow `registered` (and `claimed`, to see the outcome).

@@ -4,7 +4,7 @@ import { isExpired, type KnownAgent, knownAgentOf } from './agent-view.ts';
 import { agentBy } from './agents.sql.ts';
 import type { Organization, User } from './contract.ts';
 import { organizationById } from './organizations.sql.ts';
-import { organizationOf } from './organizations.ts';
+import { defaultSlug, organizationOf, organizationOfSlug } from './organizations.ts';
 import { userById, userOf } from './users.sql.ts';
 
 /** Agents and users kept in memory; the rest is read when asked for. */
@@ -15,6 +15,7 @@ export type Directory = ReturnType<typeof createDirectory>;
 
 export function createDirectory(records: Records, changes: Changes, clock: Clock) {
   const organizations = cacheByGeneration<Organization>(changes, 'identity', 1_000);
+  const slugs = cacheByGeneration<Organization>(changes, 'identity', 1_000);
   const agents = cacheByGeneration<KnownAgent>(changes, 'identity', most);
   const users = cacheByGeneration<User>(changes, 'identity', most);
 
@@ -39,6 +40,13 @@ export function createDirectory(records: Records, changes: Changes, clock: Clock
       if (found === undefined) throw new Fault('not_found');
       return found;
     },
+    async organizationBySlug(slug: string | undefined): Promise<Organization> {
+      // It is reached by its own issuer alone, the public URL.
+      const wanted = slug ?? defaultSlug;
+      const found = slug === defaultSlug ? undefined : await slugs.get(wanted, () => organizationOfSlug(records, wanted));
+      if (found === undefined) throw new Fault('issuer_unknown');
+      return found;
+    },
     agent: (organization: OrganizationId, id: AgentId) => living(organization, 'id', id),
     agentByDid: (organization: OrganizationId, did: string) => living(organization, 'did', did),
     user: (organization: OrganizationId, id: UserId) =>
@@ -47,7 +55,7 @@ export function createDirectory(records: Records, changes: Changes, clock: Clock
         return row === undefined ? undefined : userOf(row);
       }),
     close() {
-      for (const cache of [organizations, agents, users]) cache.close();
+      for (const cache of [organizations, slugs, agents, users]) cache.close();
     },
   });
 }

@@ -64,6 +64,7 @@ export function createIdentity(given: IdentityDeps): Identity {
     ensureDefaultOrganization: (issuer) => ensureDefaultOrganization(deps, issuer),
     defaultOrganization: () => defaultOrganization(records),
     organization: (id) => directory.organization(id),
+    organizationBySlug: (slug) => directory.organizationBySlug(slug),
     prove: (proof, options) => prove(deps, proof, options?.allow ?? ['active']),
     enrol: (enrolment) => enrol(deps, enrolment),
     agent: (organization, id) => living(organization, 'id', id),

@@ -13,7 +13,7 @@ import {
 } from './organizations.sql.ts';
 import { makeTeamVault } from './vaults.ts';
 
-const defaultSlug = 'default';
+export const defaultSlug = 'default';
 const foreignIssuer = 'the public URL once belonged to another organization';
 const scope = 'the organizations of this installation';
 
@@ -30,6 +30,11 @@ export async function defaultOrganization(records: Records): Promise<Organizatio
   const found = await records.platform(scope).read((tx) => organizationBySlug(tx, defaultSlug));
   if (found === undefined) throw new Fault('not_found');
   return organizationOf(found);
+}
+
+export async function organizationOfSlug(records: Records, slug: string): Promise<Organization | undefined> {
+  const found = await records.platform(scope).read((tx) => organizationBySlug(tx, slug));
+  return found === undefined ? undefined : organizationOf(found);
 }
 
 /**

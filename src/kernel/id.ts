@@ -15,6 +15,11 @@ export const idPrefixes = {
   cnf: 'confirmation',
   flw: 'flow',
   dky: 'data key',
+  clt: 'client',
+  sct: 'client secret',
+  grt: 'grant',
+  cst: 'consent',
+  sky: 'signing key',
   req: 'request',
 } as const;
 
@@ -38,6 +43,11 @@ export type JobId = Id<'job'>;
 export type ConfirmationId = Id<'cnf'>;
 export type FlowId = Id<'flw'>;
 export type DataKeyId = Id<'dky'>;
+export type ClientId = Id<'clt'>;
+export type ClientSecretId = Id<'sct'>;
+export type GrantId = Id<'grt'>;
+export type ConsentId = Id<'cst'>;
+export type SigningKeyId = Id<'sky'>;
 export type RequestId = Id<'req'>;
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';

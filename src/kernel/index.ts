@@ -9,11 +9,15 @@ export { type Clock, type FakeClock, fakeClock, systemClock } from './clock.ts';
 export { Fault, type FaultCode, type FaultDetails, type FaultRow, faults, isFault, settingFault } from './faults.ts';
 export {
   type AgentId,
+  type ClientId,
+  type ClientSecretId,
   type ConfirmationId,
   type ConnectionId,
+  type ConsentId,
   type DataKeyId,
   type EventId,
   type FlowId,
+  type GrantId,
   type Id,
   type IdPrefix,
   idPrefixes,
@@ -26,6 +30,7 @@ export {
   type RequestId,
   type RunId,
   type SessionId,
+  type SigningKeyId,
   type UserId,
   type VaultId,
 } from './id.ts';

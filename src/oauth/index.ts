@@ -26,3 +26,12 @@ export { parsePublicJwk, thumbprint, type VerificationKey, verificationKeyOf } f
 export { jwsHolds, type ParsedJws, parseJws, signJws } from './jws.ts';
 export { createPkce, type Pkce, pkceChallenge, pkceHolds } from './pkce.ts';
 export { bearerValue, parseUserCode, userCode } from './random.ts';
+export {
+  generateTokenKey,
+  publicTokenJwk,
+  signToken,
+  type TokenAlgorithmName,
+  type TokenKey,
+  tokenAlgorithmNames,
+  tokenHolds,
+} from './token-signature.ts';

@@ -11,6 +11,9 @@ export const ephemeraKinds = {
   oauth_state: 'upstream state → flow',
   held_client: 'a client at a provider, sealed, while a person is asked about it',
   device_sign_in: 'command-line sign-in waiting for a person',
+  authorization_request: 'an authorization request waiting for its person',
+  authorization_code: 'authorization code, by hash',
+  assertion_replay: 'client assertion jti, once',
   setup_link: 'first-administrator link',
 } as const;
 

@@ -6,7 +6,7 @@ import { temporaryFolder } from '../../test/support/store.ts';
 import { openSqliteRecords } from './backends/sqlite/records.ts';
 import { isEmpty, migrate, schemaState } from './migrate.ts';
 import { first } from './migrations/0001-first.ts';
-import type { Migration } from './migrations/index.ts';
+import { type Migration, migrations } from './migrations/index.ts';
 import { createTable } from './migrations/tables.ts';
 
 const second: Migration = {
@@ -62,8 +62,8 @@ test('tables of another program are refused, and left alone beside ours when the
   await backend.exclusively((db) => sql`create table theirs (x integer)`.execute(db));
   await backend.exclusively((db) => sql`insert into theirs values (7)`.execute(db));
   await expect(migrate(backend, clock)).rejects.toSatisfy((error) => isFault(error, 'store_foreign'));
-  expect(await schemaState(backend)).toEqual({ applied: [], pending: ['0001-first'], newer: [], foreign: ['theirs'] });
-  expect(await migrate(backend, clock, { intoExisting: true })).toEqual(['0001-first']);
+  expect(await schemaState(backend)).toEqual({ applied: [], pending: migrations.map(({ name }) => name), newer: [], foreign: ['theirs'] });
+  expect(await migrate(backend, clock, { intoExisting: true })).toEqual(migrations.map(({ name }) => name));
   expect(await migrate(backend, clock)).toEqual([]);
   expect(await schemaState(backend)).toMatchObject({ pending: [], foreign: ['theirs'] });
   expect(await isEmpty(backend)).toBe(true);
@@ -107,7 +107,7 @@ test('two connections that migrate at once share the work', async () => {
   const path = join(temporaryFolder(), 'test.db');
   const backends = await Promise.all([openSqliteRecords(path), openSqliteRecords(path), openSqliteRecords(path)]);
   const ran = await Promise.all(backends.map((backend) => migrate(backend, clock)));
-  expect(ran.flat()).toEqual(['0001-first']);
+  expect(ran.flat()).toEqual(migrations.map(({ name }) => name));
   for (const backend of backends) await backend.close();
 });
 

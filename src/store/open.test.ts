@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { Fault, newId, silentLog, systemClock } from '#kernel';
 import { bearerKey, ephemeraKey, openStore, StoreMisuse, sha256 } from '#store';
 import { openTestStore, temporaryFolder } from '../../test/support/store.ts';
+import { migrations } from './migrations/index.ts';
 
 test('a fresh store is migrated once, answers, and is empty until the first row', async () => {
   const store = await openTestStore({ ephemera: 'sql' });
@@ -24,7 +25,7 @@ test('a raised generation counts as something that was written', async () => {
 test('a store that was never migrated is empty, and gives its migrations when it is', async () => {
   const store = await openStore({ home: temporaryFolder(), ephemera: 'memory', clock: systemClock, log: silentLog });
   expect(await store.isEmpty()).toBe(true);
-  expect(await store.migrate()).toEqual(['0001-first']);
+  expect(await store.migrate()).toEqual(migrations.map(({ name }) => name));
   expect(await store.isEmpty()).toBe(true);
   await store.close();
 });

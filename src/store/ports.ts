@@ -4,7 +4,7 @@ import type { Schema } from './schema.ts';
 import type { Standing } from './standing.ts';
 
 /** What a change can be about. One counter each; every replica learns of a bump within a second. */
-export const topics = ['identity', 'policy', 'connections', 'providers', 'keys', 'revocations', 'settings'] as const;
+export const topics = ['identity', 'policy', 'connections', 'providers', 'keys', 'revocations', 'settings', 'issuing', 'grants'] as const;
 export type Topic = (typeof topics)[number];
 
 /** A handle inside `read`. Valid only until `fn` returns. Only this handle's own queries may be awaited in `fn`. */

@@ -1,16 +1,21 @@
 import type { Generated } from 'kysely';
 import type {
   AgentId,
+  ClientId,
+  ClientSecretId,
   ConfirmationId,
   ConnectionId,
+  ConsentId,
   DataKeyId,
   EventId,
   FlowId,
+  GrantId,
   JobId,
   OrganizationId,
   PermissionId,
   RunId,
   SessionId,
+  SigningKeyId,
   UserId,
   VaultId,
 } from '#kernel';
@@ -52,7 +57,17 @@ export interface Schema {
   jobs: JobTable;
   /** Hashes of spent single-use values (SECURITY 14): a second spend loses on the unique hash. */
   spent_values: { hash: string; kind: string; made: string; spent_at: number; expires_at: number };
+  signing_keys: SigningKeyTable;
+  clients: ClientTable;
+  client_secrets: ClientSecretTable;
+  consents: ConsentTable;
+  grants: GrantTable;
+  refresh_tokens: RefreshTokenTable;
+  endings: EndingTable;
 }
+
+/** The tables of the authorization server. */
+export type IssuerTable = 'signing_keys' | 'clients' | 'client_secrets' | 'consents' | 'grants' | 'refresh_tokens' | 'endings';
 
 interface Row<I extends string> {
   row: Generated<number>;
@@ -349,4 +364,89 @@ interface JobTable {
   created_at: number;
   finished_at: number | null;
   version: number;
+}
+
+/** A key that an organization signs its tokens with. Nothing in a row changes but its envelope. */
+interface SigningKeyTable extends Row<SigningKeyId> {
+  algorithm: string;
+  /** 1, 2, …: unique per organization and algorithm, so that of any number who make the next one, one wins. */
+  sequence: number;
+  public_jwk_json: string;
+  /** PKCS#8 of the private key, sealed under the organization's key. */
+  key_envelope: Uint8Array;
+  /** It is published from the start, and signs from here on. */
+  signs_from: number;
+  version: number;
+}
+
+interface ClientTable extends Row<ClientId> {
+  name: string;
+  source: 'static';
+  authentication: string;
+  /** Redirect URIs, grant types, scopes, resources, keys. */
+  metadata_json: string;
+  ended_at: number | null;
+  version: number;
+}
+
+interface ClientSecretTable extends Row<ClientSecretId> {
+  client_id: ClientId;
+  /** SHA-256 of the secret, hexadecimal; unique. */
+  secret_hash: string;
+  expires_at: number | null;
+  ended_at: number | null;
+}
+
+/** What a person agreed to, so that they are not asked again (SECURITY 26). */
+interface ConsentTable extends Row<ConsentId> {
+  user_id: UserId;
+  client_id: ClientId;
+  redirect_host: string;
+  /** Of organization, user, client, redirect host, and the client's name and keys as the person saw them; unique. */
+  about_hash: string;
+  scopes_json: string;
+  resources_json: string;
+  version: number;
+}
+
+interface GrantTable extends Row<GrantId> {
+  client_id: ClientId;
+  user_id: UserId;
+  scopes_json: string;
+  resources_json: string;
+  authenticated_at: number;
+  user_epoch: number;
+  organization_epoch: number;
+  /** Nothing below it lives longer. */
+  expires_at: number;
+  ended_at: number | null;
+  end_reason: string | null;
+  version: number;
+}
+
+interface RefreshTokenTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  grant_id: GrantId;
+  /** SHA-256, hexadecimal; unique. */
+  token_hash: string;
+  /** Hash of the token it came from; unique, so that a token has one successor. Null: the first of its grant. */
+  predecessor_hash: string | null;
+  created_at: number;
+  /** It dies of idleness then. */
+  expires_at: number;
+  spent_at: number | null;
+  /** The answer it was spent for, encrypted under a key derived from the token itself (SECURITY 18). */
+  grace_answer: Uint8Array | null;
+  version: number;
+}
+
+/** What has ended and could still be presented: a grant, or one access token by its `jti`. */
+interface EndingTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  subject: string;
+  /** After this nothing below it is alive anyway. */
+  expires_at: number;
+  created_at: number;
 }

@@ -25,6 +25,13 @@ const tenantColumns = {
   audit_checkpoints: 'organization_id',
   audit_keys: 'organization_id',
   jobs: 'organization_id',
+  signing_keys: 'organization_id',
+  clients: 'organization_id',
+  client_secrets: 'organization_id',
+  consents: 'organization_id',
+  grants: 'organization_id',
+  refresh_tokens: 'organization_id',
+  endings: 'organization_id',
 } as const satisfies Record<TenantTable | 'organizations', string>;
 
 const columnOf: ReadonlyMap<string, string> = new Map(Object.entries(tenantColumns));

@@ -75,6 +75,7 @@ export const sealedColumnNames = [
   'flows.sealed_envelope',
   'provider_clients.secret_envelope',
   'runs.placeholders_envelope',
+  'signing_keys.key_envelope',
 ] as const;
 export type SealedColumnName = (typeof sealedColumnNames)[number];
 

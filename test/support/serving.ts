@@ -5,6 +5,7 @@ import { type Broker, createBroker } from '#broker';
 import type { Connect } from '#connect';
 import { createHttp, type Http, type HttpDeps } from '#http';
 import type { Agent, User } from '#identity';
+import { createIssuer } from '#issuer';
 import { type JobId, newId, silentLog } from '#kernel';
 import { createAgentProof } from '#oauth';
 import { createPolicy, type Policy } from '#policy';
@@ -69,8 +70,10 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
   const deps = { records, ephemera, changes, identity, vault, audit, clock, log: silentLog };
   const policy = createPolicy(deps);
   const broker = createBroker({ ...deps, policy, connect, publicUrl: testIssuer, ownHosts: [], otherHosts: 'blind' });
+  const issuer = createIssuer(deps);
   const http = createHttp({
     broker,
+    issuer,
     signin,
     connect,
     policy,
@@ -102,7 +105,7 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
   await http.listen({ path: socketPath });
   closing.push(async () => {
     await http.close(200);
-    for (const room of [broker, policy, signin, identity]) await room.close();
+    for (const room of [broker, issuer, policy, signin, identity]) await room.close();
   });
   return { people, connect, policy, broker, http, port, socketPath, send: (sent) => exchange(sent, port, socketPath) };
 }

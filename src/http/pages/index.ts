@@ -1,3 +1,4 @@
+import { authorizePages } from './authorize.ts';
 import { claimPages } from './claim.ts';
 import { confirmPages } from './confirm.ts';
 import { connectPages } from './connect.ts';
@@ -10,7 +11,7 @@ import { signinPages } from './signin.ts';
 
 /** Every page. Server-rendered, without script. */
 export function allPages(kit: PageKit): readonly PageRoute[] {
-  return [setupPages, signinPages, homePages, connectPages, claimPages, confirmPages, devicePages, donePages].flatMap((pages) =>
-    pages(kit),
+  return [setupPages, signinPages, homePages, connectPages, claimPages, confirmPages, devicePages, donePages, authorizePages].flatMap(
+    (pages) => pages(kit),
   );
 }

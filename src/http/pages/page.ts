@@ -1,5 +1,6 @@
 import { Fault, isFault, Secret } from '#kernel';
 import { isFresh, type Session } from '#signin';
+import type { Cookies } from '../cookies.ts';
 import type { Incoming } from '../incoming.ts';
 import type { Kit } from '../kit.ts';
 import type { Markup } from './html.ts';
@@ -25,8 +26,12 @@ export type PageAnswer =
       readonly body: Markup;
       readonly wide?: boolean;
       readonly refresh?: { readonly seconds: number; readonly to?: string };
+      /** Where its form ends, beside us. */
+      readonly destination?: string | undefined;
     }
-  | { readonly kind: 'go'; readonly to: string; readonly cookies?: readonly string[] };
+  | { readonly kind: 'go'; readonly to: string; readonly cookies?: readonly string[] }
+  /** To another site; only to what a room has verified. */
+  | { readonly kind: 'leave'; readonly to: string };
 
 interface Common {
   readonly path: string;
@@ -42,7 +47,7 @@ export type PageRoute =
 export interface PageKit extends Kit {
   /** Path under which the server is reached: empty, or `/gatehouse`. */
   readonly base: string;
-  readonly cookies: { setSession(bearer: Secret<string>, seconds: number): string; clearSession(): string };
+  readonly cookies: Pick<Cookies, 'setSession' | 'clearSession' | 'browser' | 'setBrowser'>;
 }
 
 export function text(form: Form, name: string): string {

@@ -1,3 +1,4 @@
+import { waitingFor } from './authorize.ts';
 import { html } from './html.ts';
 import { field, note, tokenField } from './layout.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, safeNext, secret, sentenceOf, text } from './page.ts';
@@ -12,7 +13,8 @@ export function signinPages(kit: PageKit): readonly PageRoute[] {
       needs: 'anyone',
       async handle(request) {
         const next = safeNext(request.query.get('next') ?? undefined);
-        return request.session === undefined ? form(kit, request, next, {}) : { kind: 'go', to: next };
+        const wanted = request.session === undefined || request.query.has('again');
+        return wanted ? form(kit, request, next, {}) : { kind: 'go', to: next };
       },
     },
     {
@@ -49,17 +51,20 @@ export function signinPages(kit: PageKit): readonly PageRoute[] {
   ];
 }
 
-function form(
+async function form(
   kit: PageKit,
   request: PageRequest,
   next: string,
   typed: { readonly email?: string; readonly sentence?: string; readonly status?: number },
-): PageAnswer {
+): Promise<PageAnswer> {
+  const waiting = await waitingFor(kit, request.incoming, next);
   return {
     kind: 'page',
     status: typed.status ?? 200,
     title: 'Sign in',
+    destination: waiting?.destination,
     body: html`<h1>Sign in</h1>
+${waiting && html`<p class="lead">to go on to ${waiting.client}</p>`}
 ${typed.sentence !== undefined && note('bad', typed.sentence)}
 <form class="card" method="post" action="${kit.base}/signin">${tokenField(request.token)}<input type="hidden" name="next" value="${next}">
 ${field({ name: 'email', label: 'E-mail address', type: 'email', value: typed.email, autocomplete: 'username', autofocus: typed.email === undefined })}

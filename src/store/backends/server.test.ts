@@ -9,7 +9,7 @@ import type { RecordsBackend } from '../backend.ts';
 import { databaseServer } from '../database-server.ts';
 import { isUniqueViolation } from '../errors.ts';
 import { migrate } from '../migrate.ts';
-import { first } from '../migrations/0001-first.ts';
+import { type Migration, migrations } from '../migrations/index.ts';
 import { createTable } from '../migrations/tables.ts';
 import { openMysql } from './mysql/open.ts';
 import { openPostgres } from './postgres/open.ts';
@@ -236,17 +236,17 @@ describe.each(kinds)('records on $name', (kind) => {
   test('a migration that fails half-way is done by the next start', async () => {
     const backend = await migrated(await newDatabase(kind));
     let failing = true;
-    const second = {
-      name: '0002-second',
-      async run(db: Parameters<typeof first.run>[0], words: RecordsBackend['columns']) {
+    const later = {
+      name: '9999-later',
+      async run(db: Parameters<Migration['run']>[0], words: RecordsBackend['columns']) {
         await createTable(db, words, 'later', { columns: { row: 'row', name: 'key' }, unique: [['name']], indexes: [['name']] });
         if (failing) throw new Error('halfway');
       },
     };
-    await expect(migrate(backend, clock, { known: [first, second] })).rejects.toThrow('halfway');
+    await expect(migrate(backend, clock, { known: [...migrations, later] })).rejects.toThrow('halfway');
     failing = false;
-    expect(await migrate(backend, clock, { known: [first, second] })).toEqual(['0002-second']);
-    expect(await migrate(backend, clock, { known: [first, second] })).toEqual([]);
+    expect(await migrate(backend, clock, { known: [...migrations, later] })).toEqual(['9999-later']);
+    expect(await migrate(backend, clock, { known: [...migrations, later] })).toEqual([]);
   });
 
   test('a database that holds the tables of somebody else is refused and left as it is', async () => {

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { ColumnWords } from '../backend.ts';
 import { first, tables } from './0001-first.ts';
+import { issuer, issuerTables } from './0002-issuer.ts';
 
 /** One step of the schema. Forward only; never edited after the release that carried it. */
 export interface Migration {
@@ -10,7 +11,7 @@ export interface Migration {
 }
 
 /** Every migration, oldest first. */
-export const migrations: readonly Migration[] = [first];
+export const migrations: readonly Migration[] = [first, issuer];
 
 /** Every table of ours, by name; what else lies in a schema is another program's. */
-export const ownTables: ReadonlySet<string> = new Set([...Object.keys(tables), 'ephemera']);
+export const ownTables: ReadonlySet<string> = new Set([...Object.keys(tables), ...Object.keys(issuerTables), 'ephemera']);

@@ -35,6 +35,13 @@ const keys = {
   audit_keys: ['row'],
   jobs: ['row'],
   spent_values: ['hash'],
+  signing_keys: ['row'],
+  clients: ['row'],
+  client_secrets: ['row'],
+  consents: ['row'],
+  grants: ['row'],
+  refresh_tokens: ['row'],
+  endings: ['row'],
 } as const satisfies Keys;
 
 export type TableName = Exclude<keyof Schema, 'migrations'>;

@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { type Authorization, type ConsentView, endpointPaths } from '#issuer';
+import { Fault } from '#kernel';
+import type { Session } from '#signin';
+import type { Incoming } from '../incoming.ts';
+import { html, type Markup } from './html.ts';
+import { facts, note, tokenField } from './layout.ts';
+import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, text } from './page.ts';
+
+const continuing = `${endpointPaths.authorize}/continue`;
+const answering = `${endpointPaths.authorize}/answer`;
+
+/** The authorization endpoint, and the page on which a person says what a client may have. */
+export function authorizePages(kit: PageKit): readonly PageRoute[] {
+  const { issuer } = kit.rooms;
+  const begin = async (request: PageRequest): Promise<PageAnswer> => {
+    const at = await issuer.at(request.params.slug);
+    const known = kit.cookies.browser(request.incoming.headers.cookie);
+    const binding = known ?? randomBytes(24).toString('base64url');
+    const query = request.incoming.url.split('?').slice(1).join('?');
+    const answer = await issuer.authorize(at, query, { session: request.session, binding });
+    if (answer.kind === 'redirect') return { kind: 'leave', to: answer.to };
+    const cookies = known === undefined ? { cookies: [kit.cookies.setBrowser(binding)] } : {};
+    return { kind: 'go', to: answer.kind === 'sign_in' ? toSignIn(answer) : placeOf(answer.transaction), ...cookies };
+  };
+  return [
+    { method: 'GET', path: endpointPaths.authorize, needs: 'anyone', handle: begin },
+    { method: 'GET', path: `/o/:slug${endpointPaths.authorize}`, needs: 'anyone', handle: begin },
+    {
+      method: 'GET',
+      path: continuing,
+      needs: 'anyone',
+      async handle(request) {
+        const transaction = request.query.get('transaction') ?? '';
+        return shown(kit, request, await issuer.resume(await issuer.at(undefined), transaction, browsing(kit, request)));
+      },
+    },
+    {
+      method: 'POST',
+      path: answering,
+      needs: 'session',
+      async handle(request) {
+        const transaction = text(request.form, 'transaction');
+        const yes = text(request.form, 'answer') === 'yes';
+        return shown(kit, request, await issuer.answer(await issuer.at(undefined), transaction, browsing(kit, request), yes));
+      },
+    },
+  ];
+}
+
+/** The client that a sign-in is for, when its next step is one of these pages. */
+export async function waitingFor({ rooms, cookies }: PageKit, { headers }: Incoming, next: string) {
+  const binding = cookies.browser(headers.cookie);
+  const transaction = next.startsWith(`${continuing}?`) ? new URLSearchParams(next.split('?')[1]).get('transaction') : null;
+  return transaction === null || binding === undefined ? undefined : rooms.issuer.waiting(transaction, binding);
+}
+
+/** @throws {Fault} `link_ended` in another browser than the one that began it */
+function browsing({ cookies }: PageKit, { session, incoming }: PageRequest) {
+  const binding = cookies.browser(incoming.headers.cookie);
+  if (binding === undefined) throw new Fault('link_ended');
+  return { session, binding };
+}
+
+function placeOf(transaction: string): string {
+  return `${continuing}?transaction=${transaction}`;
+}
+
+function toSignIn({ transaction, again }: { readonly transaction: string; readonly again: boolean }): string {
+  return `/signin?next=${encodeURIComponent(placeOf(transaction))}${again ? '&again=yes' : ''}`;
+}
+
+function shown(kit: PageKit, request: PageRequest, answer: Authorization): PageAnswer {
+  if (answer.kind === 'redirect') return { kind: 'leave', to: answer.to };
+  if (answer.kind === 'sign_in' || request.session === undefined) return { kind: 'go', to: toSignIn({ again: false, ...answer }) };
+  return consent(kit, { ...request, session: request.session }, answer);
+}
+
+interface Asking {
+  readonly transaction: string;
+  readonly view: ConsentView;
+}
+
+function consent(kit: PageKit, { token, session }: PageRequest<Session>, { transaction, view }: Asking): PageAnswer {
+  const { client, redirectHost, local, scopes, resources, destination } = view;
+  return {
+    kind: 'page',
+    title: `Let ${client.name} in?`,
+    destination,
+    body: html`<h1>Let ${client.name} in?</h1>
+<p class="lead">It asks to act for you, as ${session.user.email}.</p>
+${local && note('warn', 'The answer goes to a program on this machine. Say yes only if you have just started it yourself.')}
+<form class="card" method="post" action="${kit.base}${answering}">${tokenField(token)}<input type="hidden" name="transaction" value="${transaction}">
+<p>It will be able to:</p>
+<ul>${scopes.map(({ name, tells }) => html`<li>${tells} <code>${name}</code></li>`)}</ul>
+${facts([['Client', client.id], ['The answer goes to', redirectHost], ...resourceFacts(resources)])}
+<div class="actions"><button name="answer" value="yes">Yes, let it in</button><button class="quiet" name="answer" value="no">No</button></div></form>
+<p class="soft small">Not you? <a href="${kit.base}${toSignIn({ transaction, again: true })}">Sign in as somebody else</a></p>`,
+  };
+}
+
+function resourceFacts(resources: readonly string[]): readonly (readonly [string, Markup])[] {
+  return resources.length === 0 ? [] : [['For', html`${resources.join(', ')}`]];
+}

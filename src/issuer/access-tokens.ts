@@ -1,0 +1,57 @@
+import type { User } from '#identity';
+import { Fault, parseId } from '#kernel';
+import { parseJws, tokenHolds } from '#oauth';
+import type { Client, Issuing } from './contract.ts';
+import type { IssuerDeps } from './deps.ts';
+import { stands } from './grants.ts';
+import { type AccessTokenClaims, tokenFormats } from './tokens.ts';
+
+/** An access token that is good now, and whose it is. */
+export interface LivingToken {
+  readonly claims: AccessTokenClaims;
+  readonly client: Client;
+  readonly user: User | undefined;
+}
+
+/**
+ * The token, if we signed it, it has not expired, and neither it nor a parent of it has ended: grant, client, person,
+ * organization (SECURITY 16). @throws {Fault} `stale_revocations`
+ */
+export async function livingToken(deps: IssuerDeps, at: Issuing, text: string): Promise<LivingToken | undefined> {
+  const claims = await signedClaims(deps, at, text);
+  if (claims === undefined || claims.exp * 1000 <= deps.clock.now()) return undefined;
+  const { jti, grant_id: grant } = claims;
+  if (await deps.endings.any(grant === undefined ? [jti] : [jti, grant])) return undefined;
+  const client = await deps.clients.find(at.organization.id, claims.client_id);
+  if (client === undefined || at.organization.epoch !== claims.epochs[0]) return undefined;
+  if (grant === undefined) return { claims, client, user: undefined };
+  const id = parseId('usr', claims.sub);
+  const user = id === undefined ? undefined : await deps.identity.user(at.organization.id, id);
+  const [organization = 0, epoch = 0] = claims.epochs;
+  return user === undefined || !stands(at, user, { organization, user: epoch }) ? undefined : { claims, client, user };
+}
+
+/** What we signed is of the form we sign, so the claims need no further look. */
+async function signedClaims(deps: IssuerDeps, at: Issuing, text: string): Promise<AccessTokenClaims | undefined> {
+  const jws = parseJws(text, tokenFormats.accessToken.typ);
+  const key = jws === undefined ? undefined : await deps.keys.verifier(at.organization.id, jws.header.kid);
+  if (jws === undefined || key === undefined || !tokenHolds(jws, key.algorithm, key.key)) return undefined;
+  return jws.payload.iss === at.issuer ? (jws.payload as unknown as AccessTokenClaims) : undefined;
+}
+
+export function audiences({ aud }: AccessTokenClaims): readonly string[] {
+  return typeof aud === 'string' ? [aud] : aud;
+}
+
+/** The token of a person who allowed `openid`, for the issuer itself. @throws {Fault} `access_token_invalid`, `scope_insufficient` */
+export async function userinfo(deps: IssuerDeps, at: Issuing, bearer: string): Promise<Readonly<Record<string, unknown>>> {
+  const token = await livingToken(deps, at, bearer);
+  if (token === undefined || !audiences(token.claims).includes(at.issuer)) throw new Fault('access_token_invalid');
+  const scopes = (token.claims.scope ?? '').split(' ');
+  if (token.user === undefined || !scopes.includes('openid')) throw new Fault('scope_insufficient');
+  return {
+    sub: token.user.id,
+    ...(scopes.includes('profile') ? { name: token.user.name } : {}),
+    ...(scopes.includes('email') ? { email: token.user.email } : {}),
+  };
+}

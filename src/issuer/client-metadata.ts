@@ -1,0 +1,74 @@
+import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
+import { Fault } from '#kernel';
+import type { ClientDraft } from './contract.ts';
+import { redirectFlaw } from './redirects.ts';
+import { isResource } from './resources.ts';
+import { isScope } from './scopes.ts';
+
+/** What may be registered, field by field. @throws {Fault} `client_invalid` with a sentence per field */
+export function judgeClient(draft: ClientDraft): void {
+  const fields = Object.fromEntries(rules.flatMap(([field, flaw]) => withFlaw(field, flaw(draft))));
+  if (Object.keys(fields).length > 0) throw new Fault('client_invalid', { fields });
+}
+
+function withFlaw(field: string, flaw: string | undefined): readonly (readonly [string, string])[] {
+  return flaw === undefined ? [] : [[`/${field}`, flaw]];
+}
+
+const rules: readonly (readonly [string, (draft: ClientDraft) => string | undefined])[] = [
+  ['name', ({ name }) => (/^[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]{1,100}$/u.test(name) ? undefined : 'write 1 to 100 characters')],
+  ['redirect_uris', redirectsFlaw],
+  ['grant_types', grantTypesFlaw],
+  ['scopes', ({ scopes }) => (scopes.length <= 100 && scopes.every(isScope) ? undefined : 'a scope is not well formed')],
+  ['resources', ({ resources }) => (resources.length <= 100 && resources.every(isResource) ? undefined : notResource)],
+  ['protects', protectsFlaw],
+  ['jwks', keysFlaw],
+  ['secret_sha256', secretFlaw],
+];
+
+const notResource = 'a resource is an absolute URI without fragment';
+
+function redirectsFlaw({ redirectUris, grantTypes }: ClientDraft): string | undefined {
+  if (redirectUris.length > 50) return 'there are more than 50';
+  if (grantTypes.includes('authorization_code') && redirectUris.length === 0) return 'authorization_code needs a redirect URI';
+  for (const uri of redirectUris) {
+    const flaw = redirectFlaw(uri);
+    if (flaw !== undefined) return `a redirect URI ${flaw}`;
+  }
+  return undefined;
+}
+
+function grantTypesFlaw({ grantTypes, authentication }: ClientDraft): string | undefined {
+  if (grantTypes.includes('client_credentials') && authentication === 'none')
+    return 'client_credentials needs a client that can prove who it is';
+  if (grantTypes.includes('refresh_token') && !grantTypes.includes('authorization_code'))
+    return 'refresh_token comes with authorization_code';
+  return undefined;
+}
+
+function protectsFlaw({ protects, authentication }: ClientDraft): string | undefined {
+  if (protects.length > 100 || !protects.every(isResource)) return notResource;
+  return protects.length > 0 && authentication === 'none' ? 'introspection needs a client that can prove who it is' : undefined;
+}
+
+function keysFlaw({ jwks, authentication }: ClientDraft): string | undefined {
+  if (authentication !== 'private_key_jwt') return jwks.length === 0 ? undefined : 'keys are for private_key_jwt';
+  if (jwks.length === 0 || jwks.length > 10) return 'private_key_jwt needs 1 to 10 public keys';
+  if (jwks.some((key) => ['d', 'k', 'p', 'q'].some((member) => key[member] !== undefined))) return 'a key is not public';
+  try {
+    createLocalJWKSet({ keys: [...jwks] } as unknown as JSONWebKeySet);
+    return jwks.every(({ kty }) => ['EC', 'RSA', 'OKP'].includes(String(kty))) ? undefined : 'a key is of no known type';
+  } catch {
+    return 'a key is not a JWK';
+  }
+}
+
+function secretFlaw({ authentication, secretHash }: ClientDraft): string | undefined {
+  const needed = authentication === 'client_secret_basic' || authentication === 'client_secret_post';
+  if (!needed) return secretHash === undefined ? undefined : 'this client has no secret';
+  return secretHash === undefined ? 'the client needs a secret' : hashFlaw(secretHash);
+}
+
+export function hashFlaw(hash: string): string | undefined {
+  return /^[0-9a-f]{64}$/.test(hash) ? undefined : 'write the SHA-256 of a secret of 256 random bits, in hexadecimal';
+}

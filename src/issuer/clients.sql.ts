@@ -1,0 +1,87 @@
+import type { Selectable } from 'kysely';
+import type { ClientId, ClientSecretId, OrganizationId } from '#kernel';
+import type { Reading, Schema, Writing } from '#store';
+
+export type ClientRow = Selectable<Schema['clients']>;
+export type SecretRow = Selectable<Schema['client_secrets']>;
+
+export async function insertClient(tx: Writing, row: Omit<ClientRow, 'row' | 'ended_at' | 'version'>): Promise<void> {
+  await tx.db
+    .insertInto('clients')
+    .values({ ...row, ended_at: null, version: 1 })
+    .execute();
+}
+
+export function livingClient(tx: Reading, organization: OrganizationId, id: ClientId): Promise<ClientRow | undefined> {
+  return tx.db
+    .selectFrom('clients')
+    .selectAll()
+    .where('organization_id', '=', organization)
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+}
+
+/** Newest first, one row more than asked for. */
+export function clientsPage(
+  tx: Reading,
+  organization: OrganizationId,
+  page: { readonly before: number | undefined; readonly limit: number },
+): Promise<readonly ClientRow[]> {
+  let query = tx.db.selectFrom('clients').selectAll().where('organization_id', '=', organization).where('ended_at', 'is', null);
+  if (page.before !== undefined) query = query.where('row', '<', page.before);
+  return query
+    .orderBy('row', 'desc')
+    .limit(page.limit + 1)
+    .execute();
+}
+
+/** True for the one caller that ended it. */
+export async function endClient(tx: Writing, organization: OrganizationId, id: ClientId, now: number): Promise<boolean> {
+  const { numUpdatedRows } = await tx.db
+    .updateTable('clients')
+    .set(({ eb }) => ({ ended_at: now, version: eb('version', '+', 1) }))
+    .where('organization_id', '=', organization)
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+export function secretsOf(tx: Reading, organization: OrganizationId, clients: readonly ClientId[]): Promise<readonly SecretRow[]> {
+  if (clients.length === 0) return Promise.resolve([]);
+  return tx.db
+    .selectFrom('client_secrets')
+    .selectAll()
+    .where('organization_id', '=', organization)
+    .where('client_id', 'in', clients)
+    .where('ended_at', 'is', null)
+    .orderBy('row')
+    .execute();
+}
+
+/** @throws {UniqueViolation} when a client has this very secret */
+export async function insertSecret(tx: Writing, row: Omit<SecretRow, 'row' | 'ended_at'>): Promise<void> {
+  await tx.db
+    .insertInto('client_secrets')
+    .values({ ...row, ended_at: null })
+    .execute();
+}
+
+/** True for the one caller that ended it. */
+export async function endSecret(
+  tx: Writing,
+  client: { readonly organization: OrganizationId; readonly id: ClientId },
+  id: ClientSecretId,
+  now: number,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx.db
+    .updateTable('client_secrets')
+    .set({ ended_at: now })
+    .where('organization_id', '=', client.organization)
+    .where('client_id', '=', client.id)
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}

@@ -1,0 +1,33 @@
+import type { ClientId, OrganizationId, UserId } from '#kernel';
+import { bearerValue } from '#oauth';
+import { bearerKey } from '#store';
+import type { Epochs } from './contract.ts';
+import type { IssuerDeps } from './deps.ts';
+import { lives } from './lives.ts';
+
+/** What a code stands for. It lies in Ephemera under the code's hash and holds nothing secret: the challenge is a hash. */
+export interface AuthorizationCode {
+  readonly organization: OrganizationId;
+  readonly client: ClientId;
+  readonly user: UserId;
+  readonly redirect: string;
+  readonly challenge: string;
+  readonly scopes: readonly string[];
+  readonly resources: readonly string[];
+  readonly nonce: string | undefined;
+  readonly authenticatedAt: number;
+  readonly epochs: Epochs;
+  readonly expiresAt: number;
+}
+
+/** A new code, good once. */
+export async function makeCode(deps: IssuerDeps, given: Omit<AuthorizationCode, 'expiresAt'>) {
+  const code = bearerValue();
+  const kept: AuthorizationCode = { ...given, expiresAt: deps.clock.now() + lives.code };
+  await deps.ephemera.put(bearerKey('authorization_code', code.reveal()), JSON.stringify(kept), lives.code);
+  return code;
+}
+
+export function readCode(text: string): AuthorizationCode {
+  return JSON.parse(text) as AuthorizationCode;
+}

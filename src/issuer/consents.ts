@@ -1,0 +1,80 @@
+import type { User } from '#identity';
+import { Fault, newId } from '#kernel';
+import { isUniqueViolation, sha256 } from '#store';
+import { type ConsentRow, consentAbout, insertConsent, widenConsent } from './consents.sql.ts';
+import type { IssuerDeps } from './deps.ts';
+import { isLocal, redirectHost } from './redirects.ts';
+import type { Prompted } from './stages.ts';
+
+type Asked = Pick<Prompted, 'at' | 'client' | 'redirect' | 'scopes' | 'resources'>;
+
+/**
+ * What a consent is about: never another organization, person, client, redirect host, name or set of keys than the person saw
+ * (SECURITY 26).
+ */
+function aboutHash({ at, client, redirect }: Asked, user: User): string {
+  const shown = sha256(JSON.stringify([client.name, client.jwks]));
+  return sha256(JSON.stringify([at.organization.id, user.id, client.id, redirectHost(redirect), shown]));
+}
+
+/** Whether this person agreed to all of it before. Never for a redirect to this machine, where any program may wait. */
+export async function remembers(deps: IssuerDeps, asked: Asked, user: User): Promise<boolean> {
+  if (isLocal(asked.redirect)) return false;
+  const row = await deps.records.in(user.organization).read((tx) => consentAbout(tx, aboutHash(asked, user)));
+  return row !== undefined && holds(row.scopes_json, asked.scopes) && holds(row.resources_json, asked.resources);
+}
+
+function holds(json: string, asked: readonly string[]): boolean {
+  const given = JSON.parse(json) as readonly string[];
+  return asked.every((one) => given.includes(one));
+}
+
+/** Keeps what the person agreed to, beside what they agreed to before. */
+export async function remember(deps: IssuerDeps, asked: Asked, user: User): Promise<void> {
+  try {
+    await deps.records.in(user.organization).write(async (tx) => {
+      const hash = aboutHash(asked, user);
+      const before = await consentAbout(tx, hash);
+      if (before === undefined) await insertConsent(tx, consentOf(deps, asked, user, hash));
+      else if (!(await widenConsent(tx, before, widened(before, asked)))) throw new Fault('conflict');
+      const { client, redirect, scopes, resources } = asked;
+      const fields = { client: client.id, redirect_host: redirectHost(redirect), scopes, resources };
+      await deps.audit.record(tx, { name: 'consent.given', principal: byUser(user), fields });
+    });
+  } catch (error) {
+    if (isUniqueViolation(error)) throw new Fault('conflict', { cause: error });
+    throw error;
+  }
+}
+
+/** A no is told, and nothing is kept. */
+export async function tellRefusal(deps: IssuerDeps, { client, redirect }: Asked, user: User): Promise<void> {
+  const fields = { client: client.id, redirect_host: redirectHost(redirect) };
+  await deps.records
+    .in(user.organization)
+    .write((tx) => deps.audit.record(tx, { name: 'consent.refused', principal: byUser(user), fields }));
+}
+
+function byUser(user: User) {
+  return { organization: user.organization, subject: { kind: 'user', id: user.id }, actors: [] } as const;
+}
+
+function consentOf(deps: IssuerDeps, asked: Asked, user: User, hash: string): Omit<ConsentRow, 'row' | 'version'> {
+  const now = deps.clock.now();
+  return {
+    id: newId('cst', now),
+    organization_id: user.organization,
+    created_at: now,
+    user_id: user.id,
+    client_id: asked.client.id,
+    redirect_host: redirectHost(asked.redirect),
+    about_hash: hash,
+    scopes_json: JSON.stringify(asked.scopes),
+    resources_json: JSON.stringify(asked.resources),
+  };
+}
+
+function widened(before: ConsentRow, { scopes, resources }: Asked) {
+  const join = (json: string, more: readonly string[]) => JSON.stringify([...new Set([...(JSON.parse(json) as string[]), ...more])]);
+  return { scopes_json: join(before.scopes_json, scopes), resources_json: join(before.resources_json, resources) };
+}

@@ -1,0 +1,185 @@
+import type { Organization } from '#identity';
+import type { ClientId, ClientSecretId, GrantId, OrganizationId, Principal, Secret, SigningKeyId, UserId } from '#kernel';
+import type { TokenAlgorithmName } from '#oauth';
+import type { Session } from '#signin';
+import type { Writing } from '#store';
+
+/** One organization as an issuer: its exact issuer string and what it offers. */
+export interface Issuing {
+  readonly organization: Organization;
+  /** Exact, without a slash at the end; every endpoint lies below it. */
+  readonly issuer: string;
+  /** People of this organization can sign in here, so that codes can be had. */
+  readonly interactive: boolean;
+}
+
+/** A request to an endpoint: its form or query as received, and how the client authenticates. */
+export interface ProtocolRequest {
+  readonly parameters: string;
+  readonly authorization: string | undefined;
+}
+
+/** What the token endpoint answers (RFC 6749 §5.1). */
+export interface TokenAnswer {
+  readonly accessToken: Secret<string>;
+  /** Milliseconds. */
+  readonly expiresAt: number;
+  readonly scopes: readonly string[];
+  readonly idToken?: Secret<string>;
+  readonly refreshToken?: Secret<string>;
+}
+
+/** Who is at the browser, and the value that ties a waiting request to it. */
+export interface Browsing {
+  readonly session: Session | undefined;
+  readonly binding: string;
+}
+
+/** What comes of an authorization request. What may not be redirected is thrown. */
+export type Authorization =
+  | { readonly kind: 'redirect'; readonly to: string }
+  /** Once more, although somebody is signed in, where `again`. */
+  | { readonly kind: 'sign_in'; readonly transaction: string; readonly again: boolean }
+  | { readonly kind: 'consent'; readonly transaction: string; readonly view: ConsentView };
+
+/** What the consent page shows. */
+export interface ConsentView {
+  readonly client: { readonly id: ClientId; readonly name: string };
+  readonly redirectHost: string;
+  /** The redirect leads to this machine, where any program may wait for it. */
+  readonly local: boolean;
+  readonly scopes: readonly { readonly name: string; readonly tells: string }[];
+  readonly resources: readonly string[];
+  /** Where the browser goes afterwards, as `form-action` names it. */
+  readonly destination: string;
+}
+
+export const grantTypeNames = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
+export type GrantTypeName = (typeof grantTypeNames)[number];
+
+export const clientAuthenticationNames = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
+export type ClientAuthenticationName = (typeof clientAuthenticationNames)[number];
+
+/** What is registered of a client (RFC 7591 §2, in our own spelling). */
+export interface ClientMetadata {
+  readonly redirectUris: readonly string[];
+  readonly grantTypes: readonly GrantTypeName[];
+  /** What it may ask for. */
+  readonly scopes: readonly string[];
+  /** Resources it may have tokens for, by their exact identifiers. */
+  readonly resources: readonly string[];
+  /** Resources that it is the server of: it may introspect tokens for them. */
+  readonly protects: readonly string[];
+  /** Public keys for `private_key_jwt`. */
+  readonly jwks: readonly Readonly<Record<string, unknown>>[];
+  /** What its ID tokens are signed with. */
+  readonly signing: TokenAlgorithmName;
+}
+
+export interface ClientDraft extends ClientMetadata {
+  readonly name: string;
+  readonly authentication: ClientAuthenticationName;
+  /** SHA-256, hexadecimal, of a first secret that whoever asks has made. */
+  readonly secretHash: string | undefined;
+}
+
+export interface ClientSecret {
+  readonly id: ClientSecretId;
+  readonly hash: string;
+  readonly createdAt: number;
+  readonly expiresAt: number | undefined;
+}
+
+export interface Client extends ClientMetadata {
+  readonly id: ClientId;
+  readonly organization: OrganizationId;
+  readonly name: string;
+  readonly authentication: ClientAuthenticationName;
+  readonly createdAt: number;
+  /** Live ones; one may have expired meanwhile. */
+  readonly secrets: readonly ClientSecret[];
+}
+
+export interface SigningKeyFact {
+  readonly id: SigningKeyId;
+  readonly algorithm: TokenAlgorithmName;
+  readonly state: 'next' | 'signing' | 'verifying';
+  readonly createdAt: number;
+  readonly signsFrom: number;
+}
+
+/** Registered clients of an organization. */
+export interface Clients {
+  /** @throws {Fault} `client_invalid` with a sentence per field */
+  judge(draft: ClientDraft): void;
+  add(tx: Writing, by: Principal, draft: ClientDraft): Promise<ClientId>;
+  /** As last known, from a cache kept by generation. */
+  find(organization: OrganizationId, id: string): Promise<Client | undefined>;
+  list(
+    organization: OrganizationId,
+    query: { readonly cursor?: string; readonly limit: number },
+  ): Promise<{ readonly items: readonly Client[]; readonly next?: string }>;
+  /** For good, and every token of it. @throws {Fault} `client_unknown` */
+  remove(by: Principal, id: string): Promise<void>;
+  /** @throws {Fault} `client_unknown`, `client_invalid` */
+  addSecret(
+    tx: Writing,
+    by: Principal,
+    id: string,
+    secret: { readonly hash: string; readonly expiresAt: number | undefined },
+  ): Promise<ClientSecretId>;
+  /** @throws {Fault} `not_found` */
+  endSecret(by: Principal, id: string, secret: string): Promise<void>;
+}
+
+/** OAuth 2.1 and OpenID Connect, one issuer per organization. Every method throws faults; endpoints speak their OAuth error. */
+export interface Issuer {
+  /** The issuer at the base URL, or at `/o/{slug}`. @throws {Fault} `issuer_unknown` */
+  at(slug: string | undefined): Promise<Issuing>;
+  /** RFC 8414 §2 and OpenID Connect Discovery §3, one document for both. */
+  metadata(at: Issuing): Readonly<Record<string, unknown>>;
+  /** RFC 7517. */
+  keySet(at: Issuing): Promise<{ readonly keys: readonly Readonly<Record<string, string>>[] }>;
+  authorize(at: Issuing, query: string, browsing: Browsing): Promise<Authorization>;
+  /** Goes on with a request that waited for its person. @throws {Fault} `link_ended` */
+  resume(at: Issuing, transaction: string, browsing: Browsing): Promise<Authorization>;
+  /** The person's answer; spends the waiting request. @throws {Fault} `link_ended` */
+  answer(at: Issuing, transaction: string, browsing: Browsing, yes: boolean): Promise<Authorization>;
+  /** For whom a sign-in is, and where the browser goes afterwards; undefined when nothing waits under this name. */
+  waiting(transaction: string, binding: string): Promise<{ readonly client: string; readonly destination: string } | undefined>;
+  token(at: Issuing, request: ProtocolRequest): Promise<TokenAnswer>;
+  /** RFC 7662 §2.2. */
+  introspect(at: Issuing, request: ProtocolRequest): Promise<Readonly<Record<string, unknown>>>;
+  /** RFC 7009. */
+  revoke(at: Issuing, request: ProtocolRequest): Promise<void>;
+  /** OpenID Connect Core §5.3. */
+  userinfo(at: Issuing, bearer: string): Promise<Readonly<Record<string, unknown>>>;
+  /** Ends a grant with every token below it; true if it stood. */
+  endGrant(by: Principal, id: GrantId, reason: string): Promise<boolean>;
+  readonly clients: Clients;
+  signingKeys(organization: OrganizationId): Promise<readonly SigningKeyFact[]>;
+  /** Makes the next key, which is published now and signs later; what is returned stores it in the caller's transaction. */
+  nextSigningKey(by: Principal, algorithm: TokenAlgorithmName): Promise<(tx: Writing) => Promise<SigningKeyId>>;
+  /** Removes what nobody can use any more, and makes keys that are due; returns how much. Never needed for correctness. */
+  sweep(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A person's standing grant, as tokens name it. */
+export interface Grant {
+  readonly id: GrantId;
+  readonly organization: OrganizationId;
+  readonly client: ClientId;
+  readonly user: UserId;
+  readonly scopes: readonly string[];
+  readonly resources: readonly string[];
+  readonly authenticatedAt: number;
+  readonly epochs: Epochs;
+  readonly expiresAt: number;
+}
+
+/** What ended parents are recognised by (SECURITY 16). */
+export interface Epochs {
+  readonly user: number;
+  readonly organization: number;
+}

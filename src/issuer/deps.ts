@@ -1,0 +1,27 @@
+import type { Audit } from '#audit';
+import type { Identity } from '#identity';
+import type { Clock, Log } from '#kernel';
+import type { Changes, Ephemera, Records } from '#store';
+import type { Vault } from '#vault';
+import type { Clients } from './contract.ts';
+import type { Endings } from './endings.ts';
+import type { Keys } from './keys.ts';
+
+/** What the room stands on. */
+export interface IssuerGround {
+  readonly records: Records;
+  readonly ephemera: Ephemera;
+  readonly changes: Changes;
+  readonly identity: Identity;
+  readonly vault: Vault;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What every step has at hand. */
+export interface IssuerDeps extends IssuerGround {
+  readonly keys: Keys;
+  readonly clients: Clients;
+  readonly endings: Endings;
+}

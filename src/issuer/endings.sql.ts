@@ -1,0 +1,39 @@
+import type { OrganizationId } from '#kernel';
+import type { Reading, Writing } from '#store';
+
+export interface Ending {
+  readonly organization: OrganizationId;
+  /** The id of a grant, or the `jti` of one access token. */
+  readonly subject: string;
+  /** After this no token below it is alive. */
+  readonly expiresAt: number;
+}
+
+/** @throws {UniqueViolation} when it had ended */
+export async function insertEnding(tx: Writing, ending: Ending, now: number): Promise<void> {
+  // The counter's lock first: whoever ends something later gets a later row, so reading on from a row misses nothing.
+  await tx.bump('grants');
+  await tx.db
+    .insertInto('endings')
+    .values({ organization_id: ending.organization, subject: ending.subject, expires_at: ending.expiresAt, created_at: now })
+    .execute();
+}
+
+/** What ended after a row and could still be presented, of every organization, in order. */
+export function endingsAfter(tx: Reading, row: number, now: number, limit: number) {
+  return tx.db
+    .selectFrom('endings')
+    .select(['row', 'subject', 'expires_at'])
+    .where('row', '>', row)
+    .where('expires_at', '>', now)
+    .orderBy('row')
+    .limit(limit)
+    .execute();
+}
+
+export async function forgetEndings(tx: Writing, now: number, limit: number): Promise<number> {
+  const rows = await tx.db.selectFrom('endings').select('row').where('expires_at', '<=', now).limit(limit).execute();
+  const ids = rows.map(({ row }) => row);
+  if (ids.length > 0) await tx.db.deleteFrom('endings').where('row', 'in', ids).execute();
+  return ids.length;
+}

@@ -1,0 +1,22 @@
+import { Fault } from '#kernel';
+import { ownScopes } from '../scopes.ts';
+import { resourcesWithin } from '../steps/check-resources.ts';
+import { scopesWithin } from '../steps/check-scopes.ts';
+import { mintAccessToken } from '../tokens.ts';
+import type { GrantType } from './index.ts';
+
+/** The client for itself (OAuth 2.1 §4.2). Nothing is stored: the client is the token's only parent. */
+export const clientCredentials: GrantType = {
+  interactive: false,
+  async redeem(deps, asked) {
+    const { at, client } = asked;
+    if (asked.method === 'none') throw new Fault('client_unauthorized');
+    // The scopes of a person mean nothing where there is none.
+    const scopes = scopesWithin(
+      asked.parameters,
+      client.scopes.filter((scope) => ownScopes[scope] === undefined),
+    );
+    const resources = resourcesWithin(asked.parameters, client.resources);
+    return { ...(await mintAccessToken(deps, { at, client, subject: { kind: 'client' }, scopes, resources })), scopes };
+  },
+};

@@ -1,0 +1,20 @@
+import type { GrantTypeName, TokenAnswer } from '../contract.ts';
+import type { IssuerDeps } from '../deps.ts';
+import type { Allowed } from '../stages.ts';
+import { authorizationCode } from './authorization-code.ts';
+import { clientCredentials } from './client-credentials.ts';
+import { refreshToken } from './refresh-token.ts';
+
+/** One grant type, after the client has proved who it is and may use it. */
+export interface GrantType {
+  /** It needs a person who signs in here. */
+  readonly interactive: boolean;
+  redeem(deps: IssuerDeps, asked: Allowed): Promise<TokenAnswer>;
+}
+
+/** The only list of grant types. */
+export const grantTypes: Readonly<Record<GrantTypeName, GrantType>> = {
+  authorization_code: authorizationCode,
+  refresh_token: refreshToken,
+  client_credentials: clientCredentials,
+};

@@ -1,0 +1,98 @@
+import { Fault, type Secret } from '#kernel';
+import { isUniqueViolation, sha256 } from '#store';
+import type { Grant, TokenAnswer } from '../contract.ts';
+import type { IssuerDeps } from '../deps.ts';
+import { standingGrant } from '../grants.sql.ts';
+import { endGrant, livingUser } from '../grants.ts';
+import { lives } from '../lives.ts';
+import { forgetAnswer, type RefreshTokenRow, refreshTokenBy, spendRefreshToken } from '../refresh-tokens.sql.ts';
+import { openAnswer, refreshTokenOf, sealAnswer, successorOf } from '../refresh-tokens.ts';
+import type { Allowed } from '../stages.ts';
+import { resourcesWithin } from '../steps/check-resources.ts';
+import { scopesWithin } from '../steps/check-scopes.ts';
+import { mintAccessToken, mintIdToken } from '../tokens.ts';
+import type { GrantType } from './index.ts';
+
+/**
+ * A refresh token for its one successor (OAuth 2.1 §4.3). Who lost the answer has it again for a short while; whoever comes
+ * after that ends the family.
+ */
+export const refreshToken: GrantType = {
+  interactive: true,
+  async redeem(deps, asked) {
+    const text = asked.parameters.one('refresh_token');
+    if (text === undefined) throw new Fault('invalid_request', { detail: 'The parameter refresh_token is missing' });
+    const token = refreshTokenOf(text);
+    const found = token === undefined ? undefined : await look(deps, asked, token);
+    if (token === undefined || found === undefined) throw new Fault('grant_invalid');
+    const { row, grant } = found;
+    if (row.spent_at !== null) return again(deps, token, row, grant);
+    if (row.expires_at <= deps.clock.now()) throw new Fault('grant_invalid');
+    return (await spendFor(deps, asked, { token, row, grant })) ?? (await lostTo(deps, asked, token));
+  },
+};
+
+interface Presented {
+  readonly token: Secret<string>;
+  readonly row: RefreshTokenRow;
+  readonly grant: Grant;
+}
+
+/** The token and its grant, if this client has them and the grant stands. */
+async function look(deps: IssuerDeps, { at, client }: Allowed, token: Secret<string>): Promise<Omit<Presented, 'token'> | undefined> {
+  const { row, grant } = await deps.records.in(at.organization.id).read(async (tx) => {
+    const row = await refreshTokenBy(tx, 'token_hash', sha256(token.reveal()));
+    return { row, grant: row === undefined ? undefined : await standingGrant(tx, row.grant_id) };
+  });
+  if (row === undefined || grant === undefined || grant.client !== client.id || grant.expiresAt <= deps.clock.now()) return undefined;
+  return { row, grant };
+}
+
+/** Undefined when another request has spent it meanwhile. What was made for the loser leaves nobody's hands. */
+async function spendFor(deps: IssuerDeps, asked: Allowed, presented: Presented): Promise<TokenAnswer | undefined> {
+  const { token, row, grant } = presented;
+  const successor = successorOf(deps, grant, row.token_hash);
+  const answer = { ...(await tokensFor(deps, asked, grant)), refreshToken: successor.token };
+  const sealed = sealAnswer(token, answer);
+  const won = await deps.records
+    .in(grant.organization)
+    .write(async (tx) => {
+      if (!(await spendRefreshToken(tx, row.token_hash, deps.clock.now(), sealed))) return false;
+      // It may have ended since it was looked at.
+      if ((await standingGrant(tx, grant.id)) === undefined) throw new Fault('grant_invalid');
+      if (row.predecessor_hash !== null) await forgetAnswer(tx, row.predecessor_hash);
+      await successor.insert(tx);
+      return true;
+    })
+    .catch((error: unknown) => {
+      if (isUniqueViolation(error, 'refresh_tokens.predecessor_hash')) return false;
+      throw error;
+    });
+  return won ? answer : undefined;
+}
+
+/** Scope and resources may narrow, for this access token; the grant keeps what it has (RFC 6749 §6). */
+async function tokensFor(deps: IssuerDeps, { at, client, parameters }: Allowed, grant: Grant): Promise<TokenAnswer> {
+  const scopes = scopesWithin(parameters, grant.scopes);
+  const asked = resourcesWithin(parameters, grant.resources);
+  const user = await livingUser(deps, at, grant);
+  const resources = asked.length === 0 ? grant.resources : asked;
+  const authorized = { at, client, subject: { kind: 'user', user, grant }, scopes, resources } as const;
+  const access = await mintAccessToken(deps, authorized);
+  const idToken = await mintIdToken(deps, authorized, access.accessToken);
+  return { ...access, scopes, ...(idToken === undefined ? {} : { idToken }) };
+}
+
+async function lostTo(deps: IssuerDeps, asked: Allowed, token: Secret<string>): Promise<TokenAnswer> {
+  const found = await look(deps, asked, token);
+  if (found === undefined || found.row.spent_at === null) throw new Fault('grant_invalid');
+  return again(deps, token, found.row, found.grant);
+}
+
+/** The stored answer, while its successor was not used and 30 seconds have not passed; else somebody else holds a copy. */
+async function again(deps: IssuerDeps, token: Secret<string>, row: RefreshTokenRow, grant: Grant): Promise<TokenAnswer> {
+  const since = deps.clock.now() - (row.spent_at ?? 0);
+  if (row.grace_answer !== null && since < lives.grace) return openAnswer(token, row.grace_answer);
+  await endGrant(deps, grant.organization, grant.id, 'refresh_token_replayed');
+  throw new Fault('grant_invalid');
+}

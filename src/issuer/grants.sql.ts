@@ -1,0 +1,68 @@
+import type { Selectable } from 'kysely';
+import type { GrantId } from '#kernel';
+import type { Reading, Schema, Writing } from '#store';
+import type { Grant } from './contract.ts';
+
+export type GrantRow = Selectable<Schema['grants']>;
+
+export async function insertGrant(tx: Writing, grant: Grant, now: number): Promise<void> {
+  await tx.db
+    .insertInto('grants')
+    .values({
+      id: grant.id,
+      organization_id: grant.organization,
+      created_at: now,
+      client_id: grant.client,
+      user_id: grant.user,
+      scopes_json: JSON.stringify(grant.scopes),
+      resources_json: JSON.stringify(grant.resources),
+      authenticated_at: grant.authenticatedAt,
+      user_epoch: grant.epochs.user,
+      organization_epoch: grant.epochs.organization,
+      expires_at: grant.expiresAt,
+      ended_at: null,
+      end_reason: null,
+      version: 1,
+    })
+    .execute();
+}
+
+/** A grant that has not ended; whether it has expired is the caller's to judge. */
+export async function standingGrant(tx: Reading, id: GrantId): Promise<Grant | undefined> {
+  const row = await tx.db.selectFrom('grants').selectAll().where('id', '=', id).where('ended_at', 'is', null).executeTakeFirst();
+  return row === undefined ? undefined : grantOf(row);
+}
+
+/** The grant, for the one caller that ended it. */
+export async function endStandingGrant(tx: Writing, id: GrantId, reason: string, now: number): Promise<Grant | undefined> {
+  const { numUpdatedRows } = await tx.db
+    .updateTable('grants')
+    .set(({ eb }) => ({ ended_at: now, end_reason: reason, version: eb('version', '+', 1) }))
+    .where('id', '=', id)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+  if (numUpdatedRows !== 1n) return undefined;
+  return grantOf(await tx.db.selectFrom('grants').selectAll().where('id', '=', id).executeTakeFirstOrThrow());
+}
+
+/** Removes grants that are dead by themselves by `now`; of every organization. */
+export async function forgetGrants(tx: Writing, now: number, limit: number): Promise<readonly GrantId[]> {
+  const rows = await tx.db.selectFrom('grants').select('id').where('expires_at', '<=', now).limit(limit).execute();
+  const ids = rows.map(({ id }) => id);
+  if (ids.length > 0) await tx.db.deleteFrom('grants').where('id', 'in', ids).execute();
+  return ids;
+}
+
+function grantOf(row: GrantRow): Grant {
+  return Object.freeze({
+    id: row.id,
+    organization: row.organization_id,
+    client: row.client_id,
+    user: row.user_id,
+    scopes: JSON.parse(row.scopes_json) as string[],
+    resources: JSON.parse(row.resources_json) as string[],
+    authenticatedAt: row.authenticated_at,
+    epochs: { user: row.user_epoch, organization: row.organization_epoch },
+    expiresAt: row.expires_at,
+  });
+}

@@ -1,0 +1,53 @@
+import type { User } from '#identity';
+import { Fault, type GrantId, type OrganizationId, type Principal } from '#kernel';
+import { isUniqueViolation, type Writing } from '#store';
+import type { Epochs, Grant, Issuing } from './contract.ts';
+import type { IssuerDeps } from './deps.ts';
+import { endStandingGrant, insertGrant } from './grants.sql.ts';
+import { lives } from './lives.ts';
+
+export function principalOf({ organization, user }: Pick<Grant, 'organization' | 'user'>): Principal {
+  return { organization, subject: { kind: 'user', id: user }, actors: [] };
+}
+
+/** Stores a grant with its event, in the caller's transaction. */
+export async function insertedGrant(deps: IssuerDeps, tx: Writing, grant: Grant): Promise<void> {
+  await insertGrant(tx, grant, deps.clock.now());
+  const { id, client, scopes, resources } = grant;
+  await deps.audit.record(tx, { name: 'grant.made', principal: principalOf(grant), fields: { grant: id, client, scopes, resources } });
+}
+
+/** Ends a grant and with it every token below; true if it stood. Every replica refuses them within a second (SECURITY 16). */
+export async function endGrant(
+  deps: IssuerDeps,
+  organization: OrganizationId,
+  id: GrantId,
+  reason: string,
+  by?: Principal,
+): Promise<boolean> {
+  const now = deps.clock.now();
+  try {
+    return await deps.records.in(organization).write(async (tx) => {
+      const ended = await endStandingGrant(tx, id, reason, now);
+      if (ended === undefined) return false;
+      await deps.endings.insert(tx, { organization, subject: id, expiresAt: now + lives.accessToken + lives.skew });
+      const fields = { grant: id, client: ended.client, reason };
+      await deps.audit.record(tx, { name: 'grant.ended', principal: by ?? principalOf(ended), fields });
+      return true;
+    });
+  } catch (error) {
+    if (isUniqueViolation(error, 'endings.subject')) return false;
+    throw error;
+  }
+}
+
+/** What a parent's epoch must still be. @throws {Fault} `grant_invalid` when the person or the organization has ended it */
+export async function livingUser(deps: IssuerDeps, at: Issuing, { user: id, epochs }: Pick<Grant, 'user' | 'epochs'>): Promise<User> {
+  const user = await deps.identity.user(at.organization.id, id);
+  if (user === undefined || !stands(at, user, epochs)) throw new Fault('grant_invalid');
+  return user;
+}
+
+export function stands(at: Issuing, user: User, epochs: Epochs): boolean {
+  return user.status === 'active' && user.epoch === epochs.user && at.organization.epoch === epochs.organization;
+}

@@ -1,0 +1,28 @@
+/**
+ * We issue: the OAuth 2.1 and OpenID Connect authorization server, one issuer per organization.
+ *
+ * Owns: the order of checks of every endpoint (`matrix.ts`), clients, consents, grants and refresh families, codes, the keys
+ * that sign tokens, and what has ended and is refused at once (`endings.ts`).
+ * Leans on: sessions (signin), people and organizations (identity), sealing (vault), JOSE and PKCE (oauth).
+ * Lives elsewhere: bytes and pages (http), signing in (signin), getting tokens from others (connect).
+ */
+export {
+  type Authorization,
+  type Browsing,
+  type Client,
+  type ClientDraft,
+  type Clients,
+  type ConsentView,
+  clientAuthenticationNames,
+  grantTypeNames,
+  type Issuer,
+  type Issuing,
+  type ProtocolRequest,
+  type SigningKeyFact,
+  type TokenAnswer,
+} from './contract.ts';
+export type { IssuerGround } from './deps.ts';
+export { createIssuer } from './issuer.ts';
+export { lives } from './lives.ts';
+export { endpointPaths } from './metadata.ts';
+export { issuerSealedColumns } from './sealed-columns.ts';

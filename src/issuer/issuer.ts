@@ -1,0 +1,58 @@
+import type { Principal } from '#kernel';
+import type { TokenAlgorithmName } from '#oauth';
+import { userinfo } from './access-tokens.ts';
+import { answer, authorize, resume, waiting } from './authorize.ts';
+import { createClients } from './clients.ts';
+import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
+import type { IssuerDeps, IssuerGround } from './deps.ts';
+import { createEndings } from './endings.ts';
+import { endGrant } from './grants.ts';
+import { createKeys } from './keys.ts';
+import { matrix } from './matrix.ts';
+import { metadataOf } from './metadata.ts';
+import { readParameters } from './parameters.ts';
+import { sweep } from './sweep.ts';
+
+/** OAuth 2.1 and OpenID Connect: we issue. */
+export function createIssuer(ground: IssuerGround): Issuer {
+  const keys = createKeys(ground);
+  const clients = createClients(ground);
+  const endings = createEndings(ground);
+  const deps: IssuerDeps = { ...ground, keys, clients, endings };
+  const parsed = (at: Issuing, { parameters, authorization }: ProtocolRequest) => ({
+    at,
+    parameters: readParameters(parameters),
+    authorization,
+  });
+
+  return Object.freeze({
+    async at(slug) {
+      const organization = await ground.identity.organizationBySlug(slug);
+      return { organization, issuer: organization.issuer, interactive: slug === undefined };
+    },
+    metadata: metadataOf,
+    async keySet(at) {
+      // A key is there before the first token is: whoever fetches the set early has it.
+      await keys.signer(at.organization.id, 'ES256');
+      return { keys: (await keys.published(at.organization.id)).map(({ jwk }) => jwk) };
+    },
+    authorize: (at, query, browsing) => authorize(deps, at, query, browsing),
+    resume: (at, transaction, browsing) => resume(deps, at, transaction, browsing),
+    answer: (at, transaction, browsing, yes) => answer(deps, at, transaction, browsing, yes),
+    waiting: (transaction, binding) => waiting(deps, transaction, binding),
+    token: async (at, request) => matrix.token.run(deps, parsed(at, request)),
+    introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),
+    revoke: async (at, request) => matrix.revoke.run(deps, parsed(at, request)),
+    userinfo: (at, bearer) => userinfo(deps, at, bearer),
+    endGrant: (by, id, reason) => endGrant(deps, by.organization, id, reason, by),
+    clients,
+    signingKeys: (organization) => keys.facts(organization),
+    nextSigningKey: (by: Principal, algorithm: TokenAlgorithmName) => keys.next(by, algorithm),
+    sweep: () => sweep(deps),
+    async close() {
+      keys.close();
+      clients.close();
+      endings.close();
+    },
+  } satisfies Issuer);
+}

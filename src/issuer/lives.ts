@@ -1,0 +1,27 @@
+const second = 1_000;
+const minute = 60 * second;
+const day = 24 * 60 * minute;
+
+/** How long everything lives, in milliseconds. */
+export const lives = Object.freeze({
+  /** An authorization request that waits for its person. */
+  request: 30 * minute,
+  code: 60 * second,
+  accessToken: 15 * minute,
+  idToken: 60 * minute,
+  refreshIdle: 14 * day,
+  /** Of a grant, whatever is done with it. */
+  grant: 90 * day,
+  /** The stored answer for a client that lost it. */
+  grace: 30 * second,
+  /** A client assertion at most. */
+  assertion: 5 * minute,
+  /** How far clocks may differ. */
+  skew: 60 * second,
+  /** A new key is published so long before it signs. */
+  keyLead: 10 * minute,
+  /** A key signs so long before the next one is due. */
+  keySigns: 90 * day,
+  /** For how long others may keep the key set; shorter than `keyLead`. */
+  keySetCache: 5 * minute,
+});

@@ -1,0 +1,56 @@
+import { tokenAlgorithmNames } from '#oauth';
+import { assertionAlgorithms } from './client-authentication.ts';
+import { clientAuthenticationNames, grantTypeNames, type Issuing } from './contract.ts';
+import { grantTypes } from './grant-types/index.ts';
+import { ownScopes } from './scopes.ts';
+import { prompts } from './stages.ts';
+
+/** Where everything lies below an issuer. */
+export const endpointPaths = Object.freeze({
+  authorize: '/authorize',
+  token: '/token',
+  userinfo: '/userinfo',
+  introspect: '/introspect',
+  revoke: '/revoke',
+  keySet: '/jwks.json',
+});
+
+/** RFC 8414 §2 and OpenID Connect Discovery §3 in one document: what works at this issuer, and nothing else. */
+export function metadataOf({ issuer, interactive }: Issuing): Readonly<Record<string, unknown>> {
+  const proving = clientAuthenticationNames.filter((name) => name !== 'none');
+  const offered = grantTypeNames.filter((name) => interactive || !grantTypes[name].interactive);
+  return {
+    issuer,
+    ...(interactive ? interactiveMetadata(issuer) : { response_types_supported: [] }),
+    token_endpoint: issuer + endpointPaths.token,
+    jwks_uri: issuer + endpointPaths.keySet,
+    introspection_endpoint: issuer + endpointPaths.introspect,
+    revocation_endpoint: issuer + endpointPaths.revoke,
+    grant_types_supported: offered,
+    token_endpoint_auth_methods_supported: interactive ? clientAuthenticationNames : proving,
+    token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    introspection_endpoint_auth_methods_supported: proving,
+    introspection_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    revocation_endpoint_auth_methods_supported: interactive ? clientAuthenticationNames : proving,
+    revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+  };
+}
+
+function interactiveMetadata(issuer: string): Readonly<Record<string, unknown>> {
+  return {
+    authorization_endpoint: issuer + endpointPaths.authorize,
+    userinfo_endpoint: issuer + endpointPaths.userinfo,
+    scopes_supported: Object.keys(ownScopes),
+    response_types_supported: ['code'],
+    response_modes_supported: ['query'],
+    code_challenge_methods_supported: ['S256'],
+    authorization_response_iss_parameter_supported: true,
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: tokenAlgorithmNames,
+    claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'at_hash', 'name', 'email'],
+    prompt_values_supported: prompts,
+    claims_parameter_supported: false,
+    request_parameter_supported: false,
+    request_uri_parameter_supported: false,
+  };
+}

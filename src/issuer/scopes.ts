@@ -1,0 +1,24 @@
+/** Scopes whose meaning is ours (OpenID Connect Core §5.4, §11), in the words of the consent page. */
+export const ownScopes: Readonly<Record<string, string>> = Object.freeze({
+  openid: 'know who you are here',
+  profile: 'see your name',
+  email: 'see your e-mail address',
+  offline_access: 'stay connected while you are away',
+});
+
+/** RFC 6749 §3.3. */
+const shape = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+
+export function isScope(text: string): boolean {
+  return shape.test(text);
+}
+
+/** The scopes of a parameter, each once, in order; undefined when one is not well formed. */
+export function readScopes(text: string | undefined): readonly string[] | undefined {
+  const scopes = [...new Set((text ?? '').split(' ').filter((scope) => scope !== ''))];
+  return scopes.length <= 100 && scopes.every(isScope) ? scopes : undefined;
+}
+
+export function scopeWords(scope: string): string {
+  return ownScopes[scope] ?? 'use what it calls by this name';
+}

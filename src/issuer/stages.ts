@@ -1,0 +1,74 @@
+import type { User } from '#identity';
+import type { Client, ClientAuthenticationName, Grant, GrantTypeName, Issuing } from './contract.ts';
+import type { IssuerDeps } from './deps.ts';
+import type { Parameters } from './parameters.ts';
+import type { VerifiedRedirect } from './redirects.ts';
+
+/** A request that was read: nothing of it is believed. */
+export interface Parsed {
+  readonly at: Issuing;
+  readonly parameters: Parameters;
+  readonly authorization: string | undefined;
+}
+
+/** At the authorization endpoint: the client is named, and where the browser may be sent is verified. */
+export interface Addressed extends Parsed {
+  readonly client: Client;
+  readonly redirect: VerifiedRedirect;
+}
+
+/** The code that will be given can be redeemed only by who made this challenge. */
+export interface Challenged extends Addressed {
+  readonly challenge: string;
+}
+
+/** The client proved who it is. */
+export interface Authenticated extends Parsed {
+  readonly client: Client;
+  readonly method: ClientAuthenticationName;
+}
+
+/** The grant type is offered, and this client may use it. */
+export interface Allowed extends Authenticated {
+  readonly grantType: GrantTypeName;
+}
+
+/** What is asked for is no more than the client may have. */
+export interface Reach {
+  readonly scopes: readonly string[];
+  readonly resources: readonly string[];
+}
+export type Scoped<S> = S & Reach;
+
+/** How a person is to be asked. */
+export interface Prompted extends Scoped<Challenged> {
+  readonly prompt: ReadonlySet<Prompt>;
+  /** Milliseconds. */
+  readonly maxAge: number | undefined;
+  readonly nonce: string | undefined;
+}
+export const prompts = ['none', 'login', 'consent'] as const;
+export type Prompt = (typeof prompts)[number];
+
+/** Tokens may be made: for whom, and how far. */
+export interface Authorized extends Reach {
+  readonly at: Issuing;
+  readonly client: Client;
+  readonly subject: { readonly kind: 'client' } | { readonly kind: 'user'; readonly user: User; readonly grant: Grant };
+}
+
+/** One check: it gives what the next one needs, or throws. */
+export type Step<I, O> = (deps: IssuerDeps, input: I) => O | Promise<O>;
+
+/** Steps in their order; the only order that compiles. */
+export interface Pipeline<I, O> {
+  step<P>(next: Step<O, P>): Pipeline<I, P>;
+  run(deps: IssuerDeps, input: I): Promise<O>;
+}
+
+export function pipeline<I, O>(first: Step<I, O>): Pipeline<I, O> {
+  return Object.freeze({
+    step: <P>(next: Step<O, P>) => pipeline<I, P>(async (deps, input) => next(deps, await first(deps, input))),
+    run: async (deps: IssuerDeps, input: I) => first(deps, input),
+  });
+}

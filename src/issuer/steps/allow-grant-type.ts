@@ -1,0 +1,17 @@
+import { Fault } from '#kernel';
+import { type GrantTypeName, grantTypeNames } from '../contract.ts';
+import type { IssuerDeps } from '../deps.ts';
+import type { Allowed, Authenticated } from '../stages.ts';
+
+/** The grant type is one of ours, and one this client is registered for (RFC 6749 §5.2). */
+export function allowGrantType(_: IssuerDeps, asked: Authenticated): Allowed {
+  const grantType = asked.parameters.one('grant_type');
+  if (grantType === undefined) throw new Fault('invalid_request', { detail: 'The parameter grant_type is missing' });
+  if (!isGrantType(grantType)) throw new Fault('grant_type_unsupported');
+  if (!asked.client.grantTypes.includes(grantType)) throw new Fault('client_unauthorized');
+  return { ...asked, grantType };
+}
+
+function isGrantType(name: string): name is GrantTypeName {
+  return (grantTypeNames as readonly string[]).includes(name);
+}

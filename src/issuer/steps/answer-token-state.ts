@@ -1,0 +1,99 @@
+import { Fault, type Secret } from '#kernel';
+import { isUniqueViolation, sha256 } from '#store';
+import { audiences, type LivingToken, livingToken } from '../access-tokens.ts';
+import type { Client, Grant } from '../contract.ts';
+import type { IssuerDeps } from '../deps.ts';
+import { standingGrant } from '../grants.sql.ts';
+import { endGrant, stands } from '../grants.ts';
+import { lives } from '../lives.ts';
+import { type RefreshTokenRow, refreshTokenBy } from '../refresh-tokens.sql.ts';
+import { refreshTokenOf } from '../refresh-tokens.ts';
+import type { Authenticated } from '../stages.ts';
+
+const inactive = Object.freeze({ active: false });
+
+/** What a token stands for now, to whom it concerns; to others, and of anything bad, nothing (RFC 7662 §2.2). */
+export async function answerTokenState(deps: IssuerDeps, asked: Authenticated): Promise<Readonly<Record<string, unknown>>> {
+  if (asked.method === 'none') throw new Fault('client_unauthenticated');
+  const text = tokenOf(asked);
+  const access = await livingToken(deps, asked.at, text);
+  if (access !== undefined) return concerns(asked.client, access) ? stateOf(access) : inactive;
+  const refresh = refreshTokenOf(text);
+  const found = refresh === undefined ? undefined : await ownRefreshToken(deps, asked, refresh);
+  return found === undefined || !(await isLive(deps, asked, found)) ? inactive : refreshState(asked, found);
+}
+
+/** Ends a token of this client; of any other token it says nothing (RFC 7009 §2.1, §2.2). */
+export async function answerRevocation(deps: IssuerDeps, asked: Authenticated): Promise<void> {
+  const text = tokenOf(asked);
+  const refresh = refreshTokenOf(text);
+  const found = refresh === undefined ? undefined : await ownRefreshToken(deps, asked, refresh);
+  if (found !== undefined) {
+    await endGrant(deps, asked.at.organization.id, found.grant.id, 'revoked_by_client');
+    return;
+  }
+  const access = await livingToken(deps, asked.at, text);
+  if (access?.client.id === asked.client.id) await endToken(deps, asked, access);
+}
+
+/** Which kind of token it is shows by itself; the hint is only a hint. */
+function tokenOf({ parameters }: Authenticated): string {
+  const token = parameters.one('token');
+  if (token === undefined) throw new Fault('invalid_request', { detail: 'The parameter token is missing' });
+  return token;
+}
+
+/** It is the client's own, or for a resource that the client is the server of. */
+function concerns(client: Client, token: LivingToken): boolean {
+  return token.client.id === client.id || audiences(token.claims).some((resource) => client.protects.includes(resource));
+}
+
+function stateOf({ claims, user }: LivingToken): Readonly<Record<string, unknown>> {
+  const { epochs: _epochs, grant_id: _grant, ...shown } = claims;
+  return { active: true, token_type: 'Bearer', ...shown, ...(user === undefined ? {} : { username: user.email }) };
+}
+
+interface OwnRefreshToken {
+  readonly row: RefreshTokenRow;
+  readonly grant: Grant;
+}
+
+async function ownRefreshToken(
+  deps: IssuerDeps,
+  { at, client }: Authenticated,
+  token: Secret<string>,
+): Promise<OwnRefreshToken | undefined> {
+  return deps.records.in(at.organization.id).read(async (tx) => {
+    const row = await refreshTokenBy(tx, 'token_hash', sha256(token.reveal()));
+    const grant = row === undefined ? undefined : await standingGrant(tx, row.grant_id);
+    return row === undefined || grant === undefined || grant.client !== client.id ? undefined : { row, grant };
+  });
+}
+
+async function isLive(deps: IssuerDeps, { at }: Authenticated, { row, grant }: OwnRefreshToken): Promise<boolean> {
+  if (row.spent_at !== null || row.expires_at <= deps.clock.now()) return false;
+  const user = await deps.identity.user(at.organization.id, grant.user);
+  return user !== undefined && stands(at, user, grant.epochs);
+}
+
+function refreshState({ at, client }: Authenticated, { row, grant }: OwnRefreshToken): Readonly<Record<string, unknown>> {
+  return {
+    active: true,
+    iss: at.issuer,
+    sub: grant.user,
+    client_id: client.id,
+    scope: grant.scopes.join(' '),
+    iat: Math.floor(row.created_at / 1000),
+    exp: Math.floor(row.expires_at / 1000),
+  };
+}
+
+async function endToken(deps: IssuerDeps, { at }: Authenticated, { claims }: LivingToken): Promise<void> {
+  const ending = { organization: at.organization.id, subject: claims.jti, expiresAt: claims.exp * 1000 + lives.skew };
+  await deps.records
+    .in(at.organization.id)
+    .write((tx) => deps.endings.insert(tx, ending))
+    .catch((error: unknown) => {
+      if (!isUniqueViolation(error, 'endings.subject')) throw error;
+    });
+}

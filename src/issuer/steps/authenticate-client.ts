@@ -1,0 +1,37 @@
+import { Fault } from '#kernel';
+import { clientAuthentications, type Evidence } from '../client-authentication.ts';
+import { type ClientAuthenticationName, clientAuthenticationNames } from '../contract.ts';
+import type { IssuerDeps } from '../deps.ts';
+import type { Authenticated, Parsed } from '../stages.ts';
+
+/** One way of authenticating, the one this client is registered for (OAuth 2.1 §2.4). @throws {Fault} `client_unauthenticated`, `invalid_request` */
+export async function authenticateClient(deps: IssuerDeps, asked: Parsed): Promise<Authenticated> {
+  const [found, ...more] = evidenceOf(asked);
+  if (more.length > 0) throw new Fault('invalid_request', { detail: 'A client authenticates in one way at a time' });
+  if (found === undefined) throw new Fault('client_unauthenticated');
+  const named = asked.parameters.one('client_id');
+  if (named !== undefined && named !== found.evidence.client)
+    throw new Fault('invalid_request', { detail: 'client_id names another client than the one that authenticates' });
+  const client = await deps.clients.find(asked.at.organization.id, found.evidence.client);
+  const row = clientAuthentications[found.method];
+  if (client === undefined || !row.registeredAs.includes(client.authentication)) throw new Fault('client_unauthenticated');
+  if (!(await row.holds(deps, asked.at, client, found.evidence))) throw new Fault('client_unauthenticated');
+  return { ...asked, client, method: found.method };
+}
+
+interface Found {
+  readonly method: ClientAuthenticationName;
+  readonly evidence: Evidence;
+}
+
+function evidenceOf(asked: Parsed): readonly Found[] {
+  const proofs = clientAuthenticationNames
+    .filter((method) => method !== 'none')
+    .flatMap((method): readonly Found[] => {
+      const evidence = clientAuthentications[method].read(asked);
+      return evidence === undefined ? [] : [{ method, evidence }];
+    });
+  if (proofs.length > 0) return proofs;
+  const evidence = clientAuthentications.none.read(asked);
+  return evidence === undefined ? [] : [{ method: 'none', evidence }];
+}

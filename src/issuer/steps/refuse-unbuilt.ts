@@ -1,0 +1,22 @@
+import { Fault, type FaultCode } from '#kernel';
+import type { IssuerDeps } from '../deps.ts';
+import type { Addressed } from '../stages.ts';
+
+/** Parameters that change what a request means and are not taken: ignoring them would give something else than was asked. */
+const unbuilt: Readonly<Record<string, FaultCode>> = {
+  request: 'request_object_unsupported',
+  request_uri: 'request_uri_unsupported',
+  claims: 'invalid_request',
+  authorization_details: 'invalid_request',
+  id_token_hint: 'invalid_request',
+  acr_values: 'invalid_request',
+  dpop_jkt: 'invalid_request',
+};
+
+export function refuseUnbuilt(_: IssuerDeps, asked: Addressed): Addressed {
+  for (const [name, code] of Object.entries(unbuilt))
+    if (asked.parameters.one(name) !== undefined) throw new Fault(code, { detail: `The parameter ${name} is not taken here` });
+  const mode = asked.parameters.one('response_mode');
+  if (mode !== undefined && mode !== 'query') throw new Fault('invalid_request', { detail: 'The only response mode is query' });
+  return asked;
+}

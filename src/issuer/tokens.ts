@@ -1,0 +1,90 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { Secret } from '#kernel';
+import { signToken } from '#oauth';
+import type { IssuerDeps } from './deps.ts';
+import { lives } from './lives.ts';
+import type { Authorized } from './stages.ts';
+
+/** The forms of the tokens that we sign: their `typ`, and how long they live. Refresh tokens and codes are opaque. */
+export const tokenFormats = Object.freeze({
+  /** RFC 9068. */
+  accessToken: { typ: 'at+jwt', life: lives.accessToken },
+  /** OpenID Connect Core §2. */
+  idToken: { typ: 'JWT', life: lives.idToken },
+});
+
+/** An access token as it was read and verified: everything that can end it is named in it. */
+export interface AccessTokenClaims {
+  readonly iss: string;
+  readonly sub: string;
+  readonly aud: string | readonly string[];
+  readonly client_id: string;
+  readonly iat: number;
+  readonly exp: number;
+  readonly jti: string;
+  readonly scope?: string;
+  readonly auth_time?: number;
+  /** The grant it hangs on; a client's own token hangs on the client. */
+  readonly grant_id?: string;
+  /** Of the organization, and of the user where there is one, when it was made (SECURITY 16). */
+  readonly epochs: readonly number[];
+}
+
+/** An access token for what was authorized (RFC 9068 §2.2). Without a resource it is for the issuer itself. */
+export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) {
+  const { at, client, scopes, resources, subject } = authorized;
+  const { typ, life } = tokenFormats.accessToken;
+  const now = deps.clock.now();
+  const expiresAt = subject.kind === 'user' ? Math.min(now + life, subject.grant.expiresAt) : now + life;
+  const claims: AccessTokenClaims = {
+    iss: at.issuer,
+    sub: subject.kind === 'user' ? subject.user.id : client.id,
+    aud: audience(resources, at.issuer),
+    client_id: client.id,
+    iat: Math.floor(now / 1000),
+    exp: Math.floor(expiresAt / 1000),
+    jti: randomUUID(),
+    ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
+    ...(subject.kind === 'user' ? { auth_time: Math.floor(subject.grant.authenticatedAt / 1000), grant_id: subject.grant.id } : {}),
+    epochs: subject.kind === 'user' ? [subject.grant.epochs.organization, subject.grant.epochs.user] : [at.organization.epoch],
+  };
+  const key = await deps.keys.signer(at.organization.id, 'ES256');
+  return { accessToken: new Secret(signToken(key, typ, { ...claims })), expiresAt };
+}
+
+function audience(resources: readonly string[], issuer: string): string | readonly string[] {
+  const [only, ...more] = resources;
+  return only === undefined ? issuer : more.length === 0 ? only : resources;
+}
+
+/** An ID token, where `openid` was granted (OpenID Connect Core §2, §3.1.3.6). */
+export async function mintIdToken(
+  deps: IssuerDeps,
+  { at, client, subject, scopes }: Authorized,
+  accessToken: Secret<string>,
+  nonce?: string,
+): Promise<Secret<string> | undefined> {
+  if (subject.kind !== 'user' || !scopes.includes('openid')) return undefined;
+  const { typ, life } = tokenFormats.idToken;
+  const now = Math.floor(deps.clock.now() / 1000);
+  const key = await deps.keys.signer(at.organization.id, client.signing);
+  const claims = {
+    iss: at.issuer,
+    sub: subject.user.id,
+    aud: client.id,
+    iat: now,
+    exp: now + life / 1000,
+    auth_time: Math.floor(subject.grant.authenticatedAt / 1000),
+    at_hash: halfHash(accessToken, key.algorithm),
+    ...(nonce === undefined ? {} : { nonce }),
+  };
+  return new Secret(signToken(key, typ, claims));
+}
+
+/** The left half of the hash of the token, by the hash of the signature (EdDSA: SHA-512). */
+function halfHash(token: Secret<string>, algorithm: string): string {
+  const digest = createHash(algorithm === 'EdDSA' ? 'sha512' : 'sha256')
+    .update(token.reveal(), 'ascii')
+    .digest();
+  return digest.subarray(0, digest.length / 2).toString('base64url');
+}
