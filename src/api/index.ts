@@ -23,4 +23,17 @@ export { type CompiledPattern, compilePattern, couldMatchPattern, matchPattern }
 export { checkReach, parseReach, printReach } from './reach.ts';
 export { type CallerKind, type Route, type RouteName, routes } from './routes.ts';
 export * as schemas from './schemas.ts';
-export { nameSchema, nameShape, type Pattern, patternSchema, type Reach, type RiskClass, reachSchema, riskClasses } from './vocabulary.ts';
+export {
+  type ClientAuthenticationName,
+  clientAuthenticationNames,
+  type GrantTypeName,
+  grantTypeNames,
+  nameSchema,
+  nameShape,
+  type Pattern,
+  patternSchema,
+  type Reach,
+  type RiskClass,
+  reachSchema,
+  riskClasses,
+} from './vocabulary.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nameSchema, reachSchema } from './vocabulary.ts';
+import { clientAuthenticationNames, grantTypeNames, nameSchema, reachSchema } from './vocabulary.ts';
 
 const time = z.int().describe('milliseconds since 1970');
 const id = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`));
@@ -186,3 +186,50 @@ export const problem = z.object({
   /** `gatehouse`: the answer is ours, not the upstream's. */
   source: z.literal('gatehouse'),
 });
+
+const texts = (length: number) => z.array(z.string().min(1).max(length)).max(100);
+const tokenAlgorithm = z.enum(['ES256', 'RS256', 'EdDSA']);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'write a SHA-256 in hexadecimal');
+
+const clientMembers = {
+  name: z.string().min(1).max(100),
+  authentication: z.enum(clientAuthenticationNames),
+  redirect_uris: texts(2000),
+  grant_types: z.array(z.enum(grantTypeNames)).max(grantTypeNames.length),
+  scopes: texts(128),
+  resources: texts(512),
+  protects: texts(512).describe('resources it is the server of: it may introspect tokens for them'),
+  jwks: z.array(z.record(z.string(), z.unknown())).max(10).describe('public keys for private_key_jwt'),
+  signing: tokenAlgorithm.describe('of its ID tokens'),
+};
+
+/** A client as somebody asks for it. They make its secret; only the hash leaves their hands. */
+export const newClient = z.strictObject({
+  ...clientMembers,
+  redirect_uris: clientMembers.redirect_uris.default([]),
+  grant_types: clientMembers.grant_types.default(['authorization_code', 'refresh_token']),
+  scopes: clientMembers.scopes.default([]),
+  resources: clientMembers.resources.default([]),
+  protects: clientMembers.protects.default([]),
+  jwks: clientMembers.jwks.default([]),
+  signing: tokenAlgorithm.default('ES256'),
+  secret_sha256: sha256.optional(),
+});
+
+export const newClientSecret = z.strictObject({ secret_sha256: sha256, expires_at: time.optional() });
+
+export const clientView = z.object({
+  id: id('clt'),
+  ...clientMembers,
+  created_at: time,
+  secrets: z.array(z.object({ id: id('sct'), created_at: time, expires_at: time.optional() })),
+});
+
+export const signingKeyView = z.object({
+  id: id('sky'),
+  algorithm: tokenAlgorithm,
+  state: z.enum(['next', 'signing', 'verifying']),
+  created_at: time,
+  signs_from: time,
+});
+export const newSigningKey = z.strictObject({ algorithm: tokenAlgorithm.default('ES256') });

@@ -26,3 +26,11 @@ export const reachSchema = z.strictObject({
   everything: z.boolean(),
 });
 export type Reach = z.infer<typeof reachSchema>;
+
+/** Grant types of our authorization server. */
+export const grantTypeNames = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
+export type GrantTypeName = (typeof grantTypeNames)[number];
+
+/** Ways in which a client proves to it who it is. */
+export const clientAuthenticationNames = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
+export type ClientAuthenticationName = (typeof clientAuthenticationNames)[number];

@@ -2,12 +2,14 @@ import { Command, CommanderError } from 'commander';
 import type { CommandHost } from './command.ts';
 import { agentCommands } from './commands/agent.ts';
 import { backupCommands } from './commands/backup.ts';
+import { clientCommands } from './commands/client.ts';
 import { configCommands } from './commands/config.ts';
 import { connectionCommands } from './commands/connections.ts';
 import { databaseCommands } from './commands/database.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { importCommands } from './commands/import.ts';
 import { initCommand } from './commands/init.ts';
+import { issuerKeyCommands } from './commands/issuer-keys.ts';
 import { keyCommands } from './commands/keys.ts';
 import { logCommands } from './commands/log.ts';
 import { loginCommands } from './commands/login.ts';
@@ -31,6 +33,7 @@ const families = [
   agentCommands,
   policyCommands,
   providerCommands,
+  clientCommands,
   logCommands,
   whoamiCommand,
   doctorCommand,
@@ -43,6 +46,7 @@ const families = [
   pauseCommands,
   migrateCommands,
   keyCommands,
+  issuerKeyCommands,
   configCommands,
 ];
 

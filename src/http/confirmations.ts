@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { nameSchema, printReach, type Reach, reachSchema } from '#api';
+import { nameSchema, printReach, type Reach, reachSchema, schemas } from '#api';
 import { accountLabel, isTenant, type Provider } from '#connect';
 import { type AgentId, type ConnectionId, Fault, type FlowId, type PermissionId, type Principal, type UserId } from '#kernel';
 import type { ChangeKind, PermissionDraft } from '#policy';
+import { clientDraft, type NewClient } from './client-draft.ts';
 import type { HttpDeps, Writing } from './contract.ts';
 import type { Lookups } from './lookups.ts';
 import { timeText } from './pages/layout.ts';
@@ -19,7 +20,7 @@ export interface Told {
 }
 
 interface Context {
-  readonly rooms: Pick<HttpDeps, 'policy' | 'identity' | 'connect' | 'applyKeys' | 'organization'>;
+  readonly rooms: Pick<HttpDeps, 'policy' | 'identity' | 'connect' | 'issuer' | 'applyKeys' | 'organization'>;
   readonly look: Lookups;
 }
 
@@ -295,6 +296,54 @@ const changes = {
     },
     apply: ({ rooms }, tx, by, given) => rooms.applyKeys.rotate(tx, by, given),
   }),
+  'client.add': change({
+    schema: schemas.newClient,
+    async tell(_, given) {
+      return {
+        title: `Register the OAuth client ${given.name}?`,
+        sentence: given.grant_types.includes('client_credentials')
+          ? 'It will be able to have tokens for itself, and to ask people for theirs if it has a redirect URI.'
+          : 'It will be able to ask people to sign in to it, and for tokens in their name.',
+        facts: clientFacts(given),
+        yes: 'Yes, register it',
+      };
+    },
+    apply: async ({ rooms }, tx, by, given) => ({ client: await rooms.issuer.clients.add(tx, by, clientDraft(given)) }),
+  }),
+  'client.secret': change({
+    schema: schemas.newClientSecret.extend({ client: z.string() }),
+    async tell({ rooms }, given) {
+      const client = await rooms.issuer.clients.find(rooms.organization.id, given.client);
+      if (client === undefined) throw new Fault('client_unknown');
+      return {
+        title: `Give the client ${client.name} another secret?`,
+        sentence: 'Whoever holds the new secret can act as this client. The secrets it has go on until they are ended.',
+        facts: [
+          ['Client', client.id],
+          ['Secrets it has', String(client.secrets.length)],
+          ['Good until', given.expires_at === undefined ? 'it is ended' : timeText(given.expires_at)],
+        ],
+        yes: 'Yes, add it',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      const secret = { hash: given.secret_sha256, expiresAt: given.expires_at };
+      return { client: given.client, secret: await rooms.issuer.clients.addSecret(tx, by, given.client, secret) };
+    },
+  }),
+  'signing_key.rotate': change({
+    schema: schemas.newSigningKey,
+    async tell(_, given) {
+      return {
+        title: 'Make the next key that signs tokens?',
+        sentence: 'It is published at once and signs a little later. Tokens of the key before it stay good for as long as they live.',
+        facts: [['Algorithm', given.algorithm]],
+        yes: 'Yes, make it',
+      };
+    },
+    prepare: ({ rooms }, by, given) => rooms.issuer.nextSigningKey(by, given.algorithm),
+    apply: async (_context, _tx, _by, given) => ({ algorithm: given.algorithm }),
+  }),
 } satisfies { readonly [K in ChangeKind]: unknown };
 
 type Rows = typeof changes;
@@ -406,6 +455,21 @@ function agentFacts(agent: Awaited<ReturnType<Lookups['agent']>>): Told['facts']
 function endpointsOf(auth: readonly { readonly kind: string }[]): string[] {
   const urls = auth.flatMap((way) => Object.entries(way).flatMap(([name, value]) => (name.endsWith('_endpoint') ? [String(value)] : [])));
   return [...new Set(urls.filter((url) => URL.canParse(url)).map((url) => new URL(url).host))];
+}
+
+function clientFacts(given: NewClient): Told['facts'] {
+  const lists = [
+    ['Redirect URIs', given.redirect_uris],
+    ['Grant types', given.grant_types],
+    ['Scopes', given.scopes],
+    ['Resources', given.resources],
+    ['Server of', given.protects],
+  ] as const;
+  return [
+    ['Name', given.name],
+    ['Proves itself by', given.authentication],
+    ...lists.flatMap(([label, list]) => (list.length === 0 ? [] : [[label, list.join(', ')] as const])),
+  ];
 }
 
 function capital(text: string): string {

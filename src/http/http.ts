@@ -134,7 +134,7 @@ function wantsPage(request: FastifyRequest): boolean {
 
 /** Protocol endpoints speak the standard's own words, whatever went wrong and where. */
 function sendOAuthError(deps: HttpDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { status, headers, body } = oauthError(faultFrom(error, deps.log, request.id));
+  const { status, headers, body } = oauthError(faultFrom(error, deps.log, request.id), request.headers.authorization !== undefined);
   return reply.code(status).headers(headers).send(body);
 }
 

@@ -8,6 +8,7 @@ import { type CallerDeps, callerOf } from './callers.ts';
 import { type Incoming, incomingOf } from './incoming.ts';
 import type { Kit } from './kit.ts';
 import { agentRoutes } from './routes/agents.ts';
+import { clientRoutes } from './routes/clients.ts';
 import { connectionRoutes } from './routes/connections.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { permissionRoutes } from './routes/permissions.ts';
@@ -37,6 +38,7 @@ export function mountApi(app: FastifyInstance, kit: Kit, callers: CallerDeps): v
     ...permissionRoutes(kit),
     ...runRoutes(kit),
     ...peopleRoutes(kit),
+    ...clientRoutes(kit),
   };
   for (const served of servedRoutes(handlers)) mountRoute(app, kit, callers, served);
   app.get('/v1/openapi.json', async (request, reply) => {

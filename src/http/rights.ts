@@ -27,6 +27,9 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'provider.client',
   'key.add',
   'key.rotate',
+  'client.add',
+  'client.secret',
+  'signing_key.rotate',
 ]);
 
 /** Whether this person may see and answer it: an administrator, or whoever asked, for what is theirs to change. */

@@ -4,6 +4,7 @@ import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
 import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
 import type { Agent } from '#identity';
+import type { Client, SigningKeyFact } from '#issuer';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
 
@@ -170,6 +171,32 @@ export function jobView(job: JobFacts): View<'jobView'> {
     run_at: job.runAt,
     ...optional('error', job.error),
   };
+}
+
+export function clientView(client: Client): View<'clientView'> {
+  const { id, name, authentication, grantTypes, scopes, resources, protects, jwks, signing } = client;
+  return {
+    id,
+    name,
+    authentication,
+    redirect_uris: [...client.redirectUris],
+    grant_types: [...grantTypes],
+    scopes: [...scopes],
+    resources: [...resources],
+    protects: [...protects],
+    jwks: jwks.map((key) => ({ ...key })),
+    signing,
+    created_at: client.createdAt,
+    secrets: client.secrets.map((secret) => ({
+      id: secret.id,
+      created_at: secret.createdAt,
+      ...optional('expires_at', secret.expiresAt),
+    })),
+  };
+}
+
+export function signingKeyView({ id, algorithm, state, createdAt, signsFrom }: SigningKeyFact): View<'signingKeyView'> {
+  return { id, algorithm, state, created_at: createdAt, signs_from: signsFrom };
 }
 
 /** A page of a listing as views. */

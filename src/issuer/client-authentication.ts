@@ -1,8 +1,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import { createLocalJWKSet, decodeJwt, type JSONWebKeySet, jwtVerify } from 'jose';
+import type { ClientAuthenticationName } from '#api';
 import { Fault, Secret } from '#kernel';
 import { ephemeraKey, sha256 } from '#store';
-import type { Client, ClientAuthenticationName, Issuing } from './contract.ts';
+import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
 import type { Parsed } from './stages.ts';

@@ -1,3 +1,4 @@
+import type { ClientAuthenticationName, GrantTypeName } from '#api';
 import type { Organization } from '#identity';
 import type { ClientId, ClientSecretId, GrantId, OrganizationId, Principal, Secret, SigningKeyId, UserId } from '#kernel';
 import type { TokenAlgorithmName } from '#oauth';
@@ -53,12 +54,6 @@ export interface ConsentView {
   /** Where the browser goes afterwards, as `form-action` names it. */
   readonly destination: string;
 }
-
-export const grantTypeNames = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
-export type GrantTypeName = (typeof grantTypeNames)[number];
-
-export const clientAuthenticationNames = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
-export type ClientAuthenticationName = (typeof clientAuthenticationNames)[number];
 
 /** What is registered of a client (RFC 7591 §2, in our own spelling). */
 export interface ClientMetadata {

@@ -6,20 +6,18 @@
  * Leans on: sessions (signin), people and organizations (identity), sealing (vault), JOSE and PKCE (oauth).
  * Lives elsewhere: bytes and pages (http), signing in (signin), getting tokens from others (connect).
  */
-export {
-  type Authorization,
-  type Browsing,
-  type Client,
-  type ClientDraft,
-  type Clients,
-  type ConsentView,
-  clientAuthenticationNames,
-  grantTypeNames,
-  type Issuer,
-  type Issuing,
-  type ProtocolRequest,
-  type SigningKeyFact,
-  type TokenAnswer,
+export type {
+  Authorization,
+  Browsing,
+  Client,
+  ClientDraft,
+  Clients,
+  ConsentView,
+  Issuer,
+  Issuing,
+  ProtocolRequest,
+  SigningKeyFact,
+  TokenAnswer,
 } from './contract.ts';
 export type { IssuerGround } from './deps.ts';
 export { createIssuer } from './issuer.ts';

@@ -1,6 +1,7 @@
+import { clientAuthenticationNames, grantTypeNames } from '#api';
 import { tokenAlgorithmNames } from '#oauth';
 import { assertionAlgorithms } from './client-authentication.ts';
-import { clientAuthenticationNames, grantTypeNames, type Issuing } from './contract.ts';
+import type { Issuing } from './contract.ts';
 import { grantTypes } from './grant-types/index.ts';
 import { ownScopes } from './scopes.ts';
 import { prompts } from './stages.ts';

@@ -1,5 +1,6 @@
+import type { ClientAuthenticationName, GrantTypeName } from '#api';
 import type { User } from '#identity';
-import type { Client, ClientAuthenticationName, Grant, GrantTypeName, Issuing } from './contract.ts';
+import type { Client, Grant, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import type { Parameters } from './parameters.ts';
 import type { VerifiedRedirect } from './redirects.ts';

@@ -104,7 +104,10 @@ export type ChangeKind =
   | 'provider.accept'
   | 'provider.client'
   | 'key.add'
-  | 'key.rotate';
+  | 'key.rotate'
+  | 'client.add'
+  | 'client.secret'
+  | 'signing_key.rotate';
 
 export interface PermissionQuery {
   readonly agent?: AgentId;

@@ -5,7 +5,7 @@ import { type Broker, createBroker } from '#broker';
 import type { Connect } from '#connect';
 import { createHttp, type Http, type HttpDeps } from '#http';
 import type { Agent, User } from '#identity';
-import { createIssuer } from '#issuer';
+import { createIssuer, type Issuer } from '#issuer';
 import { type JobId, newId, silentLog } from '#kernel';
 import { createAgentProof } from '#oauth';
 import { createPolicy, type Policy } from '#policy';
@@ -50,6 +50,7 @@ export interface Serving {
   readonly connect: Connect;
   readonly policy: Policy;
   readonly broker: Broker;
+  readonly issuer: Issuer;
   readonly http: Http;
   readonly port: number;
   readonly socketPath: string;
@@ -107,7 +108,7 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
     await http.close(200);
     for (const room of [broker, issuer, policy, signin, identity]) await room.close();
   });
-  return { people, connect, policy, broker, http, port, socketPath, send: (sent) => exchange(sent, port, socketPath) };
+  return { people, connect, policy, broker, issuer, http, port, socketPath, send: (sent) => exchange(sent, port, socketPath) };
 }
 
 function exchange({ method = 'GET', path, headers = {}, body, local }: Sent, port: number, socketPath: string): Promise<Received> {

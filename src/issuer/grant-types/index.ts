@@ -1,4 +1,5 @@
-import type { GrantTypeName, TokenAnswer } from '../contract.ts';
+import type { GrantTypeName } from '#api';
+import type { TokenAnswer } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Allowed } from '../stages.ts';
 import { authorizationCode } from './authorization-code.ts';

@@ -1,5 +1,5 @@
+import { type GrantTypeName, grantTypeNames } from '#api';
 import { Fault } from '#kernel';
-import { type GrantTypeName, grantTypeNames } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Allowed, Authenticated } from '../stages.ts';
 

@@ -1,6 +1,6 @@
+import { type ClientAuthenticationName, clientAuthenticationNames } from '#api';
 import { Fault } from '#kernel';
 import { clientAuthentications, type Evidence } from '../client-authentication.ts';
-import { type ClientAuthenticationName, clientAuthenticationNames } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Authenticated, Parsed } from '../stages.ts';
 

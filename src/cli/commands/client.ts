@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { clientAuthenticationNames, grantTypeNames } from '#api';
+import { Fault, type Secret } from '#kernel';
+import { bearerValue } from '#oauth';
+import { awaitConfirmation, type Confirmation, type WaitOptions, waitFlags } from '../asking.ts';
+import { addCommand, addGroup, type CommandHost } from '../command.ts';
+import type { Context } from '../context.ts';
+import { type PagingOptions, pagingFlags, parseTime, printPages, timeOf } from '../listing.ts';
+import { first } from './agent.ts';
+
+interface AddFlags extends WaitOptions {
+  readonly auth: string;
+  readonly redirect: readonly string[];
+  readonly grant: readonly string[];
+  readonly scope: readonly string[];
+  readonly resource: readonly string[];
+  readonly protects: readonly string[];
+  readonly jwks?: string;
+  readonly signing: string;
+}
+
+/** OAuth clients of our authorization server. */
+export function clientCommands(program: Command, host: CommandHost): void {
+  const group = addGroup(program, 'client', 'OAuth clients that tokens are issued to', ['clients']);
+  addCommand<AddFlags>(group, host, {
+    usage: 'add <name>',
+    tells: 'register a client, confirmed in the browser; its secret is printed once',
+    example: 'gatehouse client add "My app" --redirect https://app.example/callback --scope openid --scope email',
+    options: [
+      ['--auth <method>', `how it proves who it is: ${clientAuthenticationNames.join(', ')}`, 'client_secret_basic'],
+      ['--jwks <file>', 'its public keys, for private_key_jwt'],
+      ['--signing <algorithm>', 'of its ID tokens: ES256, RS256 or EdDSA', 'ES256'],
+      ...waitFlags,
+    ],
+    lists: [
+      ['--redirect <uri>', 'an exact redirect URI; any port of a loopback address'],
+      ['--grant <type>', `a grant type it may use: ${grantTypeNames.join(', ')}; else the first two`],
+      ['--scope <scope>', 'a scope it may ask for'],
+      ['--resource <uri>', 'a resource it may have tokens for'],
+      ['--protects <uri>', 'a resource it is the server of: it may introspect tokens for it'],
+    ],
+    action: add,
+  });
+  addCommand<PagingOptions>(group, host, {
+    usage: 'list',
+    tells: 'registered clients',
+    example: 'gatehouse client list',
+    options: pagingFlags.filter(([flag]) => !flag.startsWith('--search')),
+    action: list,
+  });
+  addCommand(group, host, {
+    usage: 'show <client>',
+    tells: 'one client, with its secrets by id',
+    example: 'gatehouse client show clt_01k8...',
+    action: show,
+  });
+  addCommand(group, host, {
+    usage: 'remove <client>',
+    tells: 'remove a client, and every token of it, at once',
+    example: 'gatehouse client remove clt_01k8...',
+    action: remove,
+  });
+  addCommand<SecretFlags>(group, host, {
+    usage: 'secret <client>',
+    tells: 'give a client another secret, confirmed in the browser and printed once; or end one at once',
+    example: 'gatehouse client secret clt_01k8... --expires 90d',
+    options: [['--expires <time>', 'when it ends: 90d, 12h or a date'], ['--end <secret>', 'end this secret instead'], ...waitFlags],
+    action: secret,
+  });
+}
+
+interface SecretFlags extends WaitOptions {
+  readonly expires?: string;
+  readonly end?: string;
+}
+
+/** A secret is made here; the server learns its hash, and sees it first when the client uses it. */
+function newSecret(): { readonly secret: Secret<string>; readonly hash: string } {
+  const secret = bearerValue();
+  return { secret, hash: createHash('sha256').update(secret.reveal()).digest('hex') };
+}
+
+async function add(context: Context, given: readonly string[], flags: AddFlags): Promise<undefined> {
+  const server = context.server();
+  const authentication = oneOf('--auth', flags.auth, clientAuthenticationNames);
+  const made = authentication.startsWith('client_secret') ? newSecret() : undefined;
+  const body = {
+    name: first(given),
+    authentication,
+    redirect_uris: [...flags.redirect],
+    ...(flags.grant.length === 0 ? {} : { grant_types: flags.grant.map((grant) => oneOf('--grant', grant, grantTypeNames)) }),
+    scopes: [...flags.scope],
+    resources: [...flags.resource],
+    protects: [...flags.protects],
+    jwks: flags.jwks === undefined ? [] : keysOf(flags.jwks),
+    signing: oneOf('--signing', flags.signing, ['ES256', 'RS256', 'EdDSA'] as const),
+    ...(made === undefined ? {} : { secret_sha256: made.hash }),
+  };
+  const confirmed = await awaitConfirmation(context, server, await server.person.call('client_add', { body }), flags);
+  return tellMade(context, confirmed, made?.secret);
+}
+
+async function secret(context: Context, given: readonly string[], flags: SecretFlags): Promise<undefined> {
+  const server = context.server();
+  const client = first(given);
+  if (flags.end !== undefined) {
+    await server.person.call('client_secret_end', { params: { client, secret: flags.end } });
+    context.speech.fact('ended');
+    return undefined;
+  }
+  const made = newSecret();
+  const expires = flags.expires === undefined ? {} : { expires_at: parseTime(flags.expires, context.clock.now(), 1) };
+  const parked = await server.person.call('client_secret_add', { params: { client }, body: { secret_sha256: made.hash, ...expires } });
+  return tellMade(context, await awaitConfirmation(context, server, parked, flags), made.secret);
+}
+
+/** The secret is shown whether or not the person has answered yet: nobody can show it later. */
+function tellMade({ speech }: Context, { status, result }: Confirmation, made: Secret<string> | undefined): undefined {
+  const client = result?.client;
+  const shown = made === undefined ? {} : { client_secret: made.reveal() };
+  if (speech.json) {
+    speech.value({ status, ...(client === undefined ? {} : { client_id: client }), ...shown });
+    return undefined;
+  }
+  if (status !== 'confirmed') speech.fact('not confirmed yet');
+  if (client !== undefined) speech.fact(`client_id      ${client}`);
+  if (made !== undefined) speech.fact(`client_secret  ${made.reveal()}`);
+  if (made !== undefined) speech.note('keep the secret now: it is shown this once');
+  return undefined;
+}
+
+function oneOf<T extends string>(flag: string, value: string, known: readonly T[]): T {
+  const found = known.find((one) => one === value);
+  if (found === undefined) throw new Fault('invalid_usage', { hint: `${flag} takes: ${known.join(', ')}` });
+  return found;
+}
+
+/** A JWK set, or one key. */
+function keysOf(file: string): Record<string, unknown>[] {
+  try {
+    const read: unknown = JSON.parse(readFileSync(resolve(file), 'utf8'));
+    const set = read as { readonly keys?: Record<string, unknown>[] };
+    return set.keys ?? [read as Record<string, unknown>];
+  } catch (cause) {
+    throw new Fault('invalid_usage', { detail: 'The file of --jwks cannot be read as JSON', cause });
+  }
+}
+
+function list(context: Context, _given: readonly string[], options: PagingOptions): Promise<undefined> {
+  return printPages(context, options, ({ text: _text, ...query }) => context.server().person.call('client_list', { query }), {
+    heads: ['client', 'name', 'proves itself by', 'grant types', 'made'],
+    row: (client) => [client.id, client.name, client.authentication, client.grant_types.join(' '), timeOf(client.created_at)],
+    empty: 'no clients yet; register one with: gatehouse client add',
+  });
+}
+
+async function show(context: Context, given: readonly string[]): Promise<undefined> {
+  const client = await context.server().person.call('client_get', { params: { client: first(given) } });
+  if (context.speech.json) {
+    context.speech.value(client);
+    return undefined;
+  }
+  const { secrets, jwks, ...facts } = client;
+  for (const [name, value] of Object.entries(facts)) {
+    const told = name === 'created_at' ? timeOf(client.created_at) : [value].flat().join(' ');
+    if (told !== '') context.speech.fact(`${name}: ${told}`);
+  }
+  if (jwks.length > 0) context.speech.fact(`jwks: ${jwks.length}`);
+  for (const one of secrets) context.speech.fact(`secret: ${one.id} until ${timeOf(one.expires_at) ?? 'it is ended'}`);
+  return undefined;
+}
+
+async function remove(context: Context, given: readonly string[]): Promise<undefined> {
+  await context.server().person.call('client_remove', { params: { client: first(given) } });
+  if (context.speech.json) context.speech.value({});
+  else context.speech.fact('removed');
+  return undefined;
+}

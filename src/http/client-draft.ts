@@ -1,0 +1,22 @@
+import type { z } from 'zod';
+import type { schemas } from '#api';
+import type { ClientDraft } from '#issuer';
+
+export type NewClient = z.output<typeof schemas.newClient>;
+
+/** A client as the contract spells it, as the issuer does. */
+export function clientDraft(given: NewClient): ClientDraft {
+  const { name, authentication, scopes, resources, protects, jwks, signing } = given;
+  return {
+    name,
+    authentication,
+    secretHash: given.secret_sha256,
+    redirectUris: given.redirect_uris,
+    grantTypes: given.grant_types,
+    scopes,
+    resources,
+    protects,
+    jwks,
+    signing,
+  };
+}

@@ -1,0 +1,71 @@
+import { Fault } from '#kernel';
+import type { HandlersOf } from '../api.ts';
+import { clientDraft } from '../client-draft.ts';
+import { type Kit, parked, present } from '../kit.ts';
+import { mustAdminister } from '../rights.ts';
+import { clientView, pageView, signingKeyView } from '../views.ts';
+
+type Routes =
+  | 'client_list'
+  | 'client_get'
+  | 'client_add'
+  | 'client_remove'
+  | 'client_secret_add'
+  | 'client_secret_end'
+  | 'signing_key_list'
+  | 'signing_key_rotate';
+
+/** OAuth clients of the organization, and the keys that sign its tokens: for its administrators. */
+export function clientRoutes(kit: Kit): HandlersOf<Routes> {
+  const { issuer, organization } = kit.rooms;
+  const found = async (id: string) => {
+    const client = await issuer.clients.find(organization.id, id);
+    if (client === undefined) throw new Fault('client_unknown');
+    return client;
+  };
+  return {
+    async client_list({ caller, query }) {
+      mustAdminister(caller.session.user);
+      return { status: 200, body: pageView(await issuer.clients.list(organization.id, present(query)), clientView) };
+    },
+
+    async client_get({ caller, params }) {
+      mustAdminister(caller.session.user);
+      return { status: 200, body: clientView(await found(params.client)) };
+    },
+
+    async client_add({ caller, body }) {
+      mustAdminister(caller.session.user);
+      issuer.clients.judge(clientDraft(body));
+      return parked(kit, await kit.changes.ask(caller.principal, 'client.add', body));
+    },
+
+    async client_remove({ caller, params }) {
+      mustAdminister(caller.session.user);
+      await issuer.clients.remove(caller.principal, params.client);
+      return { status: 200, body: {} };
+    },
+
+    async client_secret_add({ caller, params, body }) {
+      mustAdminister(caller.session.user);
+      const { id } = await found(params.client);
+      return parked(kit, await kit.changes.ask(caller.principal, 'client.secret', { client: id, ...body }));
+    },
+
+    async client_secret_end({ caller, params }) {
+      mustAdminister(caller.session.user);
+      await issuer.clients.endSecret(caller.principal, params.client, params.secret);
+      return { status: 200, body: {} };
+    },
+
+    async signing_key_list({ caller }) {
+      mustAdminister(caller.session.user);
+      return { status: 200, body: { items: (await issuer.signingKeys(organization.id)).map(signingKeyView) } };
+    },
+
+    async signing_key_rotate({ caller, body }) {
+      mustAdminister(caller.session.user);
+      return parked(kit, await kit.changes.ask(caller.principal, 'signing_key.rotate', body));
+    },
+  };
+}
