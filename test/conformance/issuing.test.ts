@@ -1,0 +1,125 @@
+import { afterAll, describe, expect } from 'vitest';
+import { createIdentity } from '#identity';
+import { createIssuer, type Issuer } from '#issuer';
+import { Secret, silentLog } from '#kernel';
+import type { StoreOptions } from '#store';
+import { openTestAudit } from '../support/audit.ts';
+import { kinds, newDatabase } from '../support/databases.ts';
+import { basic, callback, faultOf, formOf, type Issuance, openIssuance, type Registered } from '../support/issuing.ts';
+import { count, testWith } from '../support/need.ts';
+import { openPeople } from '../support/people.ts';
+import { type RedisServer, startRedis } from '../support/redis.ts';
+import { openTestStore, temporaryFolder } from '../support/store.ts';
+import { openTestVault } from '../support/vault.ts';
+
+type Place = Pick<StoreOptions, 'home' | 'ephemera' | 'database' | 'redis'>;
+
+let redis: RedisServer | undefined;
+afterAll(() => redis?.stop());
+
+const places: readonly { readonly name: string; readonly needs: readonly string[]; make(): Promise<Place> }[] = [
+  { name: 'sqlite', needs: [], make: async () => ({ home: temporaryFolder(), ephemera: 'sql' }) },
+  ...kinds.map((kind) => ({
+    ...kind,
+    make: async () => ({ home: temporaryFolder(), ephemera: 'sql' as const, database: await newDatabase(kind) }),
+  })),
+  ...kinds.slice(0, 1).map((kind) => ({
+    name: `${kind.name} with redis`,
+    needs: [...kind.needs, 'redis-server'],
+    async make() {
+      redis ??= await startRedis();
+      const database = await newDatabase(kind);
+      const url = new Secret(`redis://127.0.0.1:${redis.port}`);
+      return {
+        home: temporaryFolder(),
+        ephemera: 'redis' as const,
+        database,
+        redis: { url, connectTimeout: 2_000, commandTimeout: 1_000 },
+      };
+    },
+  })),
+];
+
+/** Two replicas on one place: each with a store, caches and a set of endings of its own. */
+interface Pair {
+  readonly first: Issuance;
+  readonly both: readonly [Issuer, Issuer];
+  ask(which: 0 | 1, client: Registered, parameters: Readonly<Record<string, string>>): ReturnType<Issuer['token']>;
+  active(which: 0 | 1, client: Registered, token: string): Promise<boolean>;
+  /** The other replica has learnt what was committed. */
+  heard(): Promise<void>;
+}
+
+async function openPair(place: Place): Promise<Pair> {
+  const people = await openPeople({ store: place });
+  const first = await openIssuance(people);
+  const { clock, keyring } = people;
+  const store = await openTestStore({ ...place, clock });
+  const vault = await openTestVault(store, { keyring });
+  const audit = await openTestAudit(store, { vault, ...('database' in place ? { writer: 'second' } : {}) });
+  const { records, ephemera, changes } = store;
+  const ground = { records, ephemera, changes, vault, audit, clock, log: silentLog };
+  const identity = createIdentity(ground);
+  const second = createIssuer({ ...ground, identity });
+  const both = [first.issuer, second] as const;
+  const at = (which: 0 | 1) => both[which].at(undefined);
+  const request = (client: Registered, parameters: Readonly<Record<string, string>>) => ({
+    parameters: formOf(parameters),
+    authorization: basic(client),
+  });
+  return {
+    first,
+    both,
+    ask: async (which, client, parameters) => both[which].token(await at(which), request(client, parameters)),
+    active: async (which, client, token) => (await both[which].introspect(await at(which), request(client, { token }))).active === true,
+    heard: async () => void (await store.migrate()),
+  };
+}
+
+const rounds = count(3, 1_000);
+const crowd = Array.from({ length: 12 }, (_, index) => (index % 2) as 0 | 1);
+
+describe.each(places)('two replicas that issue, on $name', (place) => {
+  testWith(...place.needs)(
+    'make one signing key, redeem a code once, and give a refresh token one successor',
+    async () => {
+      const pair = await openPair(await place.make());
+      const sets = await Promise.all(crowd.map(async (which) => pair.both[which].keySet(await pair.both[which].at(undefined))));
+      expect(new Set(sets.flatMap(({ keys }) => keys.map(({ kid }) => kid))).size).toBe(1);
+      const client = await pair.first.add();
+      await pair.heard();
+      for (let round = 0; round < rounds; round++) {
+        const { code, verifier } = await pair.first.code(client);
+        const given = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: callback };
+        const tries = await Promise.allSettled(crowd.map((which) => pair.ask(which, client, given)));
+        expect(tries.filter(({ status }) => status === 'fulfilled').length).toBe(1);
+
+        const token = (await pair.first.tokens(client)).refreshToken?.reveal() ?? '';
+        const refresh = { grant_type: 'refresh_token', refresh_token: token };
+        const answers = await Promise.all(crowd.map((which) => pair.ask(which, client, refresh)));
+        expect(new Set(answers.map(({ refreshToken }) => refreshToken?.reveal())).size).toBe(1);
+      }
+    },
+    count(60_000, 1_800_000),
+  );
+
+  testWith(...place.needs)(
+    'refuse on both what was ended on one, within a second',
+    async () => {
+      const pair = await openPair(await place.make());
+      const client = await pair.first.add();
+      await pair.heard();
+      const { code, verifier } = await pair.first.code(client);
+      const given = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: callback };
+      const { accessToken, refreshToken } = await pair.ask(1, client, given);
+      const token = accessToken.reveal();
+      expect([await pair.active(0, client, token), await pair.active(1, client, token)]).toEqual([true, true]);
+      expect(await faultOf(pair.ask(0, client, given))).toBe('grant_invalid');
+      expect(await pair.active(0, client, token)).toBe(false);
+      const refresh = { grant_type: 'refresh_token', refresh_token: refreshToken?.reveal() ?? '' };
+      expect(await faultOf(pair.ask(1, client, refresh))).toBe('grant_invalid');
+      await expect.poll(() => pair.active(1, client, token), { timeout: 1_000, interval: 10 }).toBe(false);
+    },
+    60_000,
+  );
+});
