@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, describe, expect } from 'vitest';
+import type { Principal } from '#kernel';
+import { createPkce } from '#oauth';
 import { testWith } from '../support/need.ts';
 import { enrolTestAgent, testKeys, testPassword } from '../support/people.ts';
 import { openServing, type Serving } from '../support/serving.ts';
@@ -76,6 +78,47 @@ async function tabTo(page: Page, selector: string): Promise<void> {
   }
   throw new Error(`the keyboard does not reach ${selector}`);
 }
+
+/** Through the pages of an authorization request: asked, remembered, and signed in once more, always back at the client. */
+async function letIn(serving: Serving, page: Page, by: Principal, judge: () => Promise<void>): Promise<void> {
+  const draft = { ...publicClient, redirectUris: ['https://app.invalid/callback'] };
+  const client = await serving.people.store.records.in(by.organization).write((tx) => serving.issuer.clients.add(tx, by, draft));
+  const { challenge } = createPkce();
+  const request = { response_type: 'code', client_id: client, code_challenge: challenge, code_challenge_method: 'S256' };
+  const begin = (more: Readonly<Record<string, string>> = {}) =>
+    page.goto(`http://localhost:${serving.port}/authorize?${new URLSearchParams({ ...request, ...more })}`);
+  // Nobody answers there; that the browser goes is what counts.
+  const goesBack = async (act: () => Promise<unknown>) => {
+    await Promise.all([page.waitForRequest(/^https:\/\/app\.invalid\/callback\?code=/), act().catch(() => undefined)]);
+    await expect.poll(() => page.url()).toMatch(/^chrome-error:/);
+    await page.goto('about:blank');
+  };
+  await begin();
+  await judge();
+  await tabTo(page, 'button[value=yes]');
+  await goesBack(() => page.keyboard.press('Enter'));
+  await goesBack(begin);
+  await serving.people.pass(1);
+  await begin({ prompt: 'login' });
+  await judge();
+  for (const typed of ['ada@example.com', testPassword.reveal()]) {
+    await page.keyboard.type(typed);
+    await page.keyboard.press('Tab');
+  }
+  await goesBack(() => page.keyboard.press('Enter'));
+}
+
+const publicClient = {
+  name: 'An application whose name is longer than what any phone shows in one line',
+  authentication: 'none',
+  secretHash: undefined,
+  grantTypes: ['authorization_code'],
+  scopes: ['openid', 'email', 'a:scope:of:the:application:that:has:a:name:as:long:as:some:people:make:them'],
+  resources: [],
+  protects: [],
+  jwks: [],
+  signing: 'ES256',
+} as const;
 
 /** From the set-up link to a confirmed permission, with the keyboard alone. */
 async function walk(serving: Serving, page: Page): Promise<void> {
@@ -161,6 +204,7 @@ async function walk(serving: Serving, page: Page): Promise<void> {
   await page.keyboard.press('Enter');
   await page.waitForURL(/what=confirmed/);
   expect((await serving.policy.confirmation(organization.id, asked.id))?.status).toBe('confirmed');
+  await letIn(serving, page, by, judge);
   for (const path of ['/', '/confirmations', '/device', '/signout', '/nothing', '/setup?token=x']) {
     await page.goto(base + path);
     await judge();
