@@ -29,20 +29,28 @@ function holds(json: string, asked: readonly string[]): boolean {
   return asked.every((one) => given.includes(one));
 }
 
-/** Keeps what the person agreed to, beside what they agreed to before. */
+/** Keeps what the person agreed to, beside what they agreed to before, also in another window at the same time. */
 export async function remember(deps: IssuerDeps, asked: Asked, user: User): Promise<void> {
+  for (let tries = 1; !(await keep(deps, asked, user)); tries++) if (tries === most) throw new Fault('conflict');
+}
+
+const most = 5;
+
+/** False when somebody else kept something else meanwhile. */
+async function keep(deps: IssuerDeps, asked: Asked, user: User): Promise<boolean> {
   try {
-    await deps.records.in(user.organization).write(async (tx) => {
+    return await deps.records.in(user.organization).write(async (tx) => {
       const hash = aboutHash(asked, user);
       const before = await consentAbout(tx, hash);
       if (before === undefined) await insertConsent(tx, consentOf(deps, asked, user, hash));
-      else if (!(await widenConsent(tx, before, widened(before, asked)))) throw new Fault('conflict');
+      else if (!(await widenConsent(tx, before, widened(before, asked)))) return false;
       const { client, redirect, scopes, resources } = asked;
       const fields = { client: client.id, redirect_host: redirectHost(redirect), scopes, resources };
       await deps.audit.record(tx, { name: 'consent.given', principal: byUser(user), fields });
+      return true;
     });
   } catch (error) {
-    if (isUniqueViolation(error)) throw new Fault('conflict', { cause: error });
+    if (isUniqueViolation(error, 'consents.about_hash')) return false;
     throw error;
   }
 }

@@ -1,5 +1,6 @@
-import type { Principal } from '#kernel';
+import { Fault, type Principal } from '#kernel';
 import type { TokenAlgorithmName } from '#oauth';
+import { stalest } from '#store';
 import { userinfo } from './access-tokens.ts';
 import { answer, authorize, resume, waiting } from './authorize.ts';
 import { createClients } from './clients.ts';
@@ -19,11 +20,14 @@ export function createIssuer(ground: IssuerGround): Issuer {
   const clients = createClients(ground);
   const endings = createEndings(ground);
   const deps: IssuerDeps = { ...ground, keys, clients, endings };
-  const parsed = (at: Issuing, { parameters, authorization }: ProtocolRequest) => ({
-    at,
-    parameters: readParameters(parameters),
-    authorization,
-  });
+  /** Who may have ended meanwhile is not let in (SECURITY 16). */
+  const fresh = () => {
+    if (ground.changes.age() > stalest) throw new Fault('stale_revocations');
+  };
+  const parsed = (at: Issuing, { parameters, authorization }: ProtocolRequest) => {
+    fresh();
+    return { at, parameters: readParameters(parameters), authorization };
+  };
 
   return Object.freeze({
     async at(slug) {
@@ -36,9 +40,18 @@ export function createIssuer(ground: IssuerGround): Issuer {
       await keys.signer(at.organization.id, 'ES256');
       return { keys: (await keys.published(at.organization.id)).map(({ jwk }) => jwk) };
     },
-    authorize: (at, query, browsing) => authorize(deps, at, query, browsing),
-    resume: (at, transaction, browsing) => resume(deps, at, transaction, browsing),
-    answer: (at, transaction, browsing, yes) => answer(deps, at, transaction, browsing, yes),
+    async authorize(at, query, browsing) {
+      fresh();
+      return authorize(deps, at, query, browsing);
+    },
+    async resume(at, transaction, browsing) {
+      fresh();
+      return resume(deps, at, transaction, browsing);
+    },
+    async answer(at, transaction, browsing, yes) {
+      fresh();
+      return answer(deps, at, transaction, browsing, yes);
+    },
     waiting: (transaction, binding) => waiting(deps, transaction, binding),
     token: async (at, request) => matrix.token.run(deps, parsed(at, request)),
     introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),

@@ -13,11 +13,14 @@ const atOnce = 500;
 export async function sweep(deps: IssuerDeps): Promise<number> {
   const platform = deps.records.platform(everybody);
   const now = deps.clock.now();
-  const forgotten = await platform.write(async (tx) => {
-    const grants = await forgetGrants(tx, now, atOnce);
-    await forgetRefreshTokens(tx, grants);
-    return grants.length + (await forgetEndings(tx, now, atOnce));
-  });
+  const batch = () =>
+    platform.write(async (tx) => {
+      const grants = await forgetGrants(tx, now, atOnce);
+      await forgetRefreshTokens(tx, grants);
+      return grants.length + (await forgetEndings(tx, now, atOnce));
+    });
+  let forgotten = 0;
+  for (let last = atOnce; last >= atOnce; forgotten += last) last = await batch();
   const organizations = await platform.read(organizationsWithKeys);
   for (const organization of organizations) await renewKeys(deps, organization);
   return forgotten;

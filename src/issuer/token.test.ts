@@ -246,6 +246,16 @@ describe('introspection and revocation', () => {
     await revoke(own, 'nonsense');
   });
 
+  it('are refused, as everything is, by a server that cannot learn what ended', async () => {
+    const { accessToken } = await fresh.token(own, { grant_type: 'client_credentials' });
+    fresh.people.clock.advance(3_001);
+    expect(await faultOf(fresh.active(own, accessToken.reveal()))).toBe('stale_revocations');
+    expect(await faultOf(fresh.token(own, { grant_type: 'client_credentials' }))).toBe('stale_revocations');
+    expect(await faultOf(fresh.issuer.userinfo(fresh.at, accessToken.reveal()))).toBe('stale_revocations');
+    await fresh.people.pass(1);
+    expect(await fresh.active(own, accessToken.reveal())).toBe(true);
+  });
+
   it('refuse an access token whose organization has ended what was made before', async () => {
     const { accessToken } = await fresh.token(own, { grant_type: 'client_credentials' });
     await fresh.people.store.records.platform('a test resumes').write(async (tx) => {

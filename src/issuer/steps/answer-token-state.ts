@@ -50,7 +50,9 @@ function concerns(client: Client, token: LivingToken): boolean {
 
 function stateOf({ claims, user }: LivingToken): Readonly<Record<string, unknown>> {
   const { epochs: _epochs, grant_id: _grant, ...shown } = claims;
-  return { active: true, token_type: 'Bearer', ...shown, ...(user === undefined ? {} : { username: user.email }) };
+  // Whose address it is concerns only whom the person allowed to see it.
+  const named = user !== undefined && (claims.scope ?? '').split(' ').includes('email');
+  return { active: true, token_type: 'Bearer', ...shown, ...(named ? { username: user.email } : {}) };
 }
 
 interface OwnRefreshToken {
