@@ -448,6 +448,20 @@ export const routes = {
     summary: 'end a secret of an OAuth client at once',
     answers: { 200: none },
   }),
+  grant_list: route({
+    method: 'GET',
+    path: '/v1/grants',
+    callers: person,
+    summary: 'what you let OAuth clients do',
+    answers: { 200: z.object({ items: z.array(s.grantView) }) },
+  }),
+  grant_end: route({
+    method: 'DELETE',
+    path: '/v1/grants/:grant',
+    callers: person,
+    summary: 'end a grant of yours, and every token below it, at once',
+    answers: { 200: none },
+  }),
   signing_key_list: route({
     method: 'GET',
     path: '/v1/signing-keys',

@@ -225,6 +225,16 @@ export const clientView = z.object({
   secrets: z.array(z.object({ id: id('sct'), created_at: time, expires_at: time.optional() })),
 });
 
+export const grantView = z.object({
+  id: id('grt'),
+  client: id('clt'),
+  client_name: z.string(),
+  scopes: z.array(z.string()),
+  resources: z.array(z.string()),
+  created_at: time,
+  expires_at: time,
+});
+
 export const signingKeyView = z.object({
   id: id('sky'),
   algorithm: tokenAlgorithm,

@@ -7,6 +7,7 @@ import { configCommands } from './commands/config.ts';
 import { connectionCommands } from './commands/connections.ts';
 import { databaseCommands } from './commands/database.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { grantCommands } from './commands/grant.ts';
 import { importCommands } from './commands/import.ts';
 import { initCommand } from './commands/init.ts';
 import { issuerKeyCommands } from './commands/issuer-keys.ts';
@@ -34,6 +35,7 @@ const families = [
   policyCommands,
   providerCommands,
   clientCommands,
+  grantCommands,
   logCommands,
   whoamiCommand,
   doctorCommand,

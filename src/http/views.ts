@@ -4,7 +4,7 @@ import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
 import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
 import type { Agent } from '#identity';
-import type { Client, SigningKeyFact } from '#issuer';
+import type { Client, SigningKeyFact, StandingGrant } from '#issuer';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
 
@@ -192,6 +192,18 @@ export function clientView(client: Client): View<'clientView'> {
       created_at: secret.createdAt,
       ...optional('expires_at', secret.expiresAt),
     })),
+  };
+}
+
+export function grantView(grant: StandingGrant): View<'grantView'> {
+  return {
+    id: grant.id,
+    client: grant.client,
+    client_name: grant.clientName,
+    scopes: [...grant.scopes],
+    resources: [...grant.resources],
+    created_at: grant.createdAt,
+    expires_at: grant.expiresAt,
   };
 }
 

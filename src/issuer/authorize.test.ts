@@ -104,6 +104,19 @@ describe('consent', () => {
     }
   });
 
+  it('ends with the grant that its person ends, with every token below', async () => {
+    const { accessToken } = await issuance.tokens(client, { scope: 'openid' });
+    const { issuer, by } = issuance;
+    const [grant, ...more] = await issuer.grants(by.organization, issuance.session.user.id);
+    expect([grant?.clientName, grant?.scopes, more.length]).toEqual(['The App', ['openid'], 0]);
+    expect((await begin()).kind).toBe('redirect');
+    if (grant === undefined) throw new Error('there is no grant');
+    expect([await issuer.endGrant(by, grant.id), await issuer.endGrant(by, grant.id)]).toEqual([true, false]);
+    expect(await issuance.active(client, accessToken.reveal())).toBe(false);
+    expect(await issuer.grants(by.organization, issuance.session.user.id)).toEqual([]);
+    expect((await begin()).kind).toBe('consent');
+  });
+
   it('of one person is not that of another', async () => {
     await say(transactionOf(await begin()), true);
     const user = { ...issuance.session.user, id: 'usr_00000000000000000000000000' as typeof issuance.session.user.id };

@@ -1,4 +1,5 @@
 import type { Selectable } from 'kysely';
+import type { ClientId, UserId } from '#kernel';
 import type { Reading, Schema, Writing } from '#store';
 
 export type ConsentRow = Selectable<Schema['consents']>;
@@ -13,6 +14,11 @@ export async function insertConsent(tx: Writing, row: Omit<ConsentRow, 'row' | '
     .insertInto('consents')
     .values({ ...row, version: 1 })
     .execute();
+}
+
+/** What a person agreed to for a client, at any redirect host. */
+export async function forgetConsents(tx: Writing, user: UserId, client: ClientId): Promise<void> {
+  await tx.db.deleteFrom('consents').where('user_id', '=', user).where('client_id', '=', client).execute();
 }
 
 /** True if `before` was still the stored version. */

@@ -149,8 +149,10 @@ export interface Issuer {
   revoke(at: Issuing, request: ProtocolRequest): Promise<void>;
   /** OpenID Connect Core §5.3. */
   userinfo(at: Issuing, bearer: string): Promise<Readonly<Record<string, unknown>>>;
-  /** Ends a grant with every token below it; true if it stood. */
-  endGrant(by: Principal, id: GrantId, reason: string): Promise<boolean>;
+  /** What stands for a person, newest first; at most 200. */
+  grants(organization: OrganizationId, user: UserId): Promise<readonly StandingGrant[]>;
+  /** Ends a grant with every token below it, and has its person asked anew the next time; true if it stood. */
+  endGrant(by: Principal, id: GrantId): Promise<boolean>;
   readonly clients: Clients;
   signingKeys(organization: OrganizationId): Promise<readonly SigningKeyFact[]>;
   /** Makes the next key, which is published now and signs later; what is returned stores it in the caller's transaction. */
@@ -171,6 +173,12 @@ export interface Grant {
   readonly authenticatedAt: number;
   readonly epochs: Epochs;
   readonly expiresAt: number;
+}
+
+/** A grant, and what its person calls its client. */
+export interface StandingGrant extends Grant {
+  readonly clientName: string;
+  readonly createdAt: number;
 }
 
 /** What ended parents are recognised by (SECURITY 16). */

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely';
-import type { GrantId } from '#kernel';
+import type { GrantId, UserId } from '#kernel';
 import type { Reading, Schema, Writing } from '#store';
 import type { Grant } from './contract.ts';
 
@@ -31,6 +31,20 @@ export async function insertGrant(tx: Writing, grant: Grant, now: number): Promi
 export async function standingGrant(tx: Reading, id: GrantId): Promise<Grant | undefined> {
   const row = await tx.db.selectFrom('grants').selectAll().where('id', '=', id).where('ended_at', 'is', null).executeTakeFirst();
   return row === undefined ? undefined : grantOf(row);
+}
+
+/** A person's grants that neither ended nor expired, newest first, with the time each was made. */
+export async function standingGrantsOf(tx: Reading, user: UserId, now: number, limit: number) {
+  const rows = await tx.db
+    .selectFrom('grants')
+    .selectAll()
+    .where('user_id', '=', user)
+    .where('ended_at', 'is', null)
+    .where('expires_at', '>', now)
+    .orderBy('row', 'desc')
+    .limit(limit)
+    .execute();
+  return rows.map((row) => ({ ...grantOf(row), createdAt: row.created_at }));
 }
 
 /** The grant, for the one caller that ended it. */

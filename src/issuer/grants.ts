@@ -1,9 +1,10 @@
 import type { User } from '#identity';
-import { Fault, type GrantId, type OrganizationId, type Principal } from '#kernel';
+import { Fault, type GrantId, type OrganizationId, type Principal, type UserId } from '#kernel';
 import { isUniqueViolation, type Writing } from '#store';
-import type { Epochs, Grant, Issuing } from './contract.ts';
+import { forgetConsents } from './consents.sql.ts';
+import type { Epochs, Grant, Issuing, StandingGrant } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
-import { endStandingGrant, insertGrant } from './grants.sql.ts';
+import { endStandingGrant, insertGrant, standingGrantsOf } from './grants.sql.ts';
 import { lives } from './lives.ts';
 
 export function principalOf({ organization, user }: Pick<Grant, 'organization' | 'user'>): Principal {
@@ -17,7 +18,21 @@ export async function insertedGrant(deps: IssuerDeps, tx: Writing, grant: Grant)
   await deps.audit.record(tx, { name: 'grant.made', principal: principalOf(grant), fields: { grant: id, client, scopes, resources } });
 }
 
-/** Ends a grant and with it every token below; true if it stood. Every replica refuses them within a second (SECURITY 16). */
+const mostListed = 200;
+
+/** What stands for a person. A removed client's grants no longer do. */
+export async function grantsOf(deps: IssuerDeps, organization: OrganizationId, user: UserId): Promise<readonly StandingGrant[]> {
+  const grants = await deps.records.in(organization).read((tx) => standingGrantsOf(tx, user, deps.clock.now(), mostListed));
+  const named = await Promise.all(
+    grants.map(async (grant) => ({ ...grant, clientName: (await deps.clients.find(organization, grant.client))?.name })),
+  );
+  return named.flatMap(({ clientName, ...grant }) => (clientName === undefined ? [] : [{ ...grant, clientName }]));
+}
+
+/**
+ * Ends a grant and with it every token below; true if it stood. Every replica refuses them within a second (SECURITY 16).
+ * Where its person ends it, they are asked anew the next time.
+ */
 export async function endGrant(
   deps: IssuerDeps,
   organization: OrganizationId,
@@ -31,6 +46,7 @@ export async function endGrant(
       const ended = await endStandingGrant(tx, id, reason, now);
       if (ended === undefined) return false;
       await deps.endings.insert(tx, { organization, subject: id, expiresAt: now + lives.accessToken + lives.skew });
+      if (by !== undefined) await forgetConsents(tx, ended.user, ended.client);
       const fields = { grant: id, client: ended.client, reason };
       await deps.audit.record(tx, { name: 'grant.ended', principal: by ?? principalOf(ended), fields });
       return true;

@@ -17,6 +17,7 @@ export type {
   Issuing,
   ProtocolRequest,
   SigningKeyFact,
+  StandingGrant,
   TokenAnswer,
 } from './contract.ts';
 export type { IssuerGround } from './deps.ts';

@@ -7,7 +7,7 @@ import { createClients } from './clients.ts';
 import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
 import { createEndings } from './endings.ts';
-import { endGrant } from './grants.ts';
+import { endGrant, grantsOf } from './grants.ts';
 import { createKeys } from './keys.ts';
 import { matrix } from './matrix.ts';
 import { metadataOf } from './metadata.ts';
@@ -57,7 +57,8 @@ export function createIssuer(ground: IssuerGround): Issuer {
     introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),
     revoke: async (at, request) => matrix.revoke.run(deps, parsed(at, request)),
     userinfo: (at, bearer) => userinfo(deps, at, bearer),
-    endGrant: (by, id, reason) => endGrant(deps, by.organization, id, reason, by),
+    grants: (organization, user) => grantsOf(deps, organization, user),
+    endGrant: (by, id) => endGrant(deps, by.organization, id, 'ended_by_person', by),
     clients,
     signingKeys: (organization) => keys.facts(organization),
     nextSigningKey: (by: Principal, algorithm: TokenAlgorithmName) => keys.next(by, algorithm),

@@ -90,6 +90,8 @@ describe('openid-client against the server', () => {
     const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token ?? '');
     expect(refreshed.refresh_token).not.toBe(tokens.refresh_token);
     expect(await client.tokenIntrospection(config, refreshed.access_token)).toMatchObject({ active: true, username: owner.email });
+    const { items } = JSON.parse(must(await site.command(['grant', 'list', '--json'])).stdout) as { items: object[] };
+    expect(items).toMatchObject([{ client: made.client_id, client_name: 'The App' }]);
     await client.tokenRevocation(config, refreshed.refresh_token ?? '');
     expect(await client.tokenIntrospection(config, refreshed.access_token)).toEqual({ active: false });
     await expect(client.fetchUserInfo(config, refreshed.access_token, person.sub)).rejects.toThrow();

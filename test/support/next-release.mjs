@@ -17,7 +17,9 @@ registerHooks({
   load(url, context, nextLoad) {
     const loaded = nextLoad(url, context);
     if (!url.endsWith('/src/store/migrations/index.ts')) return loaded;
-    const source = Buffer.from(loaded.source).toString('utf8').replace(/(?<=: readonly Migration\[\] = \[)[a-z, ]+(?=\];)/, '$&, next');
+    const source = Buffer.from(loaded.source)
+      .toString('utf8')
+      .replace(/(?<=: readonly Migration\[\] = \[)[a-z, ]+(?=\];)/, '$&, next');
     if (!source.includes(', next];')) throw new Error('the list of migrations is not where the next release looks for it');
     return { ...loaded, source: next + source };
   },

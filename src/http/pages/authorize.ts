@@ -88,7 +88,7 @@ function consent(kit: PageKit, { token, session }: PageRequest<Session>, { trans
     title: `Let ${client.name} in?`,
     destination,
     body: html`<h1>Let ${client.name} in?</h1>
-<p class="lead">It asks to act for you, as ${session.user.email}.</p>
+<p class="lead">It asks to act for you, as ${session.user.email}. You can end this at any time: <code>gatehouse grant list</code> names it.</p>
 ${local && note('warn', 'The answer goes to a program on this machine. Say yes only if you have just started it yourself.')}
 <form class="card" method="post" action="${kit.base}${answering}">${tokenField(token)}<input type="hidden" name="transaction" value="${transaction}">
 <p>It will be able to:</p>

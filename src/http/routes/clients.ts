@@ -3,7 +3,7 @@ import type { HandlersOf } from '../api.ts';
 import { clientDraft } from '../client-draft.ts';
 import { type Kit, parked, present } from '../kit.ts';
 import { mustAdminister } from '../rights.ts';
-import { clientView, pageView, signingKeyView } from '../views.ts';
+import { clientView, grantView, pageView, signingKeyView } from '../views.ts';
 
 type Routes =
   | 'client_list'
@@ -12,10 +12,12 @@ type Routes =
   | 'client_remove'
   | 'client_secret_add'
   | 'client_secret_end'
+  | 'grant_list'
+  | 'grant_end'
   | 'signing_key_list'
   | 'signing_key_rotate';
 
-/** OAuth clients of the organization, and the keys that sign its tokens: for its administrators. */
+/** OAuth clients of the organization and the keys that sign its tokens, for its administrators; what each person let clients do. */
 export function clientRoutes(kit: Kit): HandlersOf<Routes> {
   const { issuer, organization } = kit.rooms;
   const found = async (id: string) => {
@@ -55,6 +57,17 @@ export function clientRoutes(kit: Kit): HandlersOf<Routes> {
     async client_secret_end({ caller, params }) {
       mustAdminister(caller.session.user);
       await issuer.clients.endSecret(caller.principal, params.client, params.secret);
+      return { status: 200, body: {} };
+    },
+
+    async grant_list({ caller }) {
+      return { status: 200, body: { items: (await issuer.grants(organization.id, caller.session.user.id)).map(grantView) } };
+    },
+
+    async grant_end({ caller, params }) {
+      const own = await issuer.grants(organization.id, caller.session.user.id);
+      const grant = own.find(({ id }) => id === params.grant);
+      if (grant === undefined || !(await issuer.endGrant(caller.principal, grant.id))) throw new Fault('not_found');
       return { status: 200, body: {} };
     },
 
