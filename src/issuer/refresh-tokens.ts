@@ -40,8 +40,16 @@ interface StoredAnswer {
   readonly access: string;
   readonly expiresAt: number;
   readonly scopes: readonly string[];
+  readonly resources: readonly string[];
   readonly id?: string | undefined;
-  readonly refresh?: string | undefined;
+  readonly refresh: string;
+}
+
+/** What a token was spent for. */
+export interface SpentFor {
+  readonly answer: TokenAnswer;
+  readonly resources: readonly string[];
+  readonly successor: Secret<string>;
 }
 
 const nonceSize = 12;
@@ -53,30 +61,33 @@ function keyOf(token: Secret<string>): Uint8Array {
 }
 
 /** The answer a token was spent for, so that whoever presented it can have it again. */
-export function sealAnswer(token: Secret<string>, answer: TokenAnswer): Uint8Array {
+export function sealAnswer(token: Secret<string>, { answer, resources, successor }: SpentFor): Uint8Array {
   const stored: StoredAnswer = {
     access: answer.accessToken.reveal(),
     expiresAt: answer.expiresAt,
     scopes: answer.scopes,
+    resources,
     id: answer.idToken?.reveal(),
-    refresh: answer.refreshToken?.reveal(),
+    refresh: successor.reveal(),
   };
   const nonce = randomBytes(nonceSize);
   const cipher = createCipheriv('aes-256-gcm', keyOf(token), nonce);
   return Buffer.concat([nonce, cipher.update(JSON.stringify(stored), 'utf8'), cipher.final(), cipher.getAuthTag()]);
 }
 
-export function openAnswer(token: Secret<string>, sealed: Uint8Array): TokenAnswer {
+export function openAnswer(token: Secret<string>, sealed: Uint8Array): SpentFor {
   const bytes = Buffer.from(sealed);
   const decipher = createDecipheriv('aes-256-gcm', keyOf(token), bytes.subarray(0, nonceSize));
   decipher.setAuthTag(bytes.subarray(bytes.length - tagSize));
   const text = Buffer.concat([decipher.update(bytes.subarray(nonceSize, bytes.length - tagSize)), decipher.final()]).toString('utf8');
   const stored = JSON.parse(text) as StoredAnswer;
-  return {
+  const successor = new Secret(stored.refresh);
+  const answer = {
     accessToken: new Secret(stored.access),
     expiresAt: stored.expiresAt,
     scopes: stored.scopes,
     ...(stored.id === undefined ? {} : { idToken: new Secret(stored.id) }),
-    ...(stored.refresh === undefined ? {} : { refreshToken: new Secret(stored.refresh) }),
+    refreshToken: successor,
   };
+  return { answer, resources: stored.resources, successor };
 }

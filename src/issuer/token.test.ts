@@ -158,6 +158,26 @@ describe('a refresh token', () => {
     expect(await faultOf(issuance.token(client, refresh(refreshToken?.reveal() ?? '')))).toBe('grant_invalid');
   });
 
+  it('gives who asks for something else in those 30 seconds a token for that, with the same successor', async () => {
+    const given = await issuance.tokens(client, { scope: 'openid things:read', resource: api });
+    const again = refresh(given.refreshToken?.reveal() ?? '');
+    const narrow = await issuance.token(client, { ...again, scope: 'things:read' });
+    const whole = await issuance.token(client, again);
+    expect([narrow.scopes, whole.scopes]).toEqual([['things:read'], ['openid', 'things:read']]);
+    expect(whole.refreshToken?.reveal()).toBe(narrow.refreshToken?.reveal());
+    expect(await faultOf(issuance.token(client, { ...again, scope: 'email' }))).toBe('scope_invalid');
+    expect(await faultOf(issuance.token(client, { ...again, resource: 'https://other.example/' }))).toBe('target_invalid');
+  });
+
+  it('for one resource is never answered with a token for another', async () => {
+    const both = [api, 'https://other.example/'];
+    const token = (await issuance.tokens(client, { resource: both })).refreshToken?.reveal() ?? '';
+    const answers = await Promise.all(both.map((resource) => issuance.token(client, refresh(token, { resource }))));
+    const audiences = await Promise.all(answers.map(async ({ accessToken }) => (await verified(accessToken.reveal())).aud));
+    expect(audiences).toEqual(both);
+    expect(new Set(answers.map(({ refreshToken }) => refreshToken?.reveal())).size).toBe(1);
+  });
+
   it('ends the family at once when its successor was used', async () => {
     const token = await first();
     const second = (await issuance.token(client, refresh(token))).refreshToken?.reveal() ?? '';
@@ -199,13 +219,14 @@ describe('a refresh token', () => {
     return { issuance: fresh, client: own, refresh: (await fresh.tokens(own)).refreshToken?.reveal() ?? '' };
   }
 
-  it('ends with its person', async () => {
+  it('ends with its person, and so does the answer that is given again', async () => {
     const { issuance: fresh, client: own, refresh: token } = await openedAnew();
+    const next = (await fresh.token(own, refresh(token))).refreshToken?.reveal() ?? '';
     await fresh.people.store.records.in(fresh.by.organization).write(async (tx) => {
       await tx.db.updateTable('users').set({ status: 'suspended', epoch: 2 }).where('id', '=', fresh.session.user.id).execute();
       await tx.bump('identity');
     });
-    expect(await faultOf(fresh.token(own, refresh(token)))).toBe('grant_invalid');
+    for (const given of [token, next]) expect(await faultOf(fresh.token(own, refresh(given)))).toBe('grant_invalid');
   });
 });
 

@@ -24,11 +24,14 @@ export interface Issuance {
   /** A client with this secret. */
   add(changes?: Partial<ClientDraft>): Promise<Registered>;
   /** Through the pages' own steps, to a code. */
-  code(client: Registered, more?: Readonly<Record<string, string>>): Promise<Coded>;
-  token(client: Registered, parameters: Readonly<Record<string, string | readonly string[]>>): Promise<TokenAnswer>;
-  tokens(client: Registered, more?: Readonly<Record<string, string>>): Promise<TokenAnswer>;
+  code(client: Registered, more?: Asked): Promise<Coded>;
+  token(client: Registered, parameters: Asked): Promise<TokenAnswer>;
+  tokens(client: Registered, more?: Asked): Promise<TokenAnswer>;
   active(client: Registered, token: string): Promise<boolean>;
 }
+
+/** Parameters of a request; some may be there several times. */
+type Asked = Readonly<Record<string, string | readonly string[]>>;
 
 export interface Registered {
   readonly id: ClientId;
@@ -53,7 +56,7 @@ export const draft: ClientDraft = {
   signing: 'ES256',
 };
 
-export function formOf(parameters: Readonly<Record<string, string | readonly string[]>>): string {
+export function formOf(parameters: Asked): string {
   const pairs = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((one) => [name, one] as [string, string]));
   return new URLSearchParams(pairs).toString();
 }
@@ -94,7 +97,7 @@ export async function openIssuance(given?: People): Promise<Issuance> {
     return { id, secret };
   }
 
-  async function code(client: Registered, more: Readonly<Record<string, string>> = {}): Promise<Coded> {
+  async function code(client: Registered, more: Asked = {}): Promise<Coded> {
     const { challenge, verifier } = createPkce();
     const asked = {
       response_type: 'code',

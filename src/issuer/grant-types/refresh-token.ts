@@ -7,7 +7,7 @@ import { endGrant, livingUser } from '../grants.ts';
 import { lives } from '../lives.ts';
 import { forgetAnswer, type RefreshTokenRow, refreshTokenBy, spendRefreshToken } from '../refresh-tokens.sql.ts';
 import { openAnswer, refreshTokenOf, sealAnswer, successorOf } from '../refresh-tokens.ts';
-import type { Allowed } from '../stages.ts';
+import type { Allowed, Reach } from '../stages.ts';
 import { resourcesWithin } from '../steps/check-resources.ts';
 import { scopesWithin } from '../steps/check-scopes.ts';
 import { mintAccessToken, mintIdToken } from '../tokens.ts';
@@ -26,7 +26,7 @@ export const refreshToken: GrantType = {
     const found = token === undefined ? undefined : await look(deps, asked, token);
     if (token === undefined || found === undefined) throw new Fault('grant_invalid');
     const { row, grant } = found;
-    if (row.spent_at !== null) return again(deps, token, row, grant);
+    if (row.spent_at !== null) return again(deps, asked, { token, row, grant });
     if (row.expires_at <= deps.clock.now()) throw new Fault('grant_invalid');
     return (await spendFor(deps, asked, { token, row, grant })) ?? (await lostTo(deps, asked, token));
   },
@@ -52,8 +52,9 @@ async function look(deps: IssuerDeps, { at, client }: Allowed, token: Secret<str
 async function spendFor(deps: IssuerDeps, asked: Allowed, presented: Presented): Promise<TokenAnswer | undefined> {
   const { token, row, grant } = presented;
   const successor = successorOf(deps, grant, row.token_hash);
-  const answer = { ...(await tokensFor(deps, asked, grant)), refreshToken: successor.token };
-  const sealed = sealAnswer(token, answer);
+  const reach = reachOf(asked, grant);
+  const answer = { ...(await tokensFor(deps, asked, grant, reach)), refreshToken: successor.token };
+  const sealed = sealAnswer(token, { answer, resources: reach.resources, successor: successor.token });
   const won = await deps.records
     .in(grant.organization)
     .write(async (tx) => {
@@ -72,27 +73,43 @@ async function spendFor(deps: IssuerDeps, asked: Allowed, presented: Presented):
 }
 
 /** Scope and resources may narrow, for this access token; the grant keeps what it has (RFC 6749 §6). */
-async function tokensFor(deps: IssuerDeps, { at, client, parameters }: Allowed, grant: Grant): Promise<TokenAnswer> {
-  const scopes = scopesWithin(parameters, grant.scopes);
-  const asked = resourcesWithin(parameters, grant.resources);
+function reachOf({ parameters }: Allowed, grant: Grant): Reach {
+  const resources = resourcesWithin(parameters, grant.resources);
+  return { scopes: scopesWithin(parameters, grant.scopes), resources: resources.length === 0 ? grant.resources : resources };
+}
+
+async function tokensFor(deps: IssuerDeps, { at, client }: Allowed, grant: Grant, reach: Reach): Promise<TokenAnswer> {
   const user = await livingUser(deps, at, grant);
-  const resources = asked.length === 0 ? grant.resources : asked;
-  const authorized = { at, client, subject: { kind: 'user', user, grant }, scopes, resources } as const;
+  const authorized = { at, client, subject: { kind: 'user', user, grant }, ...reach } as const;
   const access = await mintAccessToken(deps, authorized);
   const idToken = await mintIdToken(deps, authorized, access.accessToken);
-  return { ...access, scopes, ...(idToken === undefined ? {} : { idToken }) };
+  return { ...access, scopes: reach.scopes, ...(idToken === undefined ? {} : { idToken }) };
 }
 
 async function lostTo(deps: IssuerDeps, asked: Allowed, token: Secret<string>): Promise<TokenAnswer> {
   const found = await look(deps, asked, token);
   if (found === undefined || found.row.spent_at === null) throw new Fault('grant_invalid');
-  return again(deps, token, found.row, found.grant);
+  return again(deps, asked, { token, ...found });
 }
 
-/** The stored answer, while its successor was not used and 30 seconds have not passed; else somebody else holds a copy. */
-async function again(deps: IssuerDeps, token: Secret<string>, row: RefreshTokenRow, grant: Grant): Promise<TokenAnswer> {
+/**
+ * The stored answer, while its successor was not used and 30 seconds have not passed; else somebody else holds a copy. Who asks for
+ * another scope or resource gets an access token for that, and the same successor: a token for one resource never goes to another.
+ */
+async function again(deps: IssuerDeps, asked: Allowed, { token, row, grant }: Presented): Promise<TokenAnswer> {
   const since = deps.clock.now() - (row.spent_at ?? 0);
-  if (row.grace_answer !== null && since < lives.grace) return openAnswer(token, row.grace_answer);
+  if (row.grace_answer !== null && since < lives.grace) {
+    const reach = reachOf(asked, grant);
+    const { answer, resources, successor } = openAnswer(token, row.grace_answer);
+    await livingUser(deps, asked.at, grant);
+    if (sameReach(reach, { scopes: answer.scopes, resources })) return answer;
+    return { ...(await tokensFor(deps, asked, grant, reach)), refreshToken: successor };
+  }
   await endGrant(deps, grant.organization, grant.id, 'refresh_token_replayed');
   throw new Fault('grant_invalid');
+}
+
+function sameReach(one: Reach, other: Reach): boolean {
+  const text = ({ scopes, resources }: Reach) => JSON.stringify([[...scopes].sort(), [...resources].sort()]);
+  return text(one) === text(other);
 }
