@@ -10,7 +10,7 @@ let browsing: Browsing;
 beforeEach(async () => {
   issuance = await openIssuance();
   client = await issuance.add();
-  browsing = { session: issuance.session, binding: 'this browser' };
+  browsing = { session: issuance.session, binding: 'this browser', address: '192.0.2.1' };
 });
 
 const asked = (more: Readonly<Record<string, string>> = {}) =>
@@ -58,6 +58,16 @@ describe('a waiting authorization request', () => {
     expect(await faultOf(say(transaction, true, other))).toBe('link_ended');
     expect(await issuance.issuer.waiting(transaction, other.binding)).toBeUndefined();
     expect(await issuance.issuer.waiting(transaction, browsing.binding)).toEqual({ client: 'The App', destination: 'https://app.example' });
+  });
+
+  it('is one of at most 200 in a quarter of an hour from one address, or in one session', async () => {
+    const nobody = { ...browsing, session: undefined };
+    for (let count = 1; count <= 200; count++) await begin({}, nobody);
+    expect(await faultOf(begin({}, nobody))).toBe('rate_limited');
+    expect((await begin({}, { ...nobody, address: '192.0.2.2' })).kind).toBe('sign_in');
+    expect((await begin()).kind).toBe('consent');
+    await issuance.people.pass(15 * 60_000);
+    expect((await begin({}, nobody)).kind).toBe('sign_in');
   });
 
   it('waits for half an hour', async () => {

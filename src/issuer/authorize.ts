@@ -1,7 +1,7 @@
-import { Fault, type OrganizationId } from '#kernel';
+import { Fault, type FaultCode, type OrganizationId } from '#kernel';
 import { bearerValue } from '#oauth';
 import type { Session } from '#signin';
-import { bearerKey, sha256 } from '#store';
+import { bearerKey, ephemeraKey, sha256 } from '#store';
 import { makeCode } from './codes.ts';
 import { remember, remembers, tellRefusal } from './consents.ts';
 import type { Authorization, Browsing, ConsentView, Issuing } from './contract.ts';
@@ -34,7 +34,10 @@ interface Standing {
 
 export async function authorize(deps: IssuerDeps, at: Issuing, query: string, browsing: Browsing): Promise<Authorization> {
   const startedAt = deps.clock.now();
-  const wait = () => hold(deps, { organization: at.organization.id, query, binding: sha256(browsing.binding), startedAt });
+  const wait = async () => {
+    await countWaiting(deps, browsing);
+    return hold(deps, { organization: at.organization.id, query, binding: sha256(browsing.binding), startedAt });
+  };
   return judged(deps, at, query, (asked) => goOn(deps, asked, { browsing, startedAt, wait, spend: async () => undefined }));
 }
 
@@ -67,6 +70,9 @@ export async function waiting(deps: IssuerDeps, transaction: string, binding: st
   return { client: client.name, destination: redirectSource(redirect) };
 }
 
+/** Told to who is at the browser, and not to the client. */
+const forThePerson: ReadonlySet<FaultCode> = new Set(['link_ended', 'rate_limited']);
+
 /** Every check of the endpoint. What fails before the redirect is verified is thrown; what fails after goes back to the client. */
 async function judged(
   deps: IssuerDeps,
@@ -79,7 +85,7 @@ async function judged(
   try {
     return await then(await matrix.authorize.run(deps, addressed));
   } catch (error) {
-    if (!(error instanceof Fault) || error.row.status >= 500 || error.code === 'link_ended') throw error;
+    if (!(error instanceof Fault) || error.row.status >= 500 || forThePerson.has(error.code)) throw error;
     return { kind: 'redirect', to: answerTo(addressed, { error: error.row.oauth, error_description: error.message }) };
   }
 }
@@ -142,6 +148,16 @@ function viewOf({ client, redirect, scopes, resources }: Prompted): ConsentView 
     resources,
     destination: redirectSource(redirect),
   };
+}
+
+/** Requests that may come to wait from one address, or in one session: as many as may then try to sign in. */
+const mostWaiting = { most: 200, window: 15 * 60_000 };
+
+/** @throws {Fault} `rate_limited` */
+async function countWaiting({ ephemera }: IssuerDeps, { session, address }: Browsing): Promise<void> {
+  const key = ephemeraKey('rate', 'authorization_request', session?.id ?? address.slice(0, 64));
+  const count = await ephemera.bump(key, mostWaiting.window);
+  if (count > mostWaiting.most) throw new Fault('rate_limited', { retryAfter: mostWaiting.window / 1000 });
 }
 
 async function hold(deps: IssuerDeps, waiting: Waiting): Promise<string> {

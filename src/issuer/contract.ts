@@ -34,6 +34,8 @@ export interface TokenAnswer {
 export interface Browsing {
   readonly session: Session | undefined;
   readonly binding: string;
+  /** Where the request comes from. */
+  readonly address: string;
 }
 
 /** What comes of an authorization request. What may not be redirected is thrown. */
@@ -135,6 +137,7 @@ export interface Issuer {
   metadata(at: Issuing): Readonly<Record<string, unknown>>;
   /** RFC 7517. */
   keySet(at: Issuing): Promise<{ readonly keys: readonly Readonly<Record<string, string>>[] }>;
+  /** @throws {Fault} `rate_limited`, and of what may not be redirected */
   authorize(at: Issuing, query: string, browsing: Browsing): Promise<Authorization>;
   /** Goes on with a request that waited for its person. @throws {Fault} `link_ended` */
   resume(at: Issuing, transaction: string, browsing: Browsing): Promise<Authorization>;

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll } from 'vitest';
-import { type ClientDraft, createIssuer, type Issuer, type Issuing, type TokenAnswer } from '#issuer';
+import { type Browsing, type ClientDraft, createIssuer, type Issuer, type Issuing, type TokenAnswer } from '#issuer';
 import { type ClientId, type FaultCode, isFault, type Principal, silentLog } from '#kernel';
 import { createPkce } from '#oauth';
 import type { Session } from '#signin';
@@ -85,7 +85,7 @@ export async function openIssuance(given?: People): Promise<Issuance> {
   const { session } = await completeTestSetup(people);
   const by = session.principal;
   const at = await issuer.at(undefined);
-  const binding = 'the browser';
+  const browsing: Browsing = { session, binding: 'the browser', address: '127.0.0.1' };
 
   async function add(changes: Partial<ClientDraft> = {}): Promise<Registered> {
     const secret = randomBytes(32).toString('base64url');
@@ -106,8 +106,8 @@ export async function openIssuance(given?: People): Promise<Issuance> {
       code_challenge: challenge,
       code_challenge_method: 'S256',
     };
-    let answer = await issuer.authorize(at, formOf({ ...asked, ...more }), { session, binding });
-    if (answer.kind === 'consent') answer = await issuer.answer(at, answer.transaction, { session, binding }, true);
+    let answer = await issuer.authorize(at, formOf({ ...asked, ...more }), browsing);
+    if (answer.kind === 'consent') answer = await issuer.answer(at, answer.transaction, browsing, true);
     const to = answer.kind === 'redirect' ? new URL(answer.to).searchParams : new URLSearchParams();
     const given = to.get('code');
     if (given === null) throw new Error(`no code: ${JSON.stringify(answer)}`);

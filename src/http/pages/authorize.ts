@@ -18,7 +18,7 @@ export function authorizePages(kit: PageKit): readonly PageRoute[] {
     const known = kit.cookies.browser(request.incoming.headers.cookie);
     const binding = known ?? randomBytes(24).toString('base64url');
     const query = request.incoming.url.split('?').slice(1).join('?');
-    const answer = await issuer.authorize(at, query, { session: request.session, binding });
+    const answer = await issuer.authorize(at, query, { session: request.session, binding, address: request.incoming.address });
     if (answer.kind === 'redirect') return { kind: 'leave', to: answer.to };
     const cookies = known === undefined ? { cookies: [kit.cookies.setBrowser(binding)] } : {};
     return { kind: 'go', to: answer.kind === 'sign_in' ? toSignIn(answer) : placeOf(answer.transaction), ...cookies };
@@ -59,7 +59,7 @@ export async function waitingFor({ rooms, cookies }: PageKit, { headers }: Incom
 function browsing({ cookies }: PageKit, { session, incoming }: PageRequest) {
   const binding = cookies.browser(incoming.headers.cookie);
   if (binding === undefined) throw new Fault('link_ended');
-  return { session, binding };
+  return { session, binding, address: incoming.address };
 }
 
 function placeOf(transaction: string): string {
