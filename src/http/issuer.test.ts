@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '#kernel';
+import { freshFor } from '#signin';
 import { api, basic, callback, draft, formOf, type Registered } from '../../test/support/issuing.ts';
-import { testIssuer } from '../../test/support/people.ts';
+import { testIssuer, testPassword } from '../../test/support/people.ts';
 import { openServing, post, type Serving, type SignedIn, signedIn } from '../../test/support/serving.ts';
 
 let serving: Serving;
@@ -172,6 +173,30 @@ describe('the consent page', () => {
     expect((await post(serving, { ...person, cookie }, '/authorize/answer', { transaction, answer: 'yes' })).status).toBe(410);
     const again = await open(`/authorize?${query({ prompt: 'none' })}`);
     expect(new URL(String(again.headers.location)).searchParams.get('code')).toMatch(/^[\w-]{43}$/);
+  });
+
+  it('takes a yes only with the password where the session is not proof enough, and a no without', async () => {
+    const waits = async () => {
+      const begun = await open(`/authorize?${query({ prompt: 'consent' })}`);
+      const cookie = `${person.cookie}; ${browserCookie(begun.headers)}`;
+      const place = String(begun.headers.location).replace(testIssuer, '');
+      const transaction = new URLSearchParams(place.split('?')[1]).get('transaction') ?? '';
+      const say = (fields: Readonly<Record<string, string>>) =>
+        post(serving, { ...person, cookie }, '/authorize/answer', { transaction, ...fields });
+      return { page: await open(place, cookie), say };
+    };
+    expect((await waits()).page.text).not.toContain('type="password"');
+    await serving.people.pass(freshFor);
+    const { page, say } = await waits();
+    expect(page.text).toContain('type="password"');
+    for (const password of ['', 'not mine']) {
+      const refused = await say({ answer: 'yes', password });
+      expect([refused.status, refused.headers.location]).toEqual([403, undefined]);
+      expect(refused.text).toContain('Let The App in?');
+    }
+    expect(String((await (await waits()).say({ answer: 'no' })).headers.location)).toContain('error=access_denied');
+    const taken = await say({ answer: 'yes', password: testPassword.reveal() });
+    expect(String(taken.headers.location)).toContain(`${callback}?code=`);
   });
 
   it('is not reached with a client or a redirect URI that is not known: the browser goes nowhere', async () => {

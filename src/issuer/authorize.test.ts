@@ -114,6 +114,14 @@ describe('consent', () => {
     }
   });
 
+  it('is never skipped over plain http, where a session may be in other hands', async () => {
+    const at = { ...issuance.at, issuer: 'http://localhost:7300' };
+    const { issuer } = issuance;
+    const first = await issuer.authorize(at, asked(), browsing);
+    expect((await issuer.answer(at, transactionOf(first), browsing, true)).kind).toBe('redirect');
+    expect((await issuer.authorize(at, asked(), browsing)).kind).toBe('consent');
+  });
+
   it('ends with the grant that its person ends, with every token below', async () => {
     const { accessToken } = await issuance.tokens(client, { scope: 'openid' });
     const { issuer, by } = issuance;

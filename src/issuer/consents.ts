@@ -17,9 +17,12 @@ function aboutHash({ at, client, redirect }: Asked, user: User): string {
   return sha256(JSON.stringify([at.organization.id, user.id, client.id, redirectHost(redirect), shown]));
 }
 
-/** Whether this person agreed to all of it before. Never for a redirect to this machine, where any program may wait. */
+/**
+ * Whether this person agreed to all of it before. Never for a redirect to this machine, where any program may wait; and never over
+ * plain http, where whoever serves another port of this machine may hold the session (RFC 6265 §8.5).
+ */
 export async function remembers(deps: IssuerDeps, asked: Asked, user: User): Promise<boolean> {
-  if (isLocal(asked.redirect)) return false;
+  if (isLocal(asked.redirect) || !asked.at.issuer.startsWith('https:')) return false;
   const row = await deps.records.in(user.organization).read((tx) => consentAbout(tx, aboutHash(asked, user)));
   return row !== undefined && holds(row.scopes_json, asked.scopes) && holds(row.resources_json, asked.resources);
 }

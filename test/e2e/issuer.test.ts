@@ -46,7 +46,8 @@ function discover(made: Made, authentication?: client.ClientAuth): Promise<clien
 async function throughThePages(url: URL, says: 'yes' | 'no' = 'yes'): Promise<URL> {
   let page = await site.browser.open(url.href);
   if (page.url.includes('/signin')) page = await site.browser.submit(page, '/signin', { email: owner.email, password: owner.password });
-  if (page.url.includes('/authorize/')) page = await site.browser.submit(page, '/authorize/answer', { answer: says });
+  if (page.url.includes('/authorize/'))
+    page = await site.browser.submit(page, '/authorize/answer', { answer: says, password: owner.password });
   return new URL(page.url);
 }
 

@@ -95,6 +95,8 @@ async function letIn(serving: Serving, page: Page, by: Principal, judge: () => P
   };
   await begin();
   await judge();
+  await tabTo(page, '#password');
+  await page.keyboard.type(testPassword.reveal());
   await tabTo(page, 'button[value=yes]');
   await goesBack(() => page.keyboard.press('Enter'));
   await goesBack(begin);

@@ -4,8 +4,8 @@ import { Fault } from '#kernel';
 import type { Session } from '#signin';
 import type { Incoming } from '../incoming.ts';
 import { html, type Markup } from './html.ts';
-import { facts, note, tokenField } from './layout.ts';
-import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, text } from './page.ts';
+import { facts, note, passwordAgain, tokenField } from './layout.ts';
+import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, text } from './page.ts';
 
 const continuing = `${endpointPaths.authorize}/continue`;
 const answering = `${endpointPaths.authorize}/answer`;
@@ -39,13 +39,22 @@ export function authorizePages(kit: PageKit): readonly PageRoute[] {
       method: 'POST',
       path: answering,
       needs: 'session',
-      async handle(request) {
-        const transaction = text(request.form, 'transaction');
-        const yes = text(request.form, 'answer') === 'yes';
-        return shown(kit, request, await issuer.answer(await issuer.at(undefined), transaction, browsing(kit, request), yes));
-      },
+      handle: (request) => answered(kit, request),
     },
   ];
+}
+
+/** A yes gives access, so it takes what every page that gives access takes (SECURITY 4). */
+async function answered(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
+  const { issuer } = kit.rooms;
+  const at = await issuer.at(undefined);
+  const transaction = text(request.form, 'transaction');
+  if (text(request.form, 'answer') !== 'yes')
+    return shown(kit, request, await issuer.answer(at, transaction, browsing(kit, request), false));
+  const proved = await proveAgain(kit, request);
+  if (proved.kind === 'not_proved') return shown(kit, request, await issuer.resume(at, transaction, browsing(kit, request)), proved.error);
+  const own = { ...request, session: proved.session };
+  return shown(kit, own, await issuer.answer(at, transaction, browsing(kit, own), true));
 }
 
 /** The client that a sign-in is for, when its next step is one of these pages. */
@@ -70,21 +79,24 @@ function toSignIn({ transaction, again }: { readonly transaction: string; readon
   return `/signin?next=${encodeURIComponent(placeOf(transaction))}${again ? '&again=yes' : ''}`;
 }
 
-function shown(kit: PageKit, request: PageRequest, answer: Authorization): PageAnswer {
+function shown(kit: PageKit, request: PageRequest, answer: Authorization, error?: string): PageAnswer {
   if (answer.kind === 'redirect') return { kind: 'leave', to: answer.to };
   if (answer.kind === 'sign_in' || request.session === undefined) return { kind: 'go', to: toSignIn({ again: false, ...answer }) };
-  return consent(kit, { ...request, session: request.session }, answer);
+  return consent(kit, { ...request, session: request.session }, { ...answer, error });
 }
 
 interface Asking {
   readonly transaction: string;
   readonly view: ConsentView;
+  /** Of the password that was typed. */
+  readonly error: string | undefined;
 }
 
-function consent(kit: PageKit, { token, session }: PageRequest<Session>, { transaction, view }: Asking): PageAnswer {
+function consent(kit: PageKit, { token, session }: PageRequest<Session>, { transaction, view, error }: Asking): PageAnswer {
   const { client, redirectHost, local, scopes, resources, destination } = view;
   return {
     kind: 'page',
+    status: error === undefined ? 200 : 403,
     title: `Let ${client.name} in?`,
     destination,
     body: html`<h1>Let ${client.name} in?</h1>
@@ -94,7 +106,8 @@ ${local && note('warn', 'The answer goes to a program on this machine. Say yes o
 <p>It will be able to:</p>
 <ul>${scopes.map(({ name, tells }) => html`<li>${tells} <code>${name}</code></li>`)}</ul>
 ${facts([['Client', client.id], ['The answer goes to', redirectHost], ...resourceFacts(resources)])}
-<div class="actions"><button name="answer" value="yes">Yes, let it in</button><button class="quiet" name="answer" value="no">No</button></div></form>
+${passwordAgain(mustProve(kit, session), error)}
+<div class="actions"><button name="answer" value="yes">Yes, let it in</button><button class="quiet" name="answer" value="no" formnovalidate>No</button></div></form>
 <p class="soft small">Not you? <a href="${kit.base}${toSignIn({ transaction, again: true })}">Sign in as somebody else</a></p>`,
   };
 }
