@@ -23,6 +23,20 @@ describe('signing keys', () => {
     expect((await kids(issuance)).length).toBe(1);
   });
 
+  it('sign where the clock is behind that of the machine that made the first one', async () => {
+    const issuance = await openIssuance();
+    const client = await issuance.add();
+    const [kid] = await kids(issuance);
+    await issuance.people.store.records.in(issuance.by.organization).write(async (tx) => {
+      await tx.db
+        .updateTable('signing_keys')
+        .set({ signs_from: issuance.people.clock.now() + 2_000 })
+        .execute();
+      await tx.bump('issuing');
+    });
+    expect(decodeProtectedHeader(await accessToken(issuance, client)).kid).toBe(kid);
+  }, 5_000);
+
   it.each(['ES256', 'RS256', 'EdDSA'] as const)('sign ID tokens with %s, as the client is registered', async (signing) => {
     const issuance = await openIssuance();
     const client = await issuance.add({ signing });

@@ -47,7 +47,9 @@ export function createKeys(deps: IssuerGround): Keys {
 
   async function signer(organization: OrganizationId, algorithm: TokenAlgorithmName): Promise<TokenKey> {
     const now = clock.now();
-    const current = (await ring(organization)).filter((key) => key.algorithm === algorithm && key.signsFrom <= now).at(-1);
+    const keys = (await ring(organization)).filter((key) => key.algorithm === algorithm);
+    // The first one signs at once, also where this machine's clock is behind that of the one that made it.
+    const current = keys.filter(({ signsFrom }) => signsFrom <= now).at(-1) ?? keys[0];
     if (current !== undefined) return (await opened.get(current.id, () => open(organization, current))) as TokenKey;
     const first = await make(deps, organization, algorithm, { sequence: 1, signsFrom: now });
     await first.store(system(organization)).catch(unlessTaken);
