@@ -158,7 +158,10 @@ export interface Issuer {
   endGrant(by: Principal, id: GrantId): Promise<boolean>;
   readonly clients: Clients;
   signingKeys(organization: OrganizationId): Promise<readonly SigningKeyFact[]>;
-  /** Makes the next key, which is published now and signs later; what is returned stores it in the caller's transaction. */
+  /**
+   * Makes the next key, which is published now and signs later; what is returned stores it in the caller's transaction.
+   * @throws {Fault} `conflict` where somebody else made it meanwhile
+   */
   nextSigningKey(by: Principal, algorithm: TokenAlgorithmName): Promise<(tx: Writing) => Promise<SigningKeyId>>;
   /** Removes what nobody can use any more, and makes keys that are due; returns how much. Never needed for correctness. */
   sweep(): Promise<number>;

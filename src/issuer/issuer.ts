@@ -1,5 +1,4 @@
-import { Fault, type Principal } from '#kernel';
-import type { TokenAlgorithmName } from '#oauth';
+import { Fault } from '#kernel';
 import { stalest } from '#store';
 import { userinfo } from './access-tokens.ts';
 import { answer, authorize, resume, waiting } from './authorize.ts';
@@ -8,7 +7,7 @@ import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
 import { createEndings } from './endings.ts';
 import { endGrant, grantsOf } from './grants.ts';
-import { createKeys } from './keys.ts';
+import { createKeys, nextKey } from './keys.ts';
 import { matrix } from './matrix.ts';
 import { metadataOf } from './metadata.ts';
 import { readParameters } from './parameters.ts';
@@ -61,7 +60,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     endGrant: (by, id) => endGrant(deps, by.organization, id, 'ended_by_person', by),
     clients,
     signingKeys: (organization) => keys.facts(organization),
-    nextSigningKey: (by: Principal, algorithm: TokenAlgorithmName) => keys.next(by, algorithm),
+    nextSigningKey: (by, algorithm) => nextKey(keys, by, algorithm),
     sweep: () => sweep(deps),
     async close() {
       keys.close();

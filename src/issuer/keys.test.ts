@@ -1,6 +1,6 @@
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
-import { type Issuance, openIssuance, type Registered } from '../../test/support/issuing.ts';
+import { faultOf, type Issuance, openIssuance, type Registered } from '../../test/support/issuing.ts';
 import { lives } from './lives.ts';
 
 const idToken = async (issuance: Issuance, client: Registered) =>
@@ -67,6 +67,16 @@ describe('signing keys', () => {
     expect(await kids(issuance)).toEqual([next]);
     await issuance.issuer.sweep();
     expect((await issuance.issuer.signingKeys(issuance.by.organization)).map(({ id, state }) => [id, state])).toEqual([[next, 'signing']]);
+  });
+
+  it('that two people make at once are one, and the other is told what to do', async () => {
+    const issuance = await openIssuance();
+    await kids(issuance);
+    const { issuer, by, people } = issuance;
+    const stores = await Promise.all([1, 2].map(() => issuer.nextSigningKey(by, 'ES256')));
+    const told = await Promise.all(stores.map((store) => faultOf(people.store.records.in(by.organization).write(store))));
+    expect(told.sort()).toEqual(['conflict', undefined]);
+    expect((await kids(issuance)).length).toBe(2);
   });
 
   it('follow one another by themselves', async () => {

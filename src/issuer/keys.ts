@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { newId, type OrganizationId, type Principal, Secret, type SigningKeyId } from '#kernel';
+import { Fault, newId, type OrganizationId, type Principal, Secret, type SigningKeyId } from '#kernel';
 import { generateTokenKey, publicTokenJwk, type TokenAlgorithmName, type TokenKey } from '#oauth';
 import { cacheByGeneration, isUniqueViolation, type Writing } from '#store';
 import type { SigningKeyFact } from './contract.ts';
@@ -111,6 +111,20 @@ async function make(
     return id;
   };
   return { insert, store: (by: Principal) => records.in(organization).write((tx) => insert(tx, by)) };
+}
+
+/** The next key, for a person who asked for it. @throws {Fault} `conflict`, when it is stored, where somebody else made the next one meanwhile */
+export async function nextKey(keys: Keys, by: Principal, algorithm: TokenAlgorithmName): ReturnType<Keys['next']> {
+  const store = await keys.next(by, algorithm);
+  return (tx) =>
+    store(tx).catch((cause: unknown) => {
+      if (!isUniqueViolation(cause)) throw cause;
+      throw new Fault('conflict', {
+        cause,
+        detail: 'Somebody else made the next key meanwhile',
+        hint: 'see it with: gatehouse issuer-keys list',
+      });
+    });
 }
 
 export function unlessTaken(error: unknown): undefined {
