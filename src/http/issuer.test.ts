@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { newId } from '#kernel';
+import { type GrantId, newId } from '#kernel';
 import { freshFor } from '#signin';
 import { api, basic, callback, draft, formOf, type Registered } from '../../test/support/issuing.ts';
 import { testIssuer, testPassword } from '../../test/support/people.ts';
@@ -235,5 +235,30 @@ describe('the consent page', () => {
     expect(String(again.headers.location)).toMatch(/&again=yes$/);
     const page = await open(String(again.headers.location).replace(testIssuer, ''), `${person.cookie}; ${browserCookie(again.headers)}`);
     expect(page.text).toContain('to go on to The App');
+  });
+});
+
+describe('a grant', () => {
+  it('is ended by its person however many newer ones there are, and by nobody else', async () => {
+    const { organization, user: owner } = person.session;
+    const by = { organization_id: organization, client_id: client.id, user_id: owner.id, scopes_json: '[]', resources_json: '[]' };
+    const row = (id: GrantId, user_id = owner.id) => ({
+      ...by,
+      ...{ id, user_id, created_at: 0, authenticated_at: 0, user_epoch: 1, organization_epoch: 1, version: 1 },
+      ...{ expires_at: serving.people.clock.now() + 60_000, ended_at: null, end_reason: null },
+    });
+    const [oldest, other] = [newId('grt'), newId('grt')];
+    const newer = Array.from({ length: 200 }, () => row(newId('grt')));
+    await serving.people.store.records.in(organization).write((tx) =>
+      tx.db
+        .insertInto('grants')
+        .values([row(oldest), row(other, newId('usr')), ...newer])
+        .execute(),
+    );
+    const end = async (id: string) => {
+      const headers = { cookie: person.cookie, origin: testIssuer, 'sec-fetch-site': 'same-origin' };
+      return (await serving.send({ method: 'DELETE', path: `/v1/grants/${id}`, headers })).status;
+    };
+    expect([await end(oldest), await end(oldest), await end(other), await end('x')]).toEqual([200, 404, 404, 404]);
   });
 });

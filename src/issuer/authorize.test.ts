@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { callback, faultOf, formOf, type Issuance, openIssuance, type Registered } from '../../test/support/issuing.ts';
+import { createTestUser } from '../../test/support/people.ts';
 import type { Authorization, Browsing } from './contract.ts';
 import { lives } from './lives.ts';
 
@@ -129,10 +130,23 @@ describe('consent', () => {
     expect([grant?.clientName, grant?.scopes, more.length]).toEqual(['The App', ['openid'], 0]);
     expect((await begin()).kind).toBe('redirect');
     if (grant === undefined) throw new Error('there is no grant');
+    const stranger = await createTestUser(issuance.people, 'eve@example.com', 'owner');
+    expect(await issuer.endGrant({ ...by, subject: { kind: 'user', id: stranger.id } }, grant.id)).toBe(false);
     expect([await issuer.endGrant(by, grant.id), await issuer.endGrant(by, grant.id)]).toEqual([true, false]);
     expect(await issuance.active(client, accessToken.reveal())).toBe(false);
     expect(await issuer.grants(by.organization, issuance.session.user.id)).toEqual([]);
     expect((await begin()).kind).toBe('consent');
+  });
+
+  it('leaves no grant behind for longer than its access token where there is no refresh token', async () => {
+    const { issuer, by, session } = issuance;
+    client = await issuance.add({ grantTypes: ['authorization_code'] });
+    const { expiresAt } = await issuance.tokens(client);
+    expect(expiresAt - issuance.people.clock.now()).toBe(lives.accessToken);
+    expect((await issuer.grants(by.organization, session.user.id)).length).toBe(1);
+    await issuance.people.pass(lives.accessToken + lives.skew);
+    expect(await issuer.grants(by.organization, session.user.id)).toEqual([]);
+    expect(await issuer.sweep()).toBe(1);
   });
 
   it('of one person is not that of another', async () => {

@@ -154,7 +154,7 @@ export interface Issuer {
   userinfo(at: Issuing, bearer: string): Promise<Readonly<Record<string, unknown>>>;
   /** What stands for a person, newest first; at most 200. */
   grants(organization: OrganizationId, user: UserId): Promise<readonly StandingGrant[]>;
-  /** Ends a grant with every token below it, and has its person asked anew the next time; true if it stood. */
+  /** Ends a person's own grant with every token below it, and has them asked anew the next time; true if it stood. */
   endGrant(by: Principal, id: GrantId): Promise<boolean>;
   readonly clients: Clients;
   signingKeys(organization: OrganizationId): Promise<readonly SigningKeyFact[]>;

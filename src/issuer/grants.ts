@@ -4,7 +4,7 @@ import { isUniqueViolation, type Writing } from '#store';
 import { forgetConsents } from './consents.sql.ts';
 import type { Epochs, Grant, Issuing, StandingGrant } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
-import { endStandingGrant, insertGrant, standingGrantsOf } from './grants.sql.ts';
+import { endStandingGrant, insertGrant, standingGrant, standingGrantsOf } from './grants.sql.ts';
 import { lives } from './lives.ts';
 
 export function principalOf({ organization, user }: Pick<Grant, 'organization' | 'user'>): Principal {
@@ -55,6 +55,13 @@ export async function endGrant(
     if (isUniqueViolation(error, 'endings.subject')) return false;
     throw error;
   }
+}
+
+/** Ends a person's own grant; true if it stood. Of anybody else's it says nothing. */
+export async function endOwnGrant(deps: IssuerDeps, by: Principal, id: GrantId): Promise<boolean> {
+  const grant = await deps.records.in(by.organization).read((tx) => standingGrant(tx, id));
+  if (by.subject.kind !== 'user' || grant?.user !== by.subject.id) return false;
+  return endGrant(deps, by.organization, id, 'ended_by_person', by);
 }
 
 /** What a parent's epoch must still be. @throws {Fault} `grant_invalid` when the person or the organization has ended it */

@@ -6,7 +6,7 @@ import { createClients } from './clients.ts';
 import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
 import { createEndings } from './endings.ts';
-import { endGrant, grantsOf } from './grants.ts';
+import { endOwnGrant, grantsOf } from './grants.ts';
 import { createKeys, nextKey } from './keys.ts';
 import { matrix } from './matrix.ts';
 import { metadataOf } from './metadata.ts';
@@ -57,7 +57,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     revoke: async (at, request) => matrix.revoke.run(deps, parsed(at, request)),
     userinfo: (at, bearer) => userinfo(deps, at, bearer),
     grants: (organization, user) => grantsOf(deps, organization, user),
-    endGrant: (by, id) => endGrant(deps, by.organization, id, 'ended_by_person', by),
+    endGrant: (by, id) => endOwnGrant(deps, by, id),
     clients,
     signingKeys: (organization) => keys.facts(organization),
     nextSigningKey: (by, algorithm) => nextKey(keys, by, algorithm),

@@ -1,4 +1,4 @@
-import { Fault } from '#kernel';
+import { Fault, parseId } from '#kernel';
 import type { HandlersOf } from '../api.ts';
 import { clientDraft } from '../client-draft.ts';
 import { type Kit, parked, present } from '../kit.ts';
@@ -65,9 +65,8 @@ export function clientRoutes(kit: Kit): HandlersOf<Routes> {
     },
 
     async grant_end({ caller, params }) {
-      const own = await issuer.grants(organization.id, caller.session.user.id);
-      const grant = own.find(({ id }) => id === params.grant);
-      if (grant === undefined || !(await issuer.endGrant(caller.principal, grant.id))) throw new Fault('not_found');
+      const id = parseId('grt', params.grant);
+      if (id === undefined || !(await issuer.endGrant(caller.principal, id))) throw new Fault('not_found');
       return { status: 200, body: {} };
     },
 

@@ -2,7 +2,7 @@ import { Fault, newId, Secret } from '#kernel';
 import { pkceHolds } from '#oauth';
 import { bearerKey, isUniqueViolation, madeFrom, spend } from '#store';
 import { type AuthorizationCode, readCode } from '../codes.ts';
-import type { Grant, TokenAnswer } from '../contract.ts';
+import type { Client, Grant, TokenAnswer } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import { endGrant, insertedGrant, livingUser } from '../grants.ts';
 import { lives } from '../lives.ts';
@@ -26,7 +26,7 @@ export const authorizationCode: GrantType = {
     const given = readCode(taken);
     judge(deps, asked, given);
     const resources = narrowed(asked, given);
-    return make(deps, asked, { code, grant: grantOf(deps, given), resources, nonce: given.nonce });
+    return make(deps, asked, { code, grant: grantOf(deps, asked.client, given), resources, nonce: given.nonce });
   },
 };
 
@@ -50,11 +50,13 @@ function narrowed({ parameters }: Allowed, given: AuthorizationCode): readonly s
   return asked.length === 0 ? given.resources : asked;
 }
 
-function grantOf(deps: IssuerDeps, given: AuthorizationCode): Grant {
+/** Without refresh tokens nothing hangs on it longer than its one access token. */
+function grantOf(deps: IssuerDeps, { grantTypes }: Client, given: AuthorizationCode): Grant {
   const now = deps.clock.now();
+  const life = grantTypes.includes('refresh_token') ? lives.grant : lives.accessToken + lives.skew;
   const { organization, client, user, scopes, resources, authenticatedAt, epochs } = given;
   const id = newId('grt', now);
-  return { id, organization, client, user, scopes, resources, authenticatedAt, epochs, expiresAt: now + lives.grant };
+  return { id, organization, client, user, scopes, resources, authenticatedAt, epochs, expiresAt: now + life };
 }
 
 interface Making {
