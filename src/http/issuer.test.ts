@@ -78,6 +78,19 @@ describe('discovery', () => {
     }
   });
 
+  it('lets others keep what it answers, and no error', async () => {
+    const damaged = await openServing();
+    await signedIn(damaged);
+    const ask = async (path: string) => (({ status, headers }) => [status, headers['cache-control']])(await damaged.send({ path }));
+    expect(await ask('/.well-known/openid-configuration')).toEqual([200, 'public, max-age=300']);
+    expect(await ask('/jwks.json')).toEqual([200, 'public, max-age=300']);
+    await damaged.people.store.records.in(damaged.people.organization.id).write(async (tx) => {
+      await tx.db.updateTable('signing_keys').set({ public_jwk_json: 'damaged' }).execute();
+      await tx.bump('issuing');
+    });
+    expect(await ask('/jwks.json')).toEqual([500, 'no-store']);
+  });
+
   it('gives each organization keys of its own', async () => {
     const kids = async (path: string) => ((await serving.send({ path })).json().keys as { kid: string }[]).map(({ kid }) => kid);
     const [ours, theirs] = [await kids('/jwks.json'), await kids('/o/acme/jwks.json')];

@@ -39,10 +39,7 @@ function discoveryPaths(base: string): ReadonlySet<string> {
 }
 
 function metadata({ issuer }: HttpDeps): Serve {
-  return async (at, _, reply) => {
-    cached(reply);
-    return issuer.metadata(at);
-  };
+  return async (at, _, reply) => cached(reply, issuer.metadata(at));
 }
 
 function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
@@ -51,10 +48,7 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
     {
       method: 'GET',
       path: endpointPaths.keySet,
-      async serve(at, _, reply) {
-        cached(reply);
-        return issuer.keySet(at);
-      },
+      serve: async (at, _, reply) => cached(reply, await issuer.keySet(at)),
     },
     {
       method: 'POST',
@@ -68,8 +62,10 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
   ];
 }
 
-function cached(reply: FastifyReply): void {
+/** An answer that others may keep; an error never is. */
+function cached<T>(reply: FastifyReply, answer: T): T {
   reply.header('cache-control', `public, max-age=${lives.keySetCache / 1000}`);
+  return answer;
 }
 
 /** Parameters come in the body alone: what a query holds ends up in logs. @throws {Fault} `invalid_request` */
