@@ -36,6 +36,11 @@ describe('a client with a secret', () => {
       expect(await attempt({}, header), header).toBe('client_unauthenticated');
   });
 
+  it('has it alone: one that is in use is refused, for whichever client', async () => {
+    const secretHash = createHash('sha256').update(client.secret).digest('hex');
+    expect(await faultOf(issuance.add({ secretHash }))).toBe('client_invalid');
+  });
+
   it('may have several at once, each until it expires or is ended', async () => {
     const { people, issuer, by } = issuance;
     const own = await issuance.add();

@@ -1,5 +1,5 @@
 import { type ClientId, type ClientSecretId, Fault, newId, type OrganizationId, type Principal, parseId } from '#kernel';
-import { cacheByGeneration, pageLimit, pageOf, type Reading, rowOfCursor, type Writing } from '#store';
+import { cacheByGeneration, isUniqueViolation, pageLimit, pageOf, type Reading, rowOfCursor, type Writing } from '#store';
 import { hashFlaw, judgeClient } from './client-metadata.ts';
 import {
   type ClientRow,
@@ -118,11 +118,17 @@ async function addSecret(
     client_id: client,
     secret_hash: hash,
     expires_at: expiresAt ?? null,
-  });
+  }).catch(refuseTaken);
   const fields = { client, secret: id, expires_at: expiresAt ?? null };
   await deps.audit.record(tx, { name: 'client.secret_added', principal: by, fields });
   await tx.bump('issuing');
   return id;
+}
+
+/** A secret belongs to one client: a request that was sent twice, or a value that is not random. */
+function refuseTaken(cause: unknown): never {
+  if (!isUniqueViolation(cause, 'client_secrets.secret_hash')) throw cause;
+  throw new Fault('client_invalid', { cause, fields: { '/secret_sha256': 'it is in use: make a new secret' } });
 }
 
 async function withdraw(deps: IssuerGround, by: Principal, client: ClientId, given: string): Promise<void> {

@@ -109,6 +109,7 @@ export interface SigningKeyFact {
 export interface Clients {
   /** @throws {Fault} `client_invalid` with a sentence per field */
   judge(draft: ClientDraft): void;
+  /** @throws {Fault} `client_invalid` */
   add(tx: Writing, by: Principal, draft: ClientDraft): Promise<ClientId>;
   /** As last known, from a cache kept by generation. */
   find(organization: OrganizationId, id: string): Promise<Client | undefined>;
