@@ -20,5 +20,5 @@ export function readScopes(text: string | undefined): readonly string[] | undefi
 }
 
 export function scopeWords(scope: string): string {
-  return ownScopes[scope] ?? 'use what it calls by this name';
+  return (Object.hasOwn(ownScopes, scope) ? ownScopes[scope] : undefined) ?? 'use what it calls by this name';
 }
