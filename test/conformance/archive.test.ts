@@ -8,6 +8,7 @@ import { Encrypter, generateX25519Identity, identityToRecipient } from 'age-encr
 import { describe, expect, test as plainTest } from 'vitest';
 import { newId, Secret, silentLog, systemClock } from '#kernel';
 import { type DatabasePlace, type Key, type Lock, openSealedOnRedis, openStore, restoreArchive, writeArchive } from '#store';
+import { migrations } from '../../src/store/migrations/index.ts';
 import { digesting } from '../../src/store/moving/rows.ts';
 import { kinds, newDatabase } from '../support/databases.ts';
 import { addConnections, type Filled, openAll, openFilled } from '../support/filled.ts';
@@ -147,7 +148,7 @@ const manifest = {
   version: '1',
   at: 1,
   origin: 'x',
-  migrations: ['0001-first'],
+  migrations: migrations.map(({ name }) => name),
   master_keys: [],
   sealed: 'database',
 };
