@@ -1,0 +1,100 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { openServing, type Serving, type SignedIn, signedIn } from '../../test/support/serving.ts';
+import { temporaryFolder } from '../../test/support/store.ts';
+import { confirms, type Given, type Machine, openMachine } from '../../test/support/typing.ts';
+
+let serving: Serving;
+let owner: SignedIn;
+let machine: Machine;
+
+beforeAll(async () => {
+  serving = await openServing();
+  machine = openMachine({ clock: serving.people.clock });
+  await serving.http.listen({ path: machine.folders.serverSocket });
+  owner = await signedIn(serving);
+}, 60_000);
+
+const typed = (parameters: readonly string[], given?: Given) => machine.type(parameters, given);
+const person = (answer: 'yes' | 'no' = 'yes'): Given => ({ watch: confirms(serving, () => owner, answer) });
+const job = ['client', 'add', 'Nightly job', '--grant', 'client_credentials', '--scope', 'reports:read'];
+
+interface Made {
+  readonly client_id: string;
+  readonly client_secret?: string;
+}
+
+describe('clients', () => {
+  test('are registered once confirmed; the secret is printed this once', async () => {
+    expect((await typed(['client', 'list'])).err).toContain('gatehouse client add');
+    const { code, out, err } = await typed(job, person());
+    expect([code, out, err]).toEqual([0, expect.stringMatching(/client_secret {2}[\w-]{43}/), expect.stringContaining('shown this once')]);
+    expect((await typed(job, person('no'))).code).toBe(2);
+    expect((await typed([...job, '--no-wait'])).out).toContain('not confirmed yet');
+    expect((await typed(['client', 'list'])).out).toMatch(/Nightly job +client_secret_basic +client_credentials/);
+  });
+
+  test('get another secret, and lose one by its id', async () => {
+    const made = (await typed([...job, '--json'], person())).json<Made>();
+    const more = (await typed(['client', 'secret', made.client_id, '--expires', '90d', '--json'], person())).json<Made>();
+    expect(more.client_secret).not.toBe(made.client_secret);
+    const { secrets } = (await typed(['client', 'show', made.client_id, '--json'])).json<{ readonly secrets: readonly { id: string }[] }>();
+    expect(secrets).toHaveLength(2);
+    expect((await typed(['client', 'secret', made.client_id, '--end', secrets[0]?.id ?? ''])).out).toBe('ended\n');
+    expect((await typed(['client', 'show', made.client_id])).out.match(/^secret: /gm)).toHaveLength(1);
+  });
+
+  test('prove themselves by a key of theirs, given as a set or alone', async () => {
+    const file = join(temporaryFolder(), 'keys.json');
+    const jwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
+    const byKey = ['client', 'add', 'By key', '--grant', 'client_credentials', '--auth', 'private_key_jwt', '--jwks', file, '--json'];
+    for (const text of [JSON.stringify({ keys: [jwk] }), JSON.stringify(jwk)]) {
+      writeFileSync(file, text);
+      const made = (await typed(byKey, person())).json<Made>();
+      expect(made.client_secret).toBeUndefined();
+      expect((await typed(['client', 'show', made.client_id])).out).toContain('jwks: 1');
+    }
+    writeFileSync(file, 'no JSON');
+    expect(await typed(byKey.slice(0, -1))).toMatchObject({ code: 1, err: expect.stringContaining('cannot be read as JSON') });
+  });
+
+  test.each([
+    ['--auth', 'nothing'],
+    ['--grant', 'nothing'],
+    ['--signing', 'none'],
+  ])('%s says what it takes', async (flag, value) => {
+    expect(await typed([...job, flag, value])).toMatchObject({ code: 1, err: expect.stringContaining(`${flag} takes: `) });
+  });
+
+  test('are removed at once', async () => {
+    const made = (await typed([...job, '--json'], person())).json<Made>();
+    expect((await typed(['client', 'remove', made.client_id])).out).toBe('removed\n');
+    expect((await typed(['client', 'remove', made.client_id, '--json'])).code).not.toBe(0);
+    expect((await typed(['client', 'show', made.client_id])).code).not.toBe(0);
+  });
+});
+
+describe('signing keys', () => {
+  test('are listed, and followed by the next once confirmed', async () => {
+    expect((await typed(['issuer-keys', 'list'])).err).toContain('no keys yet');
+    expect((await typed(['issuer-keys', 'rotate'], person())).out).toContain('gatehouse issuer-keys list');
+    expect((await typed(['issuer-keys', 'rotate', '--alg', 'EdDSA'], person())).code).toBe(0);
+    const { out } = await typed(['issuer-keys', 'list']);
+    expect(out).toMatch(/ES256 +signing/);
+    expect((await typed(['issuer-keys', 'list', '--json'])).json<{ readonly items: readonly unknown[] }>().items).toHaveLength(2);
+    expect(await typed(['issuer-keys', 'rotate', '--alg', 'HS256'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('--alg takes'),
+    });
+  });
+});
+
+describe('grants', () => {
+  test('of nobody yet are said to be none, and one that is not there cannot be ended', async () => {
+    expect((await typed(['grant', 'list'])).err).toContain('no client has a grant of yours');
+    expect((await typed(['grant', 'list', '--json'])).json()).toEqual({ items: [] });
+    expect((await typed(['grant', 'end', 'grt_01k8'])).code).not.toBe(0);
+  });
+});
