@@ -49,7 +49,11 @@ function moveValues(chain: Chain, events: readonly EventRow[]) {
 }
 
 export async function openPg(url: string, schema: string): Promise<Bare<SqlSteps>> {
-  const pool = (max: number) => new pg.Pool({ connectionString: url, options: `-c search_path=${schema}`, max });
+  const pool = (max: number) => {
+    const made = new pg.Pool({ connectionString: url, options: `-c search_path=${schema}`, max });
+    // The server may end before every connection has said goodbye.
+    return made.on('error', () => {});
+  };
   const sizes = poolSizes(connections, { kept: 1, ephemera: true });
   const [brief, reading, writing] = [pool(sizes.ephemera), pool(sizes.reading), pool(sizes.writing)];
   const sql = statementsIn('"', (number) => `$${number}`);
