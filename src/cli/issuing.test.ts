@@ -42,8 +42,10 @@ describe('clients', () => {
     expect(more.client_secret).not.toBe(made.client_secret);
     const { secrets } = (await typed(['client', 'show', made.client_id, '--json'])).json<{ readonly secrets: readonly { id: string }[] }>();
     expect(secrets).toHaveLength(2);
-    expect((await typed(['client', 'secret', made.client_id, '--end', secrets[0]?.id ?? ''])).out).toBe('ended\n');
+    const end = (index: number) => ['client', 'secret', made.client_id, '--end', secrets[index]?.id ?? ''];
+    expect((await typed(end(0))).out).toBe('ended\n');
     expect((await typed(['client', 'show', made.client_id])).out.match(/^secret: /gm)).toHaveLength(1);
+    expect((await typed([...end(1), '--json'])).json()).toEqual({});
   });
 
   test('prove themselves by a key of theirs, given as a set or alone', async () => {

@@ -108,7 +108,8 @@ async function secret(context: Context, given: readonly string[], flags: SecretF
   const client = first(given);
   if (flags.end !== undefined) {
     await server.person.call('client_secret_end', { params: { client, secret: flags.end } });
-    context.speech.fact('ended');
+    if (context.speech.json) context.speech.value({});
+    else context.speech.fact('ended');
     return undefined;
   }
   const made = newSecret();
