@@ -31,8 +31,20 @@ export function endingsAfter(tx: Reading, row: number, now: number, limit: numbe
     .execute();
 }
 
+/**
+ * Removes what no token can hang on any more; returns how much. The newest row stays: a database that numbers from its highest
+ * row on would give the number of a removed one again, and whoever reads on from a row would miss what has it.
+ */
 export async function forgetEndings(tx: Writing, now: number, limit: number): Promise<number> {
-  const rows = await tx.db.selectFrom('endings').select('row').where('expires_at', '<=', now).limit(limit).execute();
+  const newest = await tx.db.selectFrom('endings').select('row').orderBy('row', 'desc').limit(1).executeTakeFirst();
+  if (newest === undefined) return 0;
+  const rows = await tx.db
+    .selectFrom('endings')
+    .select('row')
+    .where('expires_at', '<=', now)
+    .where('row', '<', newest.row)
+    .limit(limit)
+    .execute();
   const ids = rows.map(({ row }) => row);
   if (ids.length > 0) await tx.db.deleteFrom('endings').where('row', 'in', ids).execute();
   return ids.length;
