@@ -1,0 +1,89 @@
+import { Fault, type GrantId, newId, type OrganizationId, type Secret } from '#kernel';
+import { isUniqueViolation, madeFrom, spend, type Writing } from '#store';
+import type { Client, Grant, TokenAnswer } from './contract.ts';
+import type { IssuerDeps } from './deps.ts';
+import { endGrant, insertedGrant, livingUser } from './grants.ts';
+import { lives } from './lives.ts';
+import { firstRefreshToken } from './refresh-tokens.ts';
+import type { Allowed } from './stages.ts';
+import { resourcesWithin } from './steps/check-resources.ts';
+import { mintAccessToken, mintIdToken } from './tokens.ts';
+
+/** What a person granted, before it is stored. */
+export type Granted = Pick<Grant, 'organization' | 'client' | 'user' | 'scopes' | 'resources' | 'authenticatedAt' | 'epochs'>;
+
+/** A value that becomes a grant once, and is dead from then on (SECURITY 14). */
+export interface SingleUse {
+  readonly kind: string;
+  readonly value: Secret<string>;
+}
+
+export interface Beginning {
+  readonly granted: Granted;
+  readonly nonce?: string | undefined;
+  /** Marks what it is made from as spent, in the transaction that stores the grant. */
+  spend(tx: Writing, grant: Grant): Promise<void>;
+}
+
+/** Stores a person's grant and gives its first tokens. What it is made from is spent in the same transaction. */
+export async function beginGrant(deps: IssuerDeps, asked: Allowed, { granted, nonce, spend }: Beginning): Promise<TokenAnswer> {
+  const { at, client } = asked;
+  const resources = narrowed(asked, granted);
+  const grant = grantOf(deps, client, granted);
+  const user = await livingUser(deps, at, grant);
+  const refresh = client.grantTypes.includes('refresh_token') ? firstRefreshToken(deps, grant) : undefined;
+  await deps.records.in(grant.organization).write(async (tx) => {
+    await spend(tx, grant);
+    await insertedGrant(deps, tx, grant);
+    await refresh?.insert(tx);
+  });
+  const authorized = { at, client, subject: { kind: 'user', user, grant }, scopes: grant.scopes, resources } as const;
+  const access = await mintAccessToken(deps, authorized);
+  const idToken = await mintIdToken(deps, authorized, access.accessToken, nonce);
+  return {
+    ...access,
+    scopes: grant.scopes,
+    ...(idToken === undefined ? {} : { idToken }),
+    ...(refresh === undefined ? {} : { refreshToken: refresh.token }),
+  };
+}
+
+/** The same, from a value that was taken from Ephemera. A second spend loses, and ends what the first one made. */
+export async function beginGrantFrom(
+  deps: IssuerDeps,
+  asked: Allowed,
+  once: SingleUse,
+  made: Omit<Beginning, 'spend'>,
+): Promise<TokenAnswer> {
+  const { kind, value } = once;
+  try {
+    return await beginGrant(deps, asked, {
+      ...made,
+      spend: (tx, grant) => spend(tx, { kind, value: value.reveal(), made: grant.id, now: deps.clock.now(), expiresAt: grant.expiresAt }),
+    });
+  } catch (error) {
+    if (isUniqueViolation(error)) return refuseReplay(deps, asked.at.organization.id, once);
+    throw error;
+  }
+}
+
+/** OAuth 2.1 §4.1.3: what was made from the value the first time ends. @throws {Fault} `grant_invalid` */
+export async function refuseReplay(deps: IssuerDeps, organization: OrganizationId, { kind, value }: SingleUse): Promise<never> {
+  const made = await deps.records.in(organization).read((tx) => madeFrom(tx, kind, value.reveal()));
+  if (made !== undefined) await endGrant(deps, organization, made as GrantId, 'code_replayed');
+  throw new Fault('grant_invalid');
+}
+
+/** RFC 8707 §2.2: some of what was granted, or all of it. */
+function narrowed({ parameters }: Allowed, { resources }: Granted): readonly string[] {
+  const asked = resourcesWithin(parameters, resources);
+  return asked.length === 0 ? resources : asked;
+}
+
+/** Without refresh tokens nothing hangs on it longer than its one access token. */
+function grantOf(deps: IssuerDeps, { grantTypes }: Client, granted: Granted): Grant {
+  const now = deps.clock.now();
+  const life = grantTypes.includes('refresh_token') ? lives.grant : lives.accessToken + lives.skew;
+  const { organization, client, user, scopes, resources, authenticatedAt, epochs } = granted;
+  return { id: newId('grt', now), organization, client, user, scopes, resources, authenticatedAt, epochs, expiresAt: now + life };
+}
