@@ -18,6 +18,7 @@ export const events = {
   'session.ended': { tells: 'a session ended', fields: ['session', 'reason'] },
   'sign_in.failed': { tells: 'a sign-in was refused', fields: ['method', 'reason', 'address'] },
   'session.confirmed': { tells: 'a person proved their password again', fields: ['session', 'method'] },
+  'organization.created': { tells: 'an organization was made', fields: ['slug', 'issuer'] },
   'organization.issuer_changed': {
     tells: 'the public URL changed; proofs made for the earlier one are refused',
     fields: ['issuer', 'previous'],

@@ -4,7 +4,7 @@ import { accountLabel, isTenant, type Provider } from '#connect';
 import { type AgentId, type ConnectionId, Fault, type FlowId, type PermissionId, type Principal, type UserId } from '#kernel';
 import type { ChangeKind, PermissionDraft } from '#policy';
 import { clientDraft, type NewClient } from './client-draft.ts';
-import type { HttpDeps, Writing } from './contract.ts';
+import type { Rooms, Writing } from './contract.ts';
 import type { Lookups } from './lookups.ts';
 import { timeText } from './pages/layout.ts';
 
@@ -20,7 +20,7 @@ export interface Told {
 }
 
 interface Context {
-  readonly rooms: Pick<HttpDeps, 'policy' | 'identity' | 'connect' | 'issuer' | 'applyKeys' | 'organization'>;
+  readonly rooms: Pick<Rooms, 'policy' | 'identity' | 'connect' | 'issuer' | 'applyKeys' | 'organization'>;
   readonly look: Lookups;
 }
 
@@ -352,7 +352,7 @@ export type ChangeOf<K extends ChangeKind> = Rows[K] extends ChangeRow<infer T> 
 /** Words and effect of confirmations, one row per kind. */
 export interface Changes {
   /** Parks a change that this row can later tell and apply. */
-  ask<K extends ChangeKind>(by: Principal, kind: K, given: ChangeOf<K>): ReturnType<HttpDeps['policy']['ask']>;
+  ask<K extends ChangeKind>(by: Principal, kind: K, given: ChangeOf<K>): ReturnType<Rooms['policy']['ask']>;
   tell(kind: ChangeKind, given: unknown): Promise<Told>;
   /** Opens what the change needs; the returned step applies it in the transaction that spends the confirmation. */
   prepare(by: Principal, kind: ChangeKind, given: unknown): Promise<(tx: Writing) => Promise<Result>>;

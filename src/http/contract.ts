@@ -4,7 +4,7 @@ import type { Broker } from '#broker';
 import type { Connect } from '#connect';
 import type { Agent, AgentProof, AgentStatus, Identity, Organization } from '#identity';
 import type { Issuer } from '#issuer';
-import type { Clock, JobId, Log, Principal } from '#kernel';
+import type { Clock, JobId, Log, OrganizationId, Principal } from '#kernel';
 import type { Policy } from '#policy';
 import type { Session, Signin } from '#signin';
 import type { Vault } from '#vault';
@@ -12,7 +12,7 @@ import type { Vault } from '#vault';
 /** A transaction's handle, as the rooms below take it. */
 export type Writing = Parameters<Policy['give']>[0];
 
-/** One verifier per kind of evidence. A run's proxy credential is none of them (SECURITY 3). */
+/** One verifier per kind of evidence, of one organization. A run's proxy credential is none of them (SECURITY 3). */
 export interface Evidence {
   /** `Authorization: PoP …`, of an agent that stands so. @throws {Fault} `invalid_proof`, `proof_replayed`, `agent_unknown`, `agent_not_active` */
   agent(proof: Omit<AgentProof, 'organization'>, standing: readonly AgentStatus[]): Promise<Agent>;
@@ -64,9 +64,11 @@ export interface HttpDeps {
   readonly vault: Pick<Vault, 'mac' | 'keys'>;
   readonly jobs: { view(id: JobId): Promise<JobFacts | undefined> };
   readonly applyKeys: KeyChanges;
-  /** One write transaction of the organization. */
-  readonly transact: <T>(fn: (tx: Writing) => Promise<T>) => Promise<T>;
-  readonly authenticate: Evidence;
+  /** One write transaction of an organization. */
+  readonly transactIn: <T>(organization: OrganizationId, fn: (tx: Writing) => Promise<T>) => Promise<T>;
+  /** What is looked up within one organization alone (SECURITY 17). */
+  readonly authenticateIn: (organization: OrganizationId) => Evidence;
+  /** The default organization, at the public URL. */
   readonly organization: Organization;
   /** The machine and the user that keys and injection are with. */
   readonly place: { readonly machine: string; readonly user?: number | undefined };
@@ -84,6 +86,18 @@ export interface HttpDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
+}
+
+/** What the handlers and pages of one organization work with: nothing of another is at hand. */
+export interface Rooms extends Omit<HttpDeps, 'transactIn' | 'authenticateIn'> {
+  /** One write transaction of the organization. */
+  readonly transact: <T>(fn: (tx: Writing) => Promise<T>) => Promise<T>;
+  readonly authenticate: Evidence;
+  readonly organization: Organization;
+  /** Where people and command lines of the organization find it: links begin with it. */
+  readonly publicUrl: string;
+  /** The organization's name in addresses; undefined for the default one, which is at the base URL. */
+  readonly slug: string | undefined;
 }
 
 export type Where =

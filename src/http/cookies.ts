@@ -14,10 +14,15 @@ export interface Cookies {
   clearSession(): string;
 }
 
-export function createCookies(secure: boolean): Cookies {
+/**
+ * The cookies of one organization. Each has a name of its own and not a path of its own: a path keeps nobody out, and
+ * `__Host-` takes none. The browser's own value is one for all, as it gives access to nothing.
+ */
+export function createCookies(secure: boolean, slug: string | undefined): Cookies {
   const prefix = secure ? '__Host-' : '';
-  const session = `${prefix}gatehouse_session`;
-  const form = `${prefix}gatehouse_form`;
+  const own = slug === undefined ? '' : `.${slug}`;
+  const session = `${prefix}gatehouse_session${own}`;
+  const form = `${prefix}gatehouse_form${own}`;
   const browser = `${prefix}gatehouse_browser`;
   const fixed = `Path=/; HttpOnly${secure ? '; Secure' : ''}`;
   return Object.freeze({

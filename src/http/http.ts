@@ -3,20 +3,17 @@ import { createServer } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Fault, newId } from '#kernel';
 import type { CallerDeps } from './callers.ts';
-import { createChanges } from './confirmations.ts';
 import type { Http, HttpDeps, Where } from './contract.ts';
-import { createCookies } from './cookies.ts';
 import { everyAnswer, pagePolicy, strictTransport } from './headers.ts';
 import { createHosts } from './hosts.ts';
 import { calledAs } from './incoming.ts';
-import type { Kit } from './kit.ts';
 import { closeListener, openListener, secureListener } from './listeners.ts';
-import { createLookups } from './lookups.ts';
 import { incoming, mountApi, mountPlain, watchMethods } from './mount.ts';
 import { mountIssuer } from './mount-issuer.ts';
 import { mountPages } from './mount-pages.ts';
 import { oauthError } from './oauth-error.ts';
 import { errorPage } from './pages/error.ts';
+import { createPlaces } from './places.ts';
 import { faultFrom, problemHeaders, problemOf } from './problem.ts';
 import { createRelay } from './relay.ts';
 import { createSetupGate, type SetupGate } from './setup-gate.ts';
@@ -27,22 +24,20 @@ const longestParameter = 400;
 
 /** The management API under `/v1` and the pages, as one application behind any number of listeners. */
 export function createHttp(deps: HttpDeps): Http {
-  const look = createLookups(deps);
-  const kit: Kit = { rooms: deps, look, changes: createChanges({ rooms: deps, look }) };
   const hosts = createHosts(deps.publicUrl, deps.hosts);
-  const cookies = createCookies(deps.publicUrl.startsWith('https:'));
   const gate = createSetupGate(deps.signin);
-  const callers: CallerDeps = { evidence: deps.authenticate, cookies, hosts, principalOf: (agent) => deps.identity.principalOf(agent) };
-  const base = new URL(deps.publicUrl).pathname.replace(/\/+$/, '');
+  const places = createPlaces(deps, hosts);
+  const { callers } = places.home;
+  const { base } = places.home.kit;
 
   const { app, handle } = createApp(deps);
   guard(app, deps, callers, gate);
   renderErrors(app, deps, base);
   const unoffered = watchMethods(app);
-  mountPlain(app, kit);
-  mountApi(app, kit, callers);
+  mountPlain(app, deps);
+  mountApi(app, places);
   mountIssuer(app, deps, base);
-  mountPages(app, { kit: { ...kit, base, cookies }, cookies, hosts, evidence: deps.authenticate });
+  mountPages(app, places, hosts);
   unoffered.mount();
 
   const relay = createRelay({ rooms: deps, callers, gate });
@@ -128,7 +123,7 @@ function renderErrors(app: FastifyInstance, deps: HttpDeps, base: string): void 
 /** People get pages; programs get problem documents. */
 function wantsPage(request: FastifyRequest): boolean {
   const path = request.raw.url ?? '';
-  if (path.startsWith('/v1/') || path.startsWith('/health')) return false;
+  if (/^(\/o\/[^/?]*)?\/v1\//.test(path) || path.startsWith('/health')) return false;
   return 'page' in (request.routeOptions?.config ?? {}) || (request.headers.accept ?? '').includes('text/html');
 }
 

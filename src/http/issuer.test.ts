@@ -9,7 +9,6 @@ import { openServing, post, type Serving, type SignedIn, signedIn } from '../../
 let serving: Serving;
 let person: SignedIn;
 let client: Registered;
-const other = newId('org');
 
 beforeAll(async () => {
   serving = await openServing();
@@ -20,11 +19,7 @@ beforeAll(async () => {
   const by = person.session.principal;
   const id = await records.in(by.organization).write((tx) => serving.issuer.clients.add(tx, by, { ...draft, secretHash }));
   client = { id, secret };
-  await records.platform('a test makes another organization').write(async (tx) => {
-    const row = { id: other, slug: 'acme', name: 'Acme', issuer: `${testIssuer}/o/acme`, epoch: 1, created_at: 0, version: 1 };
-    await tx.db.insertInto('organizations').values(row).execute();
-    await tx.bump('identity');
-  });
+  await serving.people.identity.createOrganization({ slug: 'acme', name: 'Acme' });
 });
 
 const form = (path: string, parameters: Parameters<typeof formOf>[0], headers: Readonly<Record<string, string>> = {}) =>
@@ -67,8 +62,7 @@ describe('discovery', () => {
     ];
     for (const name of [...absent, 'dpop_signing_alg_values_supported']) expect(document[name], name).toBeUndefined();
     const acme = (await serving.send({ path: '/o/acme/.well-known/openid-configuration' })).json();
-    expect(acme).toMatchObject({ grant_types_supported: ['client_credentials'], response_types_supported: [] });
-    expect(acme.authorization_endpoint).toBeUndefined();
+    expect(acme).toMatchObject({ response_types_supported: ['code'], authorization_endpoint: `${testIssuer}/o/acme/authorize` });
   });
 
   it('answers nothing for an organization that is not there, nor for the default one by its slug', async () => {

@@ -2,12 +2,12 @@ import type { z } from 'zod';
 import type { schemas } from '#api';
 import type { Confirmation } from '#policy';
 import type { Changes } from './confirmations.ts';
-import type { HttpDeps } from './contract.ts';
+import type { Rooms } from './contract.ts';
 import type { Lookups } from './lookups.ts';
 
 /** What every handler and page works with. */
 export interface Kit {
-  readonly rooms: HttpDeps;
+  readonly rooms: Rooms;
   readonly look: Lookups;
   readonly changes: Changes;
 }

@@ -1,7 +1,7 @@
 import type { Connection } from '#connect';
 import type { Agent } from '#identity';
 import { type AgentId, type ConnectionId, Fault, type Principal, parseId, type UserId } from '#kernel';
-import type { HttpDeps } from './contract.ts';
+import type { Rooms } from './contract.ts';
 
 /** From what a caller wrote to the thing meant, and from ids to the names people know. */
 export interface Lookups {
@@ -15,7 +15,7 @@ export interface Lookups {
   names(connection: ConnectionId): Promise<Pick<Connection, 'provider' | 'name'> | undefined>;
 }
 
-type LookupDeps = Pick<HttpDeps, 'identity' | 'connect' | 'organization'>;
+type LookupDeps = Pick<Rooms, 'identity' | 'connect' | 'organization'>;
 
 export function createLookups({ identity, connect, organization }: LookupDeps): Lookups {
   const visible = async (principal: Principal, reference: string) => {

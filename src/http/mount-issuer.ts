@@ -3,6 +3,7 @@ import { endpointPaths, type Issuing, lives, type ProtocolRequest, type TokenAns
 import { Fault } from '#kernel';
 import type { HttpDeps } from './contract.ts';
 import { incoming } from './mount.ts';
+import { bySlug } from './places.ts';
 
 type Serve = (at: Issuing, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 
@@ -11,8 +12,6 @@ interface Endpoint {
   readonly path: string;
   readonly serve: Serve;
 }
-
-const bySlug = '/o/:slug';
 
 /** What programs ask the issuers: at the base URL for the default organization, below `/o/{slug}` for every other. */
 export function mountIssuer(app: FastifyInstance, deps: HttpDeps, base: string): void {

@@ -3,23 +3,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Fault, isFault } from '#kernel';
 import type { Session } from '#signin';
 import { formOf } from './body.ts';
-import type { Evidence } from './contract.ts';
-import type { Cookies } from './cookies.ts';
 import { pagePolicyTo } from './headers.ts';
 import type { Hosts } from './hosts.ts';
 import type { Incoming } from './incoming.ts';
 import { incoming } from './mount.ts';
-import { allPages } from './pages/index.ts';
+import { pagesElsewhere } from './pages/index.ts';
 import { page } from './pages/layout.ts';
 import { type Form, type PageAnswer, type PageKit, type PageRequest, type PageRoute, text } from './pages/page.ts';
 import { icon, iconPath, style, stylePath } from './pages/style.ts';
-
-export interface PageDeps {
-  readonly kit: PageKit;
-  readonly cookies: Cookies;
-  readonly hosts: Hosts;
-  readonly evidence: Pick<Evidence, 'browser'>;
-}
+import { bySlug, type Places, pageKey } from './places.ts';
 
 /** What a form is tied to: the session, or before sign-in a cookie of its own. */
 interface Tied {
@@ -29,20 +21,32 @@ interface Tied {
   readonly cookie: string | undefined;
 }
 
-/** The pages, the stylesheet and the icon. */
-export function mountPages(app: FastifyInstance, deps: PageDeps): void {
+/** The pages of every organization, the stylesheet and the icon. */
+export function mountPages(app: FastifyInstance, places: Places, hosts: Hosts): void {
   const asset = (type: string, body: string, life: string) => (_: FastifyRequest, reply: FastifyReply) =>
     reply.headers({ 'content-type': type, 'cache-control': `public, ${life}` }).send(body);
   app.get(stylePath, asset('text/css; charset=utf-8', style, 'max-age=31536000, immutable'));
   app.get(iconPath, asset('image/svg+xml', icon, 'max-age=86400'));
-  for (const route of allPages(deps.kit)) {
+  const mount = (key: string, { method, path }: PageRoute, prefix: string) =>
     app.route({
-      method: route.method,
-      url: route.path,
+      method,
+      url: prefix + path,
       config: { page: true },
-      handler: async (request, reply) => answer(deps, reply, await serve(deps, route, request)),
+      handler: async (request, reply) => {
+        const { kit, pages } = await places.of((request.params as { readonly slug?: string }).slug);
+        const route = pages.get(key);
+        if (route === undefined) throw new Fault('not_found');
+        return answer(kit, reply, await serve({ kit, hosts }, route, request));
+      },
     });
-  }
+  const { pages, kit } = places.home;
+  for (const [key, route] of pages) mount(key, route, '');
+  for (const route of pagesElsewhere(kit)) mount(pageKey(route), route, bySlug);
+}
+
+interface PageDeps {
+  readonly kit: PageKit;
+  readonly hosts: Hosts;
 }
 
 interface Served {
@@ -53,9 +57,9 @@ interface Served {
 async function serve(deps: PageDeps, route: PageRoute, request: FastifyRequest): Promise<Served> {
   const given = incoming(request);
   if (given.unsafe) deps.hosts.checkSameSite(given.headers);
-  const tied = await tiedTo(deps, given);
+  const tied = await tiedTo(deps.kit, given);
   const form = given.unsafe ? formOf(given.headers['content-type'], given.body) : {};
-  if (route.needs === 'session' && tied.session === undefined) return { tied, answer: toSignIn(given) };
+  if (route.needs === 'session' && tied.session === undefined) return { tied, answer: toSignIn(deps.kit, given) };
   if (given.unsafe) checkToken(form, tied.token);
   const asked: PageRequest = {
     incoming: given,
@@ -69,14 +73,14 @@ async function serve(deps: PageDeps, route: PageRoute, request: FastifyRequest):
   return { tied, answer };
 }
 
-async function tiedTo({ kit, cookies, evidence }: PageDeps, { headers }: Incoming): Promise<Tied> {
+async function tiedTo({ rooms, cookies }: PageKit, { headers }: Incoming): Promise<Tied> {
   const bearer = cookies.session(headers.cookie);
-  const session = bearer === undefined ? undefined : await evidence.browser(bearer).catch(nobody);
-  if (session !== undefined) return { session, token: kit.rooms.vault.mac('http form', `session ${session.id}`), cookie: undefined };
+  const session = bearer === undefined ? undefined : await rooms.authenticate.browser(bearer).catch(nobody);
+  if (session !== undefined) return { session, token: rooms.vault.mac('http form', `session ${session.id}`), cookie: undefined };
   const known = cookies.form(headers.cookie);
   const value = known ?? randomBytes(24).toString('base64url');
   const cookie = known === undefined ? cookies.setForm(value) : undefined;
-  return { session: undefined, token: kit.rooms.vault.mac('http form', `form ${value}`), cookie };
+  return { session: undefined, token: rooms.vault.mac('http form', `form ${rooms.organization.id} ${value}`), cookie };
 }
 
 function nobody(error: unknown): undefined {
@@ -91,18 +95,18 @@ function checkToken(form: Form, token: string): void {
 }
 
 /** Back to the page afterwards, if it can be had again by GET. */
-function toSignIn(given: Incoming): PageAnswer {
-  const to = given.unsafe ? '/signin' : `/signin?next=${encodeURIComponent(given.url)}`;
-  return { kind: 'go', to };
+function toSignIn({ prefix }: PageKit, { unsafe, url }: Incoming): PageAnswer {
+  const again = !unsafe && url.startsWith(`${prefix}/`);
+  return { kind: 'go', to: again ? `/signin?next=${encodeURIComponent(url.slice(prefix.length))}` : '/signin' };
 }
 
-function answer({ kit }: PageDeps, reply: FastifyReply, { answer: given, tied }: Served): FastifyReply {
+function answer({ root, base }: PageKit, reply: FastifyReply, { answer: given, tied }: Served): FastifyReply {
   const cookies = [...(given.kind === 'go' ? (given.cookies ?? []) : []), ...(tied.cookie === undefined ? [] : [tied.cookie])];
   if (cookies.length > 0) reply.header('set-cookie', cookies);
   if (given.kind === 'leave') return reply.code(303).header('location', given.to).send('');
-  if (given.kind === 'go') return reply.code(303).header('location', `${kit.base}${given.to}`).send('');
+  if (given.kind === 'go') return reply.code(303).header('location', `${base}${given.to}`).send('');
   const person = tied.session === undefined ? undefined : { email: tied.session.user.email, token: tied.token };
-  const text = page({ base: kit.base, title: given.title, body: given.body, wide: given.wide === true, person, refresh: given.refresh });
+  const text = page({ root, base, title: given.title, body: given.body, wide: given.wide === true, person, refresh: given.refresh });
   return reply
     .code(given.status ?? 200)
     .headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicyTo(given.destination) })

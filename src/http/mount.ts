@@ -1,19 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
-import { openApi, type RouteName } from '#api';
+import { openApi, type Route, type RouteName, routes } from '#api';
 import type { AgentStatus } from '#identity';
 import { Fault, type RequestId } from '#kernel';
-import { type ServedRoute, servedRoutes } from './api.ts';
 import { emptyBody } from './body.ts';
-import { type CallerDeps, callerOf } from './callers.ts';
+import { callerOf } from './callers.ts';
+import type { HttpDeps } from './contract.ts';
 import { type Incoming, incomingOf } from './incoming.ts';
-import type { Kit } from './kit.ts';
-import { agentRoutes } from './routes/agents.ts';
-import { clientRoutes } from './routes/clients.ts';
-import { connectionRoutes } from './routes/connections.ts';
-import { peopleRoutes } from './routes/people.ts';
-import { permissionRoutes } from './routes/permissions.ts';
-import { providerRoutes } from './routes/providers.ts';
-import { runRoutes } from './routes/runs.ts';
+import { bySlug, elsewhere, type Place, type Places } from './places.ts';
 import { llmsText, robotsText } from './texts.ts';
 
 /** The request as the rules look at it, with the body that was read. */
@@ -29,35 +22,37 @@ function standingFor(name: RouteName): readonly AgentStatus[] {
   return unconfirmed.includes(name) ? ['registered', 'claimed', 'active'] : ['active'];
 }
 
-/** Every route of the management contract. */
-export function mountApi(app: FastifyInstance, kit: Kit, callers: CallerDeps): void {
-  const handlers = {
-    ...agentRoutes(kit),
-    ...providerRoutes(kit),
-    ...connectionRoutes(kit),
-    ...permissionRoutes(kit),
-    ...runRoutes(kit),
-    ...peopleRoutes(kit),
-    ...clientRoutes(kit),
-  };
-  for (const served of servedRoutes(handlers)) mountRoute(app, kit, callers, served);
+/** Every route of the management contract, and below `/o/{slug}` those that an organization has there. */
+export function mountApi(app: FastifyInstance, places: Places): void {
+  for (const [name, { row }] of places.home.api) mountRoute(app, row, row.path, async () => ({ place: places.home, name }));
+  for (const name of elsewhere) {
+    const row: Route = routes[name];
+    mountRoute(app, row, `${bySlug}${row.path}`, async (slug) => ({ place: await places.of(slug), name }));
+  }
   app.get('/v1/openapi.json', async (request, reply) => {
+    const { callers, kit } = places.home;
     await callerOf(callers, incoming(request), { callers: ['browser', 'command_line'], standing: [] });
     return json(reply, 200, openApi({ version: kit.rooms.version, url: kit.rooms.publicUrl }));
   });
 }
 
-function mountRoute(app: FastifyInstance, { rooms }: Kit, callers: CallerDeps, { name, row, serve }: ServedRoute): void {
+type Find = (slug: string | undefined) => Promise<{ readonly place: Place; readonly name: RouteName }>;
+
+function mountRoute(app: FastifyInstance, row: Route, url: string, find: Find): void {
   const handler = async (request: FastifyRequest, reply: FastifyReply) => {
     const given = incoming(request);
+    const { place, name } = await find((request.params as { readonly slug?: string }).slug);
+    const { rooms } = place.kit;
     // Before set-up there is no owner whose session the local socket could be.
     const takes = name === 'setup_link' && given.local ? (['anyone'] as const) : row.callers;
-    const caller = await callerOf(callers, given, { callers: takes, standing: standingFor(name) });
-    const answer = await serve(given, caller, request.params, request.query);
+    const caller = await callerOf(place.callers, given, { callers: takes, standing: standingFor(name) });
+    const served = place.api.get(name);
+    if (served === undefined) throw new Fault('not_found');
+    const answer = await served.serve(given, caller, request.params, request.query);
     rooms.log.debug('answered', { request: given.id, route: name, status: answer.status, caller: caller.kind });
     return json(reply, answer.status, answer.body);
   };
-  app.route({ method: row.method, url: row.path, handler });
+  app.route({ method: row.method, url, handler });
 }
 
 function json(reply: FastifyReply, status: number, body: unknown): FastifyReply {
@@ -65,7 +60,7 @@ function json(reply: FastifyReply, status: number, body: unknown): FastifyReply 
 }
 
 /** Health, and the texts that anyone may read. Nothing here tells more than a version and reason codes. */
-export function mountPlain(app: FastifyInstance, { rooms }: Kit): void {
+export function mountPlain(app: FastifyInstance, rooms: HttpDeps): void {
   const { version } = rooms;
   const told = (text: string) => (_: FastifyRequest, reply: FastifyReply) =>
     reply.header('content-type', 'text/plain; charset=utf-8').send(text);

@@ -106,6 +106,13 @@ export interface NewUser {
 export interface Identity {
   /** The single organization of a fresh install; made once however many processes start. `issuer` is the public URL. */
   ensureDefaultOrganization(issuer: string): Promise<Organization>;
+  /**
+   * Makes an organization, whose issuer is below the public URL. Its slug and issuer are never another's, whatever becomes of it.
+   * @throws {Fault} `conflict` when the slug is or was taken, `invalid_request`
+   */
+  createOrganization(organization: { readonly slug: string; readonly name: string }): Promise<Organization>;
+  /** Newest first. */
+  organizations(query: ListQuery): Promise<Listing<Organization>>;
   /** The default organization, once made. @throws {Fault} `not_found` */
   defaultOrganization(): Promise<Organization>;
   /** @throws {Fault} `not_found` */

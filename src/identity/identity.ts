@@ -9,7 +9,7 @@ import type { Agent, Identity, ListQuery } from './contract.ts';
 import { createDirectory } from './directory.ts';
 import { emailKeyOf } from './email.ts';
 import { endExpired, enrol } from './enrol.ts';
-import { defaultOrganization, ensureDefaultOrganization } from './organizations.ts';
+import { createOrganization, defaultOrganization, ensureDefaultOrganization, organizationsOf } from './organizations.ts';
 import { pageStart } from './page.ts';
 import { prove } from './prove.ts';
 import { confirmAgent, reactivate, revoke, suspend } from './standing.ts';
@@ -62,6 +62,8 @@ export function createIdentity(given: IdentityDeps): Identity {
 
   return Object.freeze({
     ensureDefaultOrganization: (issuer) => ensureDefaultOrganization(deps, issuer),
+    createOrganization: (organization) => createOrganization(deps, organization),
+    organizations: (query) => organizationsOf(records, query),
     defaultOrganization: () => defaultOrganization(records),
     organization: (id) => directory.organization(id),
     organizationBySlug: (slug) => directory.organizationBySlug(slug),

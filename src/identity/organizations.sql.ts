@@ -1,6 +1,8 @@
+import { sql } from 'kysely';
 import type { OrganizationId } from '#kernel';
 import type { Reading, Writing } from '#store';
 import type { Organization } from './contract.ts';
+import type { PageStart } from './page.ts';
 
 const columns = ['id', 'slug', 'name', 'issuer', 'epoch', 'version'] as const;
 
@@ -10,6 +12,32 @@ export interface OrganizationRow extends Organization {
 
 export function organizationBySlug(tx: Reading, slug: string): Promise<OrganizationRow | undefined> {
   return tx.db.selectFrom('organizations').select(columns).where('slug', '=', slug).executeTakeFirst();
+}
+
+/** All but one, a page after a row id. */
+export function otherOrganizations(tx: Reading, slug: string, after: number, limit: number) {
+  return tx.db
+    .selectFrom('organizations')
+    .select([...columns, 'row'])
+    .where('slug', '!=', slug)
+    .where('row', '>', after)
+    .orderBy('row')
+    .limit(limit)
+    .execute();
+}
+
+/** Newest first, one more than asked for. */
+export function organizationsPage(tx: Reading, start: PageStart) {
+  let query = tx.db.selectFrom('organizations').select([...columns, 'row']);
+  if (start.before !== undefined) query = query.where('row', '<', start.before);
+  if (start.like !== undefined) {
+    const like = start.like;
+    query = query.where(sql<boolean>`(slug like ${like} escape '!' or lower(name) like ${like} escape '!' or id like ${like} escape '!')`);
+  }
+  return query
+    .orderBy('row', 'desc')
+    .limit(start.limit + 1)
+    .execute();
 }
 
 export function organizationById(tx: Reading, id: OrganizationId): Promise<OrganizationRow | undefined> {

@@ -1,16 +1,21 @@
 import type { Audit } from '#audit';
 import { type Clock, Fault, type Log, newId, type OrganizationId } from '#kernel';
-import { isUniqueViolation, type Records, type Writing } from '#store';
+import { isUniqueViolation, pageOf, type Records, type Writing } from '#store';
 import type { Vault } from '#vault';
-import type { Organization } from './contract.ts';
+import type { Listing, ListQuery, Organization } from './contract.ts';
+import { parsePersonName } from './email.ts';
 import {
   insertIssuer,
   insertOrganization,
   issuerHolder,
   type OrganizationRow,
+  organizationById,
   organizationBySlug,
+  organizationsPage,
+  otherOrganizations,
   updateIssuer,
 } from './organizations.sql.ts';
+import { pageStart } from './page.ts';
 import { makeTeamVault } from './vaults.ts';
 
 export const defaultSlug = 'default';
@@ -45,9 +50,50 @@ export async function ensureDefaultOrganization(deps: OrganizationDeps, publicUr
   const issuer = issuerOf(publicUrl);
   const platform = deps.records.platform(scope);
   const standing = () => platform.read((tx) => organizationBySlug(tx, defaultSlug));
-  const found = (await standing()) ?? (await make(deps, issuer)) ?? (await standing());
+  const found = (await standing()) ?? (await make(deps, { slug: defaultSlug, name: 'Default', issuer })) ?? (await standing());
   if (found === undefined) throw new Fault('invalid_setting', { detail: foreignIssuer });
-  return found.issuer === issuer ? organizationOf(found) : changeIssuer(deps, found, issuer);
+  const organization = found.issuer === issuer ? organizationOf(found) : await changeIssuer(deps, found, issuer);
+  await followPublicUrl(deps, issuer);
+  return organization;
+}
+
+const atOnce = 500;
+
+/** Every other organization's issuer lies below the default one's. */
+async function followPublicUrl(deps: OrganizationDeps, publicUrl: string): Promise<void> {
+  for (let last = 0; ; ) {
+    const page = await deps.records.platform(scope).read((tx) => otherOrganizations(tx, defaultSlug, last, atOnce));
+    for (const { row, ...organization } of page) {
+      last = row;
+      const issuer = issuerBelow(publicUrl, organization.slug);
+      if (organization.issuer !== issuer) await changeIssuer(deps, organization, issuer);
+    }
+    if (page.length < atOnce) return;
+  }
+}
+
+function issuerBelow(publicUrl: string, slug: string): string {
+  return `${publicUrl}/o/${slug}`;
+}
+
+const slugShape = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** An organization with the key of its vault, its team's vault and its issuer, which no other organization ever has (SECURITY 17). */
+export async function createOrganization(
+  deps: OrganizationDeps,
+  { slug, name: typed }: { readonly slug: string; readonly name: string },
+): Promise<Organization> {
+  if (!slugShape.test(slug)) throw new Fault('invalid_request', { fields: { '/slug': 'use 1 to 63 small letters, digits and hyphens' } });
+  const name = parsePersonName(typed);
+  const { issuer: publicUrl } = await defaultOrganization(deps.records);
+  const made = slug === defaultSlug ? undefined : await make(deps, { slug, name, issuer: issuerBelow(publicUrl, slug) });
+  if (made === undefined) throw new Fault('conflict', { detail: 'there is or was an organization of this name in addresses' });
+  return organizationOf(made);
+}
+
+export async function organizationsOf(records: Records, query: ListQuery): Promise<Listing<Organization>> {
+  const start = pageStart(query);
+  return pageOf(await records.platform(scope).read((tx) => organizationsPage(tx, start)), start.limit, organizationOf);
 }
 
 /** The issuer string of a public URL: origin and path without a slash at the end. */
@@ -59,16 +105,18 @@ function issuerOf(publicUrl: string): string {
   return url.origin + url.pathname.replace(/\/+$/, '');
 }
 
-async function make(deps: OrganizationDeps, issuer: string): Promise<OrganizationRow | undefined> {
+/** Undefined when the slug or the issuer is or was another's. */
+async function make(deps: OrganizationDeps, given: Pick<Organization, 'slug' | 'name' | 'issuer'>): Promise<OrganizationRow | undefined> {
   const now = deps.clock.now();
   const id = newId('org', now);
-  const organization: Organization = { id, slug: defaultSlug, name: 'Default', issuer, epoch: 1 };
+  const organization: Organization = { id, ...given, epoch: 1 };
   try {
     await deps.records.platform(scope).write(async (tx) => {
       await insertOrganization(tx, organization, now);
-      await insertIssuer(tx, id, issuer, now);
+      await insertIssuer(tx, id, given.issuer, now);
       await deps.vault.prepare(tx, { kind: 'organization', organization: id });
       await makeTeamVault(deps, tx, id);
+      if (given.slug !== defaultSlug) await deps.audit.record(tx, creation(organization));
       await tx.bump('identity');
     });
     return { ...organization, version: 1 };
@@ -76,6 +124,11 @@ async function make(deps: OrganizationDeps, issuer: string): Promise<Organizatio
     if (isUniqueViolation(error)) return undefined;
     throw error;
   }
+}
+
+function creation({ id, slug, issuer }: Organization) {
+  const principal = { organization: id, subject: { kind: 'operator' }, actors: [] } as const;
+  return { name: 'organization.created', principal, fields: { slug, issuer } } as const;
 }
 
 /** An issuer string is never reused by another organization; its own may come back. */
@@ -91,9 +144,16 @@ async function changeIssuer(deps: OrganizationDeps, before: OrganizationRow, iss
     await tx.bump('identity');
     return true;
   });
-  if (!won) return ensureDefaultOrganization(deps, issuer);
+  if (!won) return standingUnder(deps, before, issuer);
   deps.log.warn('the public URL changed: agents and command lines must use the new one', { issuer, previous: before.issuer });
   return organizationOf({ ...before, issuer });
+}
+
+/** Another process that starts under the same public URL was first. */
+async function standingUnder(deps: OrganizationDeps, { id }: OrganizationRow, issuer: string): Promise<Organization> {
+  const found = await deps.records.platform(scope).read((tx) => organizationById(tx, id));
+  if (found === undefined) throw new Fault('not_found');
+  return found.issuer === issuer ? organizationOf(found) : changeIssuer(deps, found, issuer);
 }
 
 async function keepIssuer(deps: OrganizationDeps, tx: Writing, id: OrganizationId, issuer: string): Promise<void> {

@@ -10,8 +10,6 @@ export interface Issuing {
   readonly organization: Organization;
   /** Exact, without a slash at the end; every endpoint lies below it. */
   readonly issuer: string;
-  /** People of this organization can sign in here, so that codes can be had. */
-  readonly interactive: boolean;
 }
 
 /** A request to an endpoint: its form or query as received, and how the client authenticates. */

@@ -31,7 +31,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
   return Object.freeze({
     async at(slug) {
       const organization = await ground.identity.organizationBySlug(slug);
-      return { organization, issuer: organization.issuer, interactive: slug === undefined };
+      return { organization, issuer: organization.issuer };
     },
     metadata: metadataOf,
     async keySet(at) {

@@ -2,7 +2,6 @@ import { clientAuthenticationNames, grantTypeNames } from '#api';
 import { tokenAlgorithmNames } from '#oauth';
 import { assertionAlgorithms } from './client-authentication.ts';
 import type { Issuing } from './contract.ts';
-import { grantTypes } from './grant-types/index.ts';
 import { ownScopes } from './scopes.ts';
 import { prompts } from './stages.ts';
 
@@ -17,27 +16,26 @@ export const endpointPaths = Object.freeze({
 });
 
 /** RFC 8414 §2 and OpenID Connect Discovery §3 in one document: what works at this issuer, and nothing else. */
-export function metadataOf({ issuer, interactive }: Issuing): Readonly<Record<string, unknown>> {
+export function metadataOf({ issuer }: Issuing): Readonly<Record<string, unknown>> {
   const proving = clientAuthenticationNames.filter((name) => name !== 'none');
-  const offered = grantTypeNames.filter((name) => interactive || !grantTypes[name].interactive);
   return {
     issuer,
-    ...(interactive ? interactiveMetadata(issuer) : { response_types_supported: [] }),
+    ...forPeople(issuer),
     token_endpoint: issuer + endpointPaths.token,
     jwks_uri: issuer + endpointPaths.keySet,
     introspection_endpoint: issuer + endpointPaths.introspect,
     revocation_endpoint: issuer + endpointPaths.revoke,
-    grant_types_supported: offered,
-    token_endpoint_auth_methods_supported: interactive ? clientAuthenticationNames : proving,
+    grant_types_supported: grantTypeNames,
+    token_endpoint_auth_methods_supported: clientAuthenticationNames,
     token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     introspection_endpoint_auth_methods_supported: proving,
     introspection_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
-    revocation_endpoint_auth_methods_supported: interactive ? clientAuthenticationNames : proving,
+    revocation_endpoint_auth_methods_supported: clientAuthenticationNames,
     revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
   };
 }
 
-function interactiveMetadata(issuer: string): Readonly<Record<string, unknown>> {
+function forPeople(issuer: string): Readonly<Record<string, unknown>> {
   return {
     authorization_endpoint: issuer + endpointPaths.authorize,
     userinfo_endpoint: issuer + endpointPaths.userinfo,

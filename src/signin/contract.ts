@@ -62,8 +62,8 @@ export interface Signin {
   ): Promise<Started>;
   /** Proves the password again for a fresh confirmation. @throws {Fault} `invalid_credentials`, `confirmation_required` (a command line), `rate_limited`, `busy` */
   reauthenticate(session: Session, password: Secret<string>, address: string): Promise<Session>;
-  /** @throws {Fault} `unauthenticated`, `stale_revocations` */
-  session(bearer: string, kind: 'browser' | 'command_line'): Promise<Session>;
+  /** A session of this organization; of another it is nothing (SECURITY 17). @throws {Fault} `unauthenticated`, `stale_revocations` */
+  session(organization: OrganizationId, bearer: string, kind: 'browser' | 'command_line'): Promise<Session>;
   sessions(user: User): Promise<readonly SessionView[]>;
   end(organization: OrganizationId, id: SessionId, reason: string): Promise<void>;
   endAll(user: User, reason: string): Promise<number>;

@@ -31,7 +31,7 @@ const wholeLife = 14 * 24 * hour;
 /** `last_seen_at` is written at most this often. */
 const touchEvery = minute;
 const bearerShape = /^[A-Za-z0-9_-]{43}$/;
-const platform = 'sessions are found by their bearer value, whatever the organization';
+const everybody = 'sessions of every organization';
 
 /** How long after a sign-in a person may confirm changes without proving the password again. */
 export const freshFor = 5 * minute;
@@ -110,16 +110,16 @@ export function createSessions(deps: SessionDeps) {
   const { records, identity, clock } = deps;
   const cache = cacheByGeneration<Live>(deps.changes, 'revocations', 20_000);
 
-  const load = async (tokenHash: string): Promise<Live | undefined> => {
-    const row = await records.platform(platform).read((tx) => sessionByToken(tx, tokenHash));
+  const load = async (organization: OrganizationId, tokenHash: string): Promise<Live | undefined> => {
+    const row = await records.in(organization).read((tx) => sessionByToken(tx, tokenHash));
     return row === undefined ? undefined : { row, seen: row.last_seen_at };
   };
 
   /** Cached, unless this process has seen nothing of the session for so long that only its row can tell. */
-  async function find(tokenHash: string): Promise<Live | undefined> {
-    const live = await cache.get(tokenHash, () => load(tokenHash));
+  async function find(organization: OrganizationId, tokenHash: string): Promise<Live | undefined> {
+    const live = await cache.get(`${organization} ${tokenHash}`, () => load(organization, tokenHash));
     if (live === undefined || clock.now() - live.seen < idleLife) return live;
-    const now = await load(tokenHash);
+    const now = await load(organization, tokenHash);
     if (now !== undefined) live.seen = Math.max(live.seen, now.seen);
     return now;
   }
@@ -137,9 +137,9 @@ export function createSessions(deps: SessionDeps) {
   }
 
   return Object.freeze({
-    async session(bearer: string, kind: Session['kind']): Promise<Session> {
+    async session(organization: OrganizationId, bearer: string, kind: Session['kind']): Promise<Session> {
       refuseWhenStale(deps.changes);
-      const live = bearerShape.test(bearer) ? await find(sha256(bearer)) : undefined;
+      const live = bearerShape.test(bearer) ? await find(organization, sha256(bearer)) : undefined;
       if (live === undefined || live.row.kind !== kind || ended(live.row, live.seen, clock.now())) throw new Fault('unauthenticated');
       const user = await identity.user(live.row.organization_id, live.row.user_id);
       if (user?.status !== 'active' || user.epoch !== live.row.user_epoch) throw new Fault('unauthenticated');
@@ -167,7 +167,7 @@ export function createSessions(deps: SessionDeps) {
       });
     },
 
-    sweep: () => records.platform(platform).write((tx) => deleteSessionsBefore(tx, clock.now() - wholeLife)),
+    sweep: () => records.platform(everybody).write((tx) => deleteSessionsBefore(tx, clock.now() - wholeLife)),
     close: () => cache.close(),
   });
 }

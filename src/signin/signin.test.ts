@@ -58,7 +58,7 @@ describe('the set-up link', () => {
     expect(await signin.setupLinkLives(token.reveal())).toBe(true);
     const started = await signin.completeSetup(token.reveal(), person, '127.0.0.1');
     expect(started.session).toMatchObject({ kind: 'browser', user: { email: 'ada@example.com', role: 'owner' } });
-    expect(await signin.session(started.bearer.reveal(), 'browser')).toEqual(started.session);
+    expect(await signin.session(people.organization.id, started.bearer.reveal(), 'browser')).toEqual(started.session);
     expect(await signin.setupState()).toBe('closed');
     expect(await signin.setupLinkLives(token.reveal())).toBe(false);
     await expect(signin.setupLink()).rejects.toEqual(fault('setup_closed'));
@@ -148,8 +148,10 @@ describe('a password sign-in', () => {
     const again = await signIn('ADA@example.com', testPassword, '127.0.0.1', started.session.id);
     expect(again.session.id).not.toBe(started.session.id);
     expect(again.bearer.reveal()).not.toBe(started.bearer.reveal());
-    await expect(people.signin.session(started.bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
-    expect(await people.signin.session(again.bearer.reveal(), 'browser')).toEqual(again.session);
+    await expect(people.signin.session(people.organization.id, started.bearer.reveal(), 'browser')).rejects.toEqual(
+      fault('unauthenticated'),
+    );
+    expect(await people.signin.session(people.organization.id, again.bearer.reveal(), 'browser')).toEqual(again.session);
   });
 
   test('is the same password in every composition of its characters', async () => {
@@ -269,15 +271,15 @@ describe('a session', () => {
     const started = await completeTestSetup(people);
     const bearer = started.bearer.reveal();
     for (let passed = 0; passed < 14 * day; passed += 11 * hour) {
-      await signin.session(bearer, 'browser');
+      await signin.session(people.organization.id, bearer, 'browser');
       await pass(11 * hour);
     }
-    await expect(signin.session(bearer, 'browser')).rejects.toEqual(fault('unauthenticated'));
+    await expect(signin.session(people.organization.id, bearer, 'browser')).rejects.toEqual(fault('unauthenticated'));
     const { id } = people.organization;
     const second = await signin.signIn(id, 'ada@example.com', testPassword, '::1', undefined);
-    await signin.session(second.bearer.reveal(), 'browser');
+    await signin.session(people.organization.id, second.bearer.reveal(), 'browser');
     await pass(12 * hour);
-    await expect(signin.session(second.bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
+    await expect(signin.session(people.organization.id, second.bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
     expect(await signin.sessions(second.session.user)).toEqual([]);
   });
 
@@ -285,26 +287,26 @@ describe('a session', () => {
     const people = await openPeople({ store: { ephemera: 'sql' } });
     const replica = await replicaOf(people);
     const bearer = (await completeTestSetup(people)).bearer.reveal();
-    await replica.session(bearer, 'browser');
+    await replica.session(people.organization.id, bearer, 'browser');
     for (let i = 0; i < 3; i++) {
       await people.pass(11 * hour);
-      await people.signin.session(bearer, 'browser');
+      await people.signin.session(people.organization.id, bearer, 'browser');
     }
     await replica.learn();
-    await expect(replica.session(bearer, 'browser')).resolves.toBeDefined();
+    await expect(replica.session(people.organization.id, bearer, 'browser')).resolves.toBeDefined();
   });
 
   test('ended is refused by the next request here, and by another process within a second', async () => {
     const people = await openPeople({ store: { ephemera: 'sql' } });
     const replica = await replicaOf(people);
     const { session, bearer } = await completeTestSetup(people);
-    await people.signin.session(bearer.reveal(), 'browser');
-    await replica.session(bearer.reveal(), 'browser');
+    await people.signin.session(people.organization.id, bearer.reveal(), 'browser');
+    await replica.session(people.organization.id, bearer.reveal(), 'browser');
     const began = performance.now();
     await people.signin.end(session.organization, session.id, 'signed_out');
-    await expect(people.signin.session(bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
+    await expect(people.signin.session(people.organization.id, bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
     const alive = () =>
-      replica.session(bearer.reveal(), 'browser').then(
+      replica.session(people.organization.id, bearer.reveal(), 'browser').then(
         () => true,
         () => false,
       );
@@ -317,26 +319,26 @@ describe('a session', () => {
   test('is refused as another kind, with a bearer that is not one, and for a user who was suspended', async () => {
     const people = await openPeople();
     const { session, bearer } = await completeTestSetup(people);
-    await expect(people.signin.session(bearer.reveal(), 'command_line')).rejects.toEqual(fault('unauthenticated'));
+    await expect(people.signin.session(people.organization.id, bearer.reveal(), 'command_line')).rejects.toEqual(fault('unauthenticated'));
     for (const bad of ['', 'x', `${bearer.reveal()}x`, 'A'.repeat(43), "' or 1=1 --", 'x'.repeat(1_000_000)]) {
-      await expect(people.signin.session(bad, 'browser')).rejects.toEqual(fault('unauthenticated'));
+      await expect(people.signin.session(people.organization.id, bad, 'browser')).rejects.toEqual(fault('unauthenticated'));
     }
     const bob = await createTestUser(people, 'bob@example.com');
     const { id } = people.organization;
     const his = await people.signin.signIn(id, bob.email, testPassword, '::1', undefined);
-    await people.signin.session(his.bearer.reveal(), 'browser');
+    await people.signin.session(people.organization.id, his.bearer.reveal(), 'browser');
     await people.identity.suspendUser(session.principal, bob.id);
-    await expect(people.signin.session(his.bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
+    await expect(people.signin.session(people.organization.id, his.bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
   });
 
   test('is refused by a process that has not learnt for three seconds what ended', async () => {
     const people = await openPeople();
     const { session, bearer } = await completeTestSetup(people);
     people.clock.advance(3_001);
-    await expect(people.signin.session(bearer.reveal(), 'browser')).rejects.toEqual(fault('stale_revocations'));
+    await expect(people.signin.session(people.organization.id, bearer.reveal(), 'browser')).rejects.toEqual(fault('stale_revocations'));
     await expect(people.signin.localSession(session.organization)).rejects.toEqual(fault('stale_revocations'));
     await people.store.migrate();
-    await expect(people.signin.session(bearer.reveal(), 'browser')).resolves.toBeDefined();
+    await expect(people.signin.session(people.organization.id, bearer.reveal(), 'browser')).resolves.toBeDefined();
   });
 
   test('is listed, and all of them end together', async () => {
@@ -346,10 +348,10 @@ describe('a session', () => {
     for (let i = 0; i < 3; i++) await people.signin.signIn(id, 'ada@example.com', testPassword, '::1', undefined);
     expect(await people.signin.sessions(session.user)).toHaveLength(4);
     await people.signin.end(newId('org'), session.id, 'not theirs');
-    await expect(people.signin.session(bearer.reveal(), 'browser')).resolves.toBeDefined();
+    await expect(people.signin.session(people.organization.id, bearer.reveal(), 'browser')).resolves.toBeDefined();
     expect(await people.signin.endAll(session.user, 'everywhere')).toBe(4);
     expect(await people.signin.sessions(session.user)).toEqual([]);
-    await expect(people.signin.session(bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
+    await expect(people.signin.session(people.organization.id, bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
   });
 
   test('is fresh for five minutes after the password, and again after it is proven again', async () => {
@@ -361,7 +363,7 @@ describe('a session', () => {
     await expect(people.signin.reauthenticate(session, wrong, '::1')).rejects.toEqual(fault('invalid_credentials'));
     const again = await people.signin.reauthenticate(session, testPassword, '::1');
     expect(again).toMatchObject({ id: session.id, authenticatedAt: people.clock.now() });
-    expect(isFresh(await people.signin.session(bearer.reveal(), 'browser'), people.clock.now())).toBe(true);
+    expect(isFresh(await people.signin.session(people.organization.id, bearer.reveal(), 'browser'), people.clock.now())).toBe(true);
     await people.signin.end(session.organization, session.id, 'x');
     await expect(people.signin.reauthenticate(session, testPassword, '::1')).rejects.toEqual(fault('unauthenticated'));
   });
@@ -416,7 +418,7 @@ describe('a command-line sign-in', () => {
     await people.pass(2_000);
     const started = await signin.collectCommandLine(device);
     expect(started?.session).toMatchObject({ kind: 'command_line', user: { id: browser.user.id } });
-    expect(await signin.session(started?.bearer.reveal() ?? '', 'command_line')).toEqual(started?.session);
+    expect(await signin.session(people.organization.id, started?.bearer.reveal() ?? '', 'command_line')).toEqual(started?.session);
     expect(isFresh(started?.session as Started['session'], people.clock.now())).toBe(false);
     await people.pass(2_000);
     await expect(signin.collectCommandLine(device)).rejects.toEqual(fault('link_ended'));

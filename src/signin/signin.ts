@@ -45,7 +45,7 @@ export function createSignin(given: SigninDeps): Signin {
     completeSetup: (token, person, address) => setup.complete(token, person, address),
     signIn: (organization, email, password, address, previous) => signIn(deps, { organization, email, password, address }, previous),
     reauthenticate: (session, password, address) => reauthenticate(deps, session, password, address),
-    session: (bearer, kind) => sessions.session(bearer, kind),
+    session: (organization, bearer, kind) => sessions.session(organization, bearer, kind),
     sessions: (user) => sessions.list(user),
     end: (organization, id, reason) => sessions.end(organization, id, reason),
     endAll: (user, reason) => sessions.endAll(user, reason),

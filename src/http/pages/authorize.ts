@@ -12,9 +12,9 @@ const answering = `${endpointPaths.authorize}/answer`;
 
 /** The authorization endpoint, and the page on which a person says what a client may have. */
 export function authorizePages(kit: PageKit): readonly PageRoute[] {
-  const { issuer } = kit.rooms;
+  const { issuer, slug } = kit.rooms;
   const begin = async (request: PageRequest): Promise<PageAnswer> => {
-    const at = await issuer.at(request.params.slug);
+    const at = await issuer.at(slug);
     const known = kit.cookies.browser(request.incoming.headers.cookie);
     const binding = known ?? randomBytes(24).toString('base64url');
     const query = request.incoming.url.split('?').slice(1).join('?');
@@ -25,14 +25,13 @@ export function authorizePages(kit: PageKit): readonly PageRoute[] {
   };
   return [
     { method: 'GET', path: endpointPaths.authorize, needs: 'anyone', handle: begin },
-    { method: 'GET', path: `/o/:slug${endpointPaths.authorize}`, needs: 'anyone', handle: begin },
     {
       method: 'GET',
       path: continuing,
       needs: 'anyone',
       async handle(request) {
         const transaction = request.query.get('transaction') ?? '';
-        return shown(kit, request, await issuer.resume(await issuer.at(undefined), transaction, browsing(kit, request)));
+        return shown(kit, request, await issuer.resume(await issuer.at(slug), transaction, browsing(kit, request)));
       },
     },
     {
@@ -46,8 +45,8 @@ export function authorizePages(kit: PageKit): readonly PageRoute[] {
 
 /** A yes gives access, so it takes what every page that gives access takes (SECURITY 4). */
 async function answered(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
-  const { issuer } = kit.rooms;
-  const at = await issuer.at(undefined);
+  const { issuer, slug } = kit.rooms;
+  const at = await issuer.at(slug);
   const transaction = text(request.form, 'transaction');
   if (text(request.form, 'answer') !== 'yes')
     return shown(kit, request, await issuer.answer(at, transaction, browsing(kit, request), false));

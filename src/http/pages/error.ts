@@ -8,6 +8,7 @@ export function errorPage(base: string, fault: Fault, requestId: string): string
   const { row, details } = fault;
   const detail = fault.code === 'internal' || details.detail === row.title ? undefined : details.detail;
   return page({
+    root: base,
     base,
     title: row.title,
     body: html`<h1>${row.title}</h1>

@@ -11,7 +11,11 @@ import { signinPages } from './signin.ts';
 
 /** Every page. Server-rendered, without script. */
 export function allPages(kit: PageKit): readonly PageRoute[] {
-  return [setupPages, signinPages, homePages, connectPages, claimPages, confirmPages, devicePages, donePages, authorizePages].flatMap(
-    (pages) => pages(kit),
-  );
+  const home = [setupPages, homePages, connectPages, claimPages];
+  return [...home.flatMap((pages) => pages(kit)), ...pagesElsewhere(kit)];
+}
+
+/** Those that an organization has at `/o/{slug}`: signing in, and what a person says yes to. */
+export function pagesElsewhere(kit: PageKit): readonly PageRoute[] {
+  return [signinPages, confirmPages, devicePages, donePages, authorizePages].flatMap((pages) => pages(kit));
 }

@@ -3,6 +3,8 @@ import { iconPath, stylePath } from './style.ts';
 
 export interface Shell {
   /** Path under which the server is reached (`` or `/gatehouse`). */
+  readonly root: string;
+  /** Path of the organization's pages. */
   readonly base: string;
   readonly title: string;
   readonly body: Markup;
@@ -17,7 +19,7 @@ const mark = html`<svg viewBox="0 0 32 32" aria-hidden="true" focusable="false">
 
 /** One whole page. */
 export function page(shell: Shell): string {
-  const { base, title, body, person, refresh } = shell;
+  const { root, base, title, body, person, refresh } = shell;
   return `<!doctype html>\n${html`<html lang="en">
 <head>
 <meta charset="utf-8">
@@ -26,8 +28,8 @@ export function page(shell: Shell): string {
 <meta name="robots" content="noindex">
 ${refresh && html`<meta http-equiv="refresh" content="${refresh.seconds}${refresh.to !== undefined && `;url=${refresh.to}`}">`}
 <title>${title} · Gatehouse</title>
-<link rel="icon" href="${base}${iconPath}">
-<link rel="stylesheet" href="${base}${stylePath}">
+<link rel="icon" href="${root}${iconPath}">
+<link rel="stylesheet" href="${root}${stylePath}">
 </head>
 <body>
 <a class="skip" href="#content">Skip to the content</a>

@@ -46,8 +46,12 @@ export type PageRoute =
 /** What the pages work with. */
 export interface PageKit extends Kit {
   /** Path under which the server is reached: empty, or `/gatehouse`. */
+  readonly root: string;
+  /** Of the organization, below that: empty, or `/o/{slug}`. */
+  readonly prefix: string;
+  /** Both: what every path of a page begins with, and what `go` adds. */
   readonly base: string;
-  readonly cookies: Pick<Cookies, 'setSession' | 'clearSession' | 'browser' | 'setBrowser'>;
+  readonly cookies: Cookies;
 }
 
 export function text(form: Form, name: string): string {

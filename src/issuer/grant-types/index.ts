@@ -8,8 +8,6 @@ import { refreshToken } from './refresh-token.ts';
 
 /** One grant type, after the client has proved who it is and may use it. */
 export interface GrantType {
-  /** It needs a person who signs in here. */
-  readonly interactive: boolean;
   redeem(deps: IssuerDeps, asked: Allowed): Promise<TokenAnswer>;
 }
 

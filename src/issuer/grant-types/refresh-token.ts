@@ -18,7 +18,6 @@ import type { GrantType } from './index.ts';
  * after that ends the family.
  */
 export const refreshToken: GrantType = {
-  interactive: true,
   async redeem(deps, asked) {
     const text = asked.parameters.one('refresh_token');
     if (text === undefined) throw new Fault('invalid_request', { detail: 'The parameter refresh_token is missing' });
