@@ -36,4 +36,6 @@ export {
   type RiskClass,
   reachSchema,
   riskClasses,
+  type TokenFormatName,
+  tokenFormatNames,
 } from './vocabulary.ts';

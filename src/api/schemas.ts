@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { clientAuthenticationNames, grantTypeNames, nameSchema, reachSchema } from './vocabulary.ts';
+import { clientAuthenticationNames, grantTypeNames, nameSchema, reachSchema, tokenFormatNames } from './vocabulary.ts';
 
 const time = z.int().describe('milliseconds since 1970');
 const id = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`));
@@ -233,6 +233,40 @@ export const grantView = z.object({
   resources: z.array(z.string()),
   created_at: time,
   expires_at: time,
+});
+
+const resourceScopes = z
+  .array(z.strictObject({ name: z.string().min(1).max(128), tells: z.string().min(1).max(200) }))
+  .max(100)
+  .describe('each with the end of "it will be able to …", as the consent page says it');
+
+const resourceMembers = {
+  name: z.string().min(1).max(100),
+  scopes: resourceScopes,
+  token_format: z.enum(tokenFormatNames),
+  signing: tokenAlgorithm.describe('of its JWTs'),
+  open: z.boolean().describe('every client may ask a person for it'),
+};
+
+/** A resource as somebody asks for it: the exact resource indicator, and what tokens for it are like. */
+export const newResource = z.strictObject({
+  identifier: z.string().min(1).max(512),
+  name: resourceMembers.name,
+  scopes: resourceScopes.default([]),
+  token_format: resourceMembers.token_format.default('jwt'),
+  signing: tokenAlgorithm.default('ES256'),
+  open: resourceMembers.open.default(false),
+});
+
+/** Everything but its identifier, and the version that was looked at. */
+export const changedResource = z.strictObject({ ...resourceMembers, version: z.int() });
+
+export const resourceView = z.object({
+  id: id('rsc'),
+  identifier: z.string(),
+  ...resourceMembers,
+  created_at: time,
+  version: z.int(),
 });
 
 export const signingKeyView = z.object({

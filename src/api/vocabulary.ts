@@ -34,3 +34,7 @@ export type GrantTypeName = (typeof grantTypeNames)[number];
 /** Ways in which a client proves to it who it is. */
 export const clientAuthenticationNames = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
 export type ClientAuthenticationName = (typeof clientAuthenticationNames)[number];
+
+/** Forms in which a resource takes its access tokens. */
+export const tokenFormatNames = ['jwt', 'opaque'] as const;
+export type TokenFormatName = (typeof tokenFormatNames)[number];

@@ -18,6 +18,7 @@ import { migrateCommands } from './commands/migrate.ts';
 import { pauseCommands } from './commands/pause.ts';
 import { policyCommands } from './commands/policy.ts';
 import { providerCommands } from './commands/provider.ts';
+import { resourceCommands } from './commands/resource.ts';
 import { runCommands } from './commands/run.ts';
 import { serverCommands } from './commands/server.ts';
 import { serviceCommands } from './commands/service.ts';
@@ -35,6 +36,7 @@ const families = [
   policyCommands,
   providerCommands,
   clientCommands,
+  resourceCommands,
   grantCommands,
   logCommands,
   whoamiCommand,

@@ -7,6 +7,7 @@ import { clientDraft, type NewClient } from './client-draft.ts';
 import type { Rooms, Writing } from './contract.ts';
 import type { Lookups } from './lookups.ts';
 import { timeText } from './pages/layout.ts';
+import { type NewResource, resourceDraft } from './resource-draft.ts';
 
 /** A change in words: what will be true after yes. */
 export interface Told {
@@ -331,6 +332,35 @@ const changes = {
       return { client: given.client, secret: await rooms.issuer.clients.addSecret(tx, by, given.client, secret) };
     },
   }),
+  'resource.add': change({
+    schema: schemas.newResource,
+    async tell(_, given) {
+      return {
+        title: `Register the resource ${given.name}?`,
+        sentence: given.open
+          ? 'Every client will be able to ask people for tokens for it; each person is told what its scopes mean, in the words below.'
+          : 'Clients that are registered for it will get tokens of this form; people are told what its scopes mean, in the words below.',
+        facts: resourceFacts(given),
+        yes: 'Yes, register it',
+      };
+    },
+    apply: async ({ rooms }, tx, by, given) => ({ resource: await rooms.issuer.resources.add(tx, by, resourceDraft(given)) }),
+  }),
+  'resource.change': change({
+    schema: schemas.changedResource.extend({ resource: z.string(), identifier: z.string() }),
+    async tell({ rooms }, { resource, version: _, ...given }) {
+      const { name } = await rooms.issuer.resources.find(rooms.organization.id, resource);
+      return {
+        title: `Change the resource ${name}?`,
+        sentence: 'This is what holds afterwards. Tokens that are out stay as they are until they end.',
+        facts: resourceFacts(given),
+        yes: 'Yes, change it',
+      };
+    },
+    async apply({ rooms }, tx, by, { resource, version, ...given }) {
+      return { resource: await rooms.issuer.resources.change(tx, by, resource, version, resourceDraft(given)) };
+    },
+  }),
   'signing_key.rotate': change({
     schema: schemas.newSigningKey,
     async tell(_, given) {
@@ -469,6 +499,16 @@ function clientFacts(given: NewClient): Told['facts'] {
     ['Name', given.name],
     ['Proves itself by', given.authentication],
     ...lists.flatMap(([label, list]) => (list.length === 0 ? [] : [[label, list.join(', ')] as const])),
+  ];
+}
+
+function resourceFacts({ identifier, name, scopes, token_format, signing, open }: NewResource): Told['facts'] {
+  return [
+    ['Identifier', identifier],
+    ['Name', name],
+    ['Tokens', token_format === 'opaque' ? 'opaque: it asks here what each stands for' : `JWT, signed with ${signing}`],
+    ['Who may ask for it', open ? 'every client' : 'clients that are registered for it'],
+    ...scopes.map((scope) => [`Scope ${scope.name}`, scope.tells] as const),
   ];
 }
 

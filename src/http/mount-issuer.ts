@@ -38,7 +38,7 @@ function discoveryPaths(base: string): ReadonlySet<string> {
 }
 
 function metadata({ issuer }: HttpDeps): Serve {
-  return async (at, _, reply) => cached(reply, issuer.metadata(at));
+  return async (at, _, reply) => cached(reply, await issuer.metadata(at));
 }
 
 function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {

@@ -16,6 +16,7 @@ import { connectionRoutes } from './routes/connections.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { permissionRoutes } from './routes/permissions.ts';
 import { providerRoutes } from './routes/providers.ts';
+import { resourceRoutes } from './routes/resources.ts';
 import { runRoutes } from './routes/runs.ts';
 
 /** Where every organization but the default one is. */
@@ -38,6 +39,11 @@ export const elsewhere = [
   'client_secret_end',
   'grant_list',
   'grant_end',
+  'resource_list',
+  'resource_get',
+  'resource_add',
+  'resource_change',
+  'resource_remove',
   'signing_key_list',
   'signing_key_rotate',
 ] as const satisfies readonly RouteName[];
@@ -109,5 +115,6 @@ function handlersOf(kit: Kit) {
     ...runRoutes(kit),
     ...peopleRoutes(kit),
     ...clientRoutes(kit),
+    ...resourceRoutes(kit),
   };
 }

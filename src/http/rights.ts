@@ -29,6 +29,8 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'key.rotate',
   'client.add',
   'client.secret',
+  'resource.add',
+  'resource.change',
   'signing_key.rotate',
 ]);
 

@@ -4,7 +4,7 @@ import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
 import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
 import type { Agent } from '#identity';
-import type { Client, SigningKeyFact, StandingGrant } from '#issuer';
+import type { Client, Resource, SigningKeyFact, StandingGrant } from '#issuer';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
 
@@ -205,6 +205,12 @@ export function grantView(grant: StandingGrant): View<'grantView'> {
     created_at: grant.createdAt,
     expires_at: grant.expiresAt,
   };
+}
+
+export function resourceView(resource: Resource): View<'resourceView'> {
+  const { id, identifier, name, scopes, tokenFormat, algorithm, open, createdAt, version } = resource;
+  const shown = scopes.map((scope) => ({ ...scope }));
+  return { id, identifier, name, scopes: shown, token_format: tokenFormat, signing: algorithm, open, created_at: createdAt, version };
 }
 
 export function signingKeyView({ id, algorithm, state, createdAt, signsFrom }: SigningKeyFact): View<'signingKeyView'> {

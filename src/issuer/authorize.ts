@@ -98,7 +98,7 @@ async function goOn(deps: IssuerDeps, asked: Prompted, standing: Standing): Prom
   }
   if (asked.prompt.has('consent') || !(await remembers(deps, asked, signIn.session.user))) {
     if (quiet) throw new Fault('consent_needed');
-    return { kind: 'consent', transaction: await standing.wait(), view: viewOf(asked) };
+    return { kind: 'consent', transaction: await standing.wait(), view: await viewOf(deps, asked) };
   }
   await standing.spend();
   return withCode(deps, asked, signIn.session);
@@ -138,13 +138,14 @@ function answerTo({ at, redirect, parameters }: Addressed, answer: Readonly<Reco
   return `${redirect}${redirect.includes('?') ? '&' : '?'}${new URLSearchParams(members)}`;
 }
 
-function viewOf({ client, redirect, scopes, resources }: Prompted): ConsentView {
+async function viewOf(deps: IssuerDeps, { at, client, redirect, scopes, resources }: Prompted): Promise<ConsentView> {
+  const registered = await deps.resources.registered(at.organization.id);
   return {
     client: { id: client.id, name: client.name },
     redirectHost: redirectHost(redirect),
     local: isLocal(redirect),
-    scopes: scopes.map((name) => ({ name, tells: scopeWords(name) })),
-    resources,
+    scopes: scopes.map((name) => ({ name, tells: scopeWords(name, registered, resources) })),
+    resources: resources.map((identifier) => ({ identifier, name: registered.get(identifier)?.name })),
     destination: redirectSource(redirect),
   };
 }

@@ -1,6 +1,6 @@
-import type { ClientAuthenticationName, GrantTypeName } from '#api';
+import type { ClientAuthenticationName, GrantTypeName, TokenFormatName } from '#api';
 import type { Organization } from '#identity';
-import type { ClientId, ClientSecretId, GrantId, OrganizationId, Principal, Secret, SigningKeyId, UserId } from '#kernel';
+import type { ClientId, ClientSecretId, GrantId, OrganizationId, Principal, ResourceId, Secret, SigningKeyId, UserId } from '#kernel';
 import type { TokenAlgorithmName } from '#oauth';
 import type { Session } from '#signin';
 import type { Writing } from '#store';
@@ -50,9 +50,56 @@ export interface ConsentView {
   /** The redirect leads to this machine, where any program may wait for it. */
   readonly local: boolean;
   readonly scopes: readonly { readonly name: string; readonly tells: string }[];
-  readonly resources: readonly string[];
+  /** By the name it is registered under, where it is. */
+  readonly resources: readonly { readonly identifier: string; readonly name: string | undefined }[];
   /** Where the browser goes afterwards, as `form-action` names it. */
   readonly destination: string;
+}
+
+/** One thing that a resource lets clients do, and what a person is told of it. */
+export interface ResourceScope {
+  readonly name: string;
+  /** The end of "it will be able to …". */
+  readonly tells: string;
+}
+
+/** An API or MCP server that tokens are for. */
+export interface ResourceDraft {
+  /** The exact resource indicator (RFC 8707 §2). */
+  readonly identifier: string;
+  readonly name: string;
+  readonly scopes: readonly ResourceScope[];
+  readonly tokenFormat: TokenFormatName;
+  /** What its JWTs are signed with. */
+  readonly algorithm: TokenAlgorithmName;
+  /** Every client may ask a person for it and its scopes; else only clients that name it themselves. */
+  readonly open: boolean;
+}
+
+export interface Resource extends ResourceDraft {
+  readonly id: ResourceId;
+  readonly createdAt: number;
+  readonly version: number;
+}
+
+/** Registered resources of an organization. */
+export interface Resources {
+  /** All, by identifier; from a cache kept by generation. */
+  registered(organization: OrganizationId): Promise<ReadonlyMap<string, Resource>>;
+  /** @throws {Fault} `resource_invalid` with a sentence per field */
+  judge(draft: ResourceDraft): void;
+  /** @throws {Fault} `resource_invalid` */
+  add(tx: Writing, by: Principal, draft: ResourceDraft): Promise<ResourceId>;
+  /** All but the identifier. @throws {Fault} `resource_invalid`, `conflict` where it is of another version meanwhile */
+  change(tx: Writing, by: Principal, id: string, version: number, draft: ResourceDraft): Promise<ResourceId>;
+  /** By id or exact identifier. @throws {Fault} `resource_unknown` */
+  find(organization: OrganizationId, id: string): Promise<Resource>;
+  list(
+    organization: OrganizationId,
+    query: { readonly text?: string; readonly cursor?: string; readonly limit: number },
+  ): Promise<{ readonly items: readonly Resource[]; readonly next?: string }>;
+  /** @throws {Fault} `resource_unknown` */
+  remove(by: Principal, id: string): Promise<void>;
 }
 
 /** What is registered of a client (RFC 7591 §2, in our own spelling). */
@@ -133,7 +180,7 @@ export interface Issuer {
   /** The issuer at the base URL, or at `/o/{slug}`. @throws {Fault} `issuer_unknown` */
   at(slug: string | undefined): Promise<Issuing>;
   /** RFC 8414 §2 and OpenID Connect Discovery §3, one document for both. */
-  metadata(at: Issuing): Readonly<Record<string, unknown>>;
+  metadata(at: Issuing): Promise<Readonly<Record<string, unknown>>>;
   /** RFC 7517. */
   keySet(at: Issuing): Promise<{ readonly keys: readonly Readonly<Record<string, string>>[] }>;
   /** @throws {Fault} `rate_limited`, and of what may not be redirected */
@@ -156,6 +203,7 @@ export interface Issuer {
   /** Ends a person's own grant with every token below it, and has them asked anew the next time; true if it stood. */
   endGrant(by: Principal, id: GrantId): Promise<boolean>;
   readonly clients: Clients;
+  readonly resources: Resources;
   signingKeys(organization: OrganizationId): Promise<readonly SigningKeyFact[]>;
   /**
    * Makes the next key, which is published now and signs later; what is returned stores it in the caller's transaction.

@@ -3,7 +3,7 @@ import type { Identity } from '#identity';
 import type { Clock, Log } from '#kernel';
 import type { Changes, Ephemera, Records } from '#store';
 import type { Vault } from '#vault';
-import type { Clients } from './contract.ts';
+import type { Clients, Resources } from './contract.ts';
 import type { Endings } from './endings.ts';
 import type { Keys } from './keys.ts';
 
@@ -23,5 +23,6 @@ export interface IssuerGround {
 export interface IssuerDeps extends IssuerGround {
   readonly keys: Keys;
   readonly clients: Clients;
+  readonly resources: Resources;
   readonly endings: Endings;
 }

@@ -11,14 +11,16 @@ import { createKeys, nextKey } from './keys.ts';
 import { matrix } from './matrix.ts';
 import { metadataOf } from './metadata.ts';
 import { readParameters } from './parameters.ts';
+import { createResources } from './resources.ts';
 import { sweep } from './sweep.ts';
 
 /** OAuth 2.1 and OpenID Connect: we issue. */
 export function createIssuer(ground: IssuerGround): Issuer {
   const keys = createKeys(ground);
   const clients = createClients(ground);
+  const resources = createResources(ground);
   const endings = createEndings(ground);
-  const deps: IssuerDeps = { ...ground, keys, clients, endings };
+  const deps: IssuerDeps = { ...ground, keys, clients, resources, endings };
   /** Who may have ended meanwhile is not let in (SECURITY 16). */
   const fresh = () => {
     if (ground.changes.age() > stalest) throw new Fault('stale_revocations');
@@ -33,7 +35,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
       const organization = await ground.identity.organizationBySlug(slug);
       return { organization, issuer: organization.issuer };
     },
-    metadata: metadataOf,
+    metadata: async (at) => metadataOf(at, await resources.registered(at.organization.id)),
     async keySet(at) {
       // A key is there before the first token is: whoever fetches the set early has it.
       await keys.signer(at.organization.id, 'ES256');
@@ -59,12 +61,14 @@ export function createIssuer(ground: IssuerGround): Issuer {
     grants: (organization, user) => grantsOf(deps, organization, user),
     endGrant: (by, id) => endOwnGrant(deps, by, id),
     clients,
+    resources,
     signingKeys: (organization) => keys.facts(organization),
     nextSigningKey: (by, algorithm) => nextKey(keys, by, algorithm),
     sweep: () => sweep(deps),
     async close() {
       keys.close();
       clients.close();
+      resources.close();
       endings.close();
     },
   } satisfies Issuer);

@@ -21,8 +21,8 @@ export const matrix = {
     .step(refuseUnbuilt)
     .step(checkResponseType)
     .step(checkPkce)
-    .step(checkScopes)
     .step(checkResources)
+    .step(checkScopes)
     .step(checkPrompt),
   token: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)

@@ -1,7 +1,7 @@
 import { clientAuthenticationNames, grantTypeNames } from '#api';
 import { tokenAlgorithmNames } from '#oauth';
 import { assertionAlgorithms } from './client-authentication.ts';
-import type { Issuing } from './contract.ts';
+import type { Issuing, Resource } from './contract.ts';
 import { ownScopes } from './scopes.ts';
 import { prompts } from './stages.ts';
 
@@ -15,12 +15,16 @@ export const endpointPaths = Object.freeze({
   keySet: '/jwks.json',
 });
 
-/** RFC 8414 §2 and OpenID Connect Discovery §3 in one document: what works at this issuer, and nothing else. */
-export function metadataOf({ issuer }: Issuing): Readonly<Record<string, unknown>> {
+/**
+ * RFC 8414 §2 and OpenID Connect Discovery §3 in one document: what works at this issuer, and nothing else. Of registered resources
+ * those that every client may ask for are told (RFC 9728 §4); the others are nobody's business.
+ */
+export function metadataOf({ issuer }: Issuing, registered: ReadonlyMap<string, Resource>): Readonly<Record<string, unknown>> {
+  const open = [...registered.values()].filter((resource) => resource.open);
   const proving = clientAuthenticationNames.filter((name) => name !== 'none');
   return {
     issuer,
-    ...forPeople(issuer),
+    ...forPeople(issuer, open),
     token_endpoint: issuer + endpointPaths.token,
     jwks_uri: issuer + endpointPaths.keySet,
     introspection_endpoint: issuer + endpointPaths.introspect,
@@ -32,14 +36,15 @@ export function metadataOf({ issuer }: Issuing): Readonly<Record<string, unknown
     introspection_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     revocation_endpoint_auth_methods_supported: clientAuthenticationNames,
     revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    ...(open.length === 0 ? {} : { protected_resources: open.map(({ identifier }) => identifier) }),
   };
 }
 
-function forPeople(issuer: string): Readonly<Record<string, unknown>> {
+function forPeople(issuer: string, open: readonly Resource[]): Readonly<Record<string, unknown>> {
   return {
     authorization_endpoint: issuer + endpointPaths.authorize,
     userinfo_endpoint: issuer + endpointPaths.userinfo,
-    scopes_supported: Object.keys(ownScopes),
+    scopes_supported: [...new Set([...Object.keys(ownScopes), ...open.flatMap(({ scopes }) => scopes.map(({ name }) => name))])],
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
     code_challenge_methods_supported: ['S256'],

@@ -1,3 +1,5 @@
+import type { Resource } from './contract.ts';
+
 /** Scopes whose meaning is ours (OpenID Connect Core §5.4, §11), in the words of the consent page. */
 export const ownScopes: Readonly<Record<string, string>> = Object.freeze({
   openid: 'know who you are here',
@@ -19,6 +21,10 @@ export function readScopes(text: string | undefined): readonly string[] | undefi
   return scopes.length <= 100 && scopes.every(isScope) ? scopes : undefined;
 }
 
-export function scopeWords(scope: string): string {
-  return (Object.hasOwn(ownScopes, scope) ? ownScopes[scope] : undefined) ?? 'use what it calls by this name';
+/** A scope in words: ours, those of a resource that is asked for, else those of any that is registered. */
+export function scopeWords(scope: string, registered: ReadonlyMap<string, Resource>, asked: readonly string[]): string {
+  if (Object.hasOwn(ownScopes, scope)) return ownScopes[scope] as string;
+  const near = asked.map((identifier) => registered.get(identifier)).filter((resource) => resource !== undefined);
+  const found = [...near, ...registered.values()].flatMap(({ scopes }) => scopes).find(({ name }) => name === scope);
+  return found?.tells ?? 'use what it calls by this name';
 }

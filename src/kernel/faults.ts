@@ -260,6 +260,8 @@ export const faults = {
   ),
   response_type_unsupported: row(400, 1, 'That response type is not offered', 'use response_type=code', 'unsupported_response_type'),
   scope_invalid: row(400, 1, 'A scope is unknown, or more than the client may have', 'ask for less', 'invalid_scope'),
+  resource_unknown: row(404, 1, 'There is no such resource', 'list them with: gatehouse resource list'),
+  resource_invalid: row(400, 1, 'A resource cannot be registered so', 'see the listed fields'),
   target_invalid: row(400, 1, 'A resource is not one the client may have a token for', 'see the resources of the client', 'invalid_target'),
   request_object_unsupported: row(400, 1, 'Request objects are not taken', 'send the parameters themselves', 'request_not_supported'),
   request_uri_unsupported: row(

@@ -20,6 +20,7 @@ export const idPrefixes = {
   grt: 'grant',
   cst: 'consent',
   sky: 'signing key',
+  rsc: 'resource',
   req: 'request',
 } as const;
 
@@ -48,6 +49,7 @@ export type ClientSecretId = Id<'sct'>;
 export type GrantId = Id<'grt'>;
 export type ConsentId = Id<'cst'>;
 export type SigningKeyId = Id<'sky'>;
+export type ResourceId = Id<'rsc'>;
 export type RequestId = Id<'req'>;
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';

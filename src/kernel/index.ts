@@ -30,6 +30,7 @@ export {
   type RequestId,
   type RunId,
   type SessionId,
+  type ResourceId,
   type SigningKeyId,
   type UserId,
   type VaultId,

@@ -107,6 +107,8 @@ export type ChangeKind =
   | 'key.rotate'
   | 'client.add'
   | 'client.secret'
+  | 'resource.add'
+  | 'resource.change'
   | 'signing_key.rotate';
 
 export interface PermissionQuery {

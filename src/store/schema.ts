@@ -13,6 +13,7 @@ import type {
   JobId,
   OrganizationId,
   PermissionId,
+  ResourceId,
   RunId,
   SessionId,
   SigningKeyId,
@@ -64,10 +65,15 @@ export interface Schema {
   grants: GrantTable;
   refresh_tokens: RefreshTokenTable;
   endings: EndingTable;
+  resources: RegisteredResourceTable;
+  imported_keys: ImportedKeyTable;
 }
 
 /** The tables of the authorization server. */
 export type IssuerTable = 'signing_keys' | 'clients' | 'client_secrets' | 'consents' | 'grants' | 'refresh_tokens' | 'endings';
+
+/** The tables of what tokens are for, and of keys that others signed with. */
+export type ResourceTable = 'resources' | 'imported_keys';
 
 interface Row<I extends string> {
   row: Generated<number>;
@@ -449,4 +455,33 @@ interface EndingTable {
   /** After this nothing below it is alive anyway. */
   expires_at: number;
   created_at: number;
+}
+
+/** An API or MCP server that tokens may be for. */
+interface RegisteredResourceTable extends Row<ResourceId> {
+  /** The exact resource indicator (RFC 8707), and its SHA-256, unique per organization. */
+  identifier: string;
+  identifier_hash: string;
+  name: string;
+  /** Names and plain words of its scopes. */
+  scopes_json: string;
+  token_format: string;
+  /** What its JWTs are signed with. */
+  algorithm: string;
+  /** 1: every client may ask a person for it. */
+  is_open: number;
+  version: number;
+}
+
+/** A public key of an earlier system, published so that its tokens keep verifying. It signs nothing. */
+interface ImportedKeyTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  created_at: number;
+  /** Unique per organization. */
+  kid: string;
+  algorithm: string;
+  public_jwk_json: string;
+  /** Null: until it is removed. */
+  retires_at: number | null;
 }

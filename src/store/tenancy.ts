@@ -32,6 +32,8 @@ const tenantColumns = {
   grants: 'organization_id',
   refresh_tokens: 'organization_id',
   endings: 'organization_id',
+  resources: 'organization_id',
+  imported_keys: 'organization_id',
 } as const satisfies Record<TenantTable | 'organizations', string>;
 
 const columnOf: ReadonlyMap<string, string> = new Map(Object.entries(tenantColumns));

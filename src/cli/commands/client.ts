@@ -133,7 +133,8 @@ function tellMade({ speech }: Context, { status, result }: Confirmation, made: S
   return undefined;
 }
 
-function oneOf<T extends string>(flag: string, value: string, known: readonly T[]): T {
+/** The value, if the flag takes it. @throws {Fault} `invalid_usage` */
+export function oneOf<T extends string>(flag: string, value: string, known: readonly T[]): T {
   const found = known.find((one) => one === value);
   if (found === undefined) throw new Fault('invalid_usage', { hint: `${flag} takes: ${known.join(', ')}` });
   return found;

@@ -111,6 +111,6 @@ ${passwordAgain(mustProve(kit, session), error)}
   };
 }
 
-function resourceFacts(resources: readonly string[]): readonly (readonly [string, Markup])[] {
-  return resources.length === 0 ? [] : [['For', html`${resources.join(', ')}`]];
+function resourceFacts(resources: ConsentView['resources']): readonly (readonly [string, Markup])[] {
+  return resources.map(({ identifier, name }) => ['For', name === undefined ? html`${identifier}` : html`${name} (${identifier})`]);
 }

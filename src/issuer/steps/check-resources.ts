@@ -1,12 +1,14 @@
 import { Fault } from '#kernel';
+import { askable } from '../askable.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Parameters } from '../parameters.ts';
 import { isResource } from '../resources.ts';
-import type { Challenged, Scoped } from '../stages.ts';
+import type { Challenged } from '../stages.ts';
 
-/** Each resource is one the client may have tokens for (RFC 8707 §2). */
-export function checkResources(_: IssuerDeps, asked: Challenged & { readonly scopes: readonly string[] }): Scoped<Challenged> {
-  return { ...asked, resources: resourcesWithin(asked.parameters, asked.client.resources) };
+/** Each resource is one the client may ask a person for (RFC 8707 §2). */
+export async function checkResources(deps: IssuerDeps, asked: Challenged): Promise<Challenged & { readonly resources: readonly string[] }> {
+  const most = askable(asked.client, await deps.resources.registered(asked.at.organization.id)).resources;
+  return { ...asked, resources: resourcesWithin(asked.parameters, most) };
 }
 
 /** The resources asked for, in order, each once. @throws {Fault} `target_invalid` */

@@ -1,13 +1,20 @@
 import { Fault } from '#kernel';
+import { askable } from '../askable.ts';
 import type { Client } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Parameters } from '../parameters.ts';
 import { readScopes } from '../scopes.ts';
-import type { Challenged } from '../stages.ts';
+import type { Challenged, Scoped } from '../stages.ts';
 
 /** What is asked for, all of it the client's to ask; without the parameter, what the client is registered for (RFC 6749 §3.3). */
-export function checkScopes(_: IssuerDeps, asked: Challenged): Challenged & { readonly scopes: readonly string[] } {
-  return { ...asked, scopes: scopesWithin(asked.parameters, asked.client.scopes) };
+export async function checkScopes(
+  deps: IssuerDeps,
+  asked: Challenged & { readonly resources: readonly string[] },
+): Promise<Scoped<Challenged>> {
+  const { client, at, resources, parameters } = asked;
+  if (parameters.one('scope') === undefined) return { ...asked, scopes: client.scopes };
+  const most = askable(client, await deps.resources.registered(at.organization.id), resources).scopes;
+  return { ...asked, scopes: scopesWithin(parameters, most) };
 }
 
 /** @throws {Fault} `scope_invalid` */

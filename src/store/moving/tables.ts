@@ -42,6 +42,8 @@ const keys = {
   grants: ['row'],
   refresh_tokens: ['row'],
   endings: ['row'],
+  resources: ['row'],
+  imported_keys: ['row'],
 } as const satisfies Keys;
 
 export type TableName = Exclude<keyof Schema, 'migrations'>;
