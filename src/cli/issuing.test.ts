@@ -78,6 +78,53 @@ describe('clients', () => {
   });
 });
 
+describe('resources', () => {
+  const identifier = 'https://mcp.example/mcp';
+  interface Shown {
+    readonly scopes: readonly { readonly name: string; readonly tells: string }[];
+    readonly token_format: string;
+    readonly open: boolean;
+  }
+  const shown = async () => (await typed(['resource', 'show', identifier, '--json'])).json<Shown>();
+
+  test('are registered with the words of their scopes once confirmed', async () => {
+    expect((await typed(['resource', 'list'])).err).toContain('gatehouse resource add');
+    const add = ['resource', 'add', identifier, '--name', 'Our tools', '--any-client', '--scope', 'tools:read=read your files'];
+    expect(await typed(add, person())).toMatchObject({ code: 0, out: 'registered\n' });
+    expect((await typed(['resource', 'list', '--search', 'TOOLS'])).out).toMatch(/mcp +Our tools +jwt ES256 +yes +tools:read/);
+    expect((await typed(['resource', 'list', '--search', 'nothing'])).err).toContain('no resources');
+    expect((await typed(['resource', 'show', identifier])).out).toContain('scope tools:read: read your files');
+    expect((await typed(['resource', 'add', 'no-uri'])).code).not.toBe(0);
+    expect((await typed([...add, '--scope', 'without words'])).err).toContain('write a scope with its words');
+  });
+
+  test('are changed, scope by scope, as a person confirms', async () => {
+    const scope = ['resource', 'scope', identifier, 'tools:write'];
+    expect((await typed([...scope, 'change your files'], person())).out).toBe('changed\n');
+    expect((await typed(['resource', 'change', identifier, '--format', 'opaque', '--own-clients'], person())).code).toBe(0);
+    expect(await shown()).toMatchObject({
+      scopes: [{ name: 'tools:read' }, { name: 'tools:write', tells: 'change your files' }],
+      token_format: 'opaque',
+      open: false,
+    });
+    expect((await typed([...scope, '--remove'], person('no'))).code).toBe(2);
+    expect((await typed([...scope, '--remove'], person())).code).toBe(0);
+    expect((await shown()).scopes).toHaveLength(1);
+    for (const wrong of [
+      scope,
+      ['resource', 'change', identifier, '--any-client', '--own-clients'],
+      ['resource', 'change', identifier, '--format', 'x'],
+    ])
+      expect((await typed(wrong)).code, wrong.join(' ')).toBe(1);
+  });
+
+  test('are removed at once; a preview only tells', async () => {
+    expect((await typed(['resource', 'remove', identifier, '--preview'])).out).toBe(`${identifier} would be removed\n`);
+    expect((await typed(['resource', 'remove', identifier])).out).toBe(`${identifier} is removed\n`);
+    expect((await typed(['resource', 'remove', identifier])).code).not.toBe(0);
+  });
+});
+
 describe('signing keys', () => {
   test('are listed, and followed by the next once confirmed', async () => {
     expect((await typed(['issuer-keys', 'list'])).err).toContain('no keys yet');

@@ -1,4 +1,4 @@
-import { tokenFormatNames, type TokenFormatName } from '#api';
+import { type TokenFormatName, tokenFormatNames } from '#api';
 import { Fault, newId, type OrganizationId, type Principal, parseId, type ResourceId } from '#kernel';
 import { type TokenAlgorithmName, tokenAlgorithmNames } from '#oauth';
 import { cacheByGeneration, isUniqueViolation, pageLimit, pageOf, rowOfCursor, sha256, type Writing } from '#store';

@@ -17,7 +17,7 @@ interface AddFlags extends WaitOptions {
   readonly name?: string;
   readonly format: string;
   readonly signing: string;
-  readonly open?: boolean;
+  readonly anyClient?: boolean;
   readonly scope: readonly string[];
 }
 
@@ -27,12 +27,12 @@ export function resourceCommands(program: Command, host: CommandHost): void {
   addCommand<AddFlags>(group, host, {
     usage: 'add <identifier>',
     tells: 'register a resource by its exact identifier, confirmed in the browser',
-    example: 'gatehouse resource add https://mcp.example.com/mcp --name "Our tools" --open --scope "tools:read=read your files"',
+    example: 'gatehouse resource add https://mcp.example.com/mcp --name "Our tools" --any-client --scope "tools:read=read your files"',
     options: [
       ['--name <name>', 'what people are told it is called; else its identifier'],
       ['--format <format>', `of its access tokens: ${tokenFormatNames.join(' or ')}`, 'jwt'],
       ['--signing <algorithm>', `of its JWTs: ${signings.join(', ')}`, 'ES256'],
-      ['--open', 'every client may ask people for it; else only clients registered with --resource'],
+      ['--any-client', 'every client may ask people for it; else only clients registered with --resource'],
       ...waitFlags,
     ],
     lists: [['--scope <scope=words>', 'a scope, and the end of "it will be able to ..."']],
@@ -70,8 +70,8 @@ function changing(group: Command, host: CommandHost): void {
       ['--name <name>', 'what people are told it is called'],
       ['--format <format>', `of its access tokens: ${tokenFormatNames.join(' or ')}`],
       ['--signing <algorithm>', `of its JWTs: ${signings.join(', ')}`],
-      ['--open', 'every client may ask people for it'],
-      ['--closed', 'only clients registered with --resource'],
+      ['--any-client', 'every client may ask people for it'],
+      ['--own-clients', 'only clients registered with --resource'],
       ...waitFlags,
     ],
     action: change,
@@ -93,7 +93,7 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     scopes: flags.scope.map(scopeOf),
     token_format: oneOf('--format', flags.format, tokenFormatNames),
     signing: oneOf('--signing', flags.signing, signings),
-    open: flags.open === true,
+    open: flags.anyClient === true,
   };
   return parkedChange(context, flags, (server) => server.person.call('resource_add', { body }), 'registered');
 }
@@ -109,18 +109,18 @@ interface ChangeFlags extends WaitOptions {
   readonly name?: string;
   readonly format?: string;
   readonly signing?: string;
-  readonly open?: boolean;
-  readonly closed?: boolean;
+  readonly anyClient?: boolean;
+  readonly ownClients?: boolean;
 }
 
 async function change(context: Context, given: readonly string[], flags: ChangeFlags): Promise<undefined> {
-  const { name, format, signing, open, closed } = flags;
-  if (open && closed) throw new Fault('invalid_usage', { hint: 'give --open or --closed, not both' });
+  const { name, format, signing, anyClient, ownClients } = flags;
+  if (anyClient && ownClients) throw new Fault('invalid_usage', { hint: 'give --any-client or --own-clients, not both' });
   return changed(context, first(given), flags, {
     ...(name === undefined ? {} : { name }),
     ...(format === undefined ? {} : { token_format: oneOf('--format', format, tokenFormatNames) }),
     ...(signing === undefined ? {} : { signing: oneOf('--signing', signing, signings) }),
-    ...(open || closed ? { open: open === true } : {}),
+    ...(anyClient || ownClients ? { open: anyClient === true } : {}),
   });
 }
 
@@ -153,7 +153,7 @@ async function changed(
 
 function list(context: Context, _given: readonly string[], options: PagingOptions): Promise<undefined> {
   return printPages(context, options, (query) => context.server().person.call('resource_list', { query }), {
-    heads: ['identifier', 'name', 'tokens', 'open', 'scopes'],
+    heads: ['identifier', 'name', 'tokens', 'any client', 'scopes'],
     row: (one) => [one.identifier, one.name, formOf(one), one.open ? 'yes' : 'no', one.scopes.map(({ name }) => name).join(' ')],
     empty: 'no resources yet; register one with: gatehouse resource add',
   });
@@ -174,7 +174,7 @@ function tell({ speech }: Context, resource: Resource): void {
     return;
   }
   const { id, identifier, name, open, created_at, scopes } = resource;
-  const facts = { id, identifier, name, tokens: formOf(resource), open: open ? 'yes' : 'no', created_at: timeOf(created_at) };
+  const facts = { id, identifier, name, tokens: formOf(resource), any_client: open ? 'yes' : 'no', created_at: timeOf(created_at) };
   for (const [label, value] of Object.entries(facts)) speech.fact(`${label}: ${value}`);
   for (const one of scopes) speech.fact(`scope ${one.name}: ${one.tells}`);
 }
