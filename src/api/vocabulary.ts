@@ -28,7 +28,12 @@ export const reachSchema = z.strictObject({
 export type Reach = z.infer<typeof reachSchema>;
 
 /** Grant types of our authorization server. */
-export const grantTypeNames = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
+export const grantTypeNames = [
+  'authorization_code',
+  'refresh_token',
+  'client_credentials',
+  'urn:ietf:params:oauth:grant-type:device_code',
+] as const;
 export type GrantTypeName = (typeof grantTypeNames)[number];
 
 /** Ways in which a client proves to it who it is. */

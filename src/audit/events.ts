@@ -83,6 +83,11 @@ export const events = {
   'client.secret_ended': { tells: 'a secret of an OAuth client was ended', fields: ['client', 'secret'] },
   'consent.given': { tells: 'a person agreed to what a client asked for', fields: ['client', 'redirect_host', 'scopes', 'resources'] },
   'consent.refused': { tells: 'a person refused what a client asked for', fields: ['client', 'redirect_host'] },
+  'device.approved': {
+    tells: 'a person let a device in',
+    fields: ['client', 'scopes', 'resources', 'address'],
+  },
+  'device.refused': { tells: 'a person refused a device', fields: ['client', 'address'] },
   'grant.made': { tells: 'a client was granted access for a person', fields: ['grant', 'client', 'scopes', 'resources'] },
   'grant.ended': { tells: 'a grant ended, with every token below it', fields: ['grant', 'client', 'reason'] },
   'resource.added': { tells: 'a resource that tokens are for was registered', fields: ['resource', 'identifier', 'name'] },

@@ -50,16 +50,11 @@ describe('discovery', () => {
     expect(document).toMatchObject({
       code_challenge_methods_supported: ['S256'],
       response_types_supported: ['code'],
-      grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials'],
+      grant_types_supported: expect.arrayContaining(['authorization_code', 'refresh_token', 'client_credentials']),
       authorization_response_iss_parameter_supported: true,
       id_token_signing_alg_values_supported: expect.arrayContaining(['RS256']),
     });
-    const absent = [
-      'registration_endpoint',
-      'pushed_authorization_request_endpoint',
-      'device_authorization_endpoint',
-      'end_session_endpoint',
-    ];
+    const absent = ['registration_endpoint', 'pushed_authorization_request_endpoint', 'end_session_endpoint'];
     for (const name of [...absent, 'dpop_signing_alg_values_supported']) expect(document[name], name).toBeUndefined();
     const acme = (await serving.send({ path: '/o/acme/.well-known/openid-configuration' })).json();
     expect(acme).toMatchObject({ response_types_supported: ['code'], authorization_endpoint: `${testIssuer}/o/acme/authorize` });
@@ -110,7 +105,6 @@ describe('the token endpoint', () => {
   it.each([
     ['no client', asked, {}, 401, 'invalid_client'],
     ['a grant type of another day', { grant_type: 'password' }, undefined, 400, 'unsupported_grant_type'],
-    ['a device code', { grant_type: 'urn:ietf:params:oauth:grant-type:device_code' }, undefined, 400, 'unsupported_grant_type'],
     ['no grant type', {}, undefined, 400, 'invalid_request'],
     ['a parameter twice', { ...asked, scope: ['a', 'b'] }, undefined, 400, 'invalid_request'],
     ['two ways of proving', { ...asked, client_secret: 'x', client_id: 'y' }, undefined, 400, 'invalid_request'],

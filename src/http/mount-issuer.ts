@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { endpointPaths, type Issuing, lives, type ProtocolRequest, type TokenAnswer } from '#issuer';
+import { type DeviceAuthorization, endpointPaths, type Issuing, lives, type ProtocolRequest, type TokenAnswer } from '#issuer';
 import { Fault } from '#kernel';
 import type { HttpDeps } from './contract.ts';
 import { incoming } from './mount.ts';
@@ -54,6 +54,11 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
       path: endpointPaths.token,
       serve: async (at, request) => tokenBody(await issuer.token(at, protocolRequest(request)), clock.now()),
     },
+    {
+      method: 'POST',
+      path: endpointPaths.deviceAuthorization,
+      serve: async (at, request) => deviceBody(await issuer.devices.authorize(at, protocolRequest(request), incoming(request).address)),
+    },
     { method: 'POST', path: endpointPaths.introspect, serve: (at, request) => issuer.introspect(at, protocolRequest(request)) },
     { method: 'POST', path: endpointPaths.revoke, serve: (at, request) => issuer.revoke(at, protocolRequest(request)) },
     { method: 'GET', path: endpointPaths.userinfo, serve: userinfo },
@@ -80,6 +85,18 @@ function bearerOf(authorization: string | undefined): string {
   const token = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization ?? '')?.[1];
   if (token === undefined) throw new Fault('access_token_invalid');
   return token;
+}
+
+/** RFC 8628 §3.2. */
+function deviceBody({ deviceCode, userCode, verificationUri, expiresIn, interval }: DeviceAuthorization) {
+  return {
+    device_code: deviceCode.reveal(),
+    user_code: userCode,
+    verification_uri: verificationUri,
+    verification_uri_complete: `${verificationUri}?user_code=${userCode}`,
+    expires_in: expiresIn,
+    interval,
+  };
 }
 
 function tokenBody({ accessToken, expiresAt, scopes, idToken, refreshToken }: TokenAnswer, now: number) {

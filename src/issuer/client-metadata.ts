@@ -1,6 +1,7 @@
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import { Fault } from '#kernel';
 import type { ClientDraft } from './contract.ts';
+import { grantTypes as grantTypeRows } from './grant-types/index.ts';
 import { redirectFlaw } from './redirects.ts';
 import { isResource } from './resources.ts';
 import { isScope } from './scopes.ts';
@@ -41,8 +42,8 @@ function redirectsFlaw({ redirectUris, grantTypes }: ClientDraft): string | unde
 function grantTypesFlaw({ grantTypes, authentication }: ClientDraft): string | undefined {
   if (grantTypes.includes('client_credentials') && authentication === 'none')
     return 'client_credentials needs a client that can prove who it is';
-  if (grantTypes.includes('refresh_token') && !grantTypes.includes('authorization_code'))
-    return 'refresh_token comes with authorization_code';
+  if (grantTypes.includes('refresh_token') && !grantTypes.some((name) => grantTypeRows[name].refreshes))
+    return 'refresh_token comes with a grant type of a person';
   return undefined;
 }
 

@@ -28,6 +28,44 @@ export interface TokenAnswer {
   readonly refreshToken?: Secret<string>;
 }
 
+/** What a device is told (RFC 8628 §3.2). */
+export interface DeviceAuthorization {
+  readonly deviceCode: Secret<string>;
+  /** What its person types; good for little by itself. */
+  readonly userCode: string;
+  readonly verificationUri: string;
+  /** Seconds. */
+  readonly expiresIn: number;
+  /** Seconds between polls. */
+  readonly interval: number;
+}
+
+/** What a person sees of a device that waits for them. */
+export interface DeviceView {
+  /** Names the request in the browser in which its code was typed, and nowhere else. */
+  readonly transaction: string;
+  readonly client: { readonly id: ClientId; readonly name: string };
+  readonly scopes: readonly { readonly name: string; readonly tells: string }[];
+  readonly resources: readonly string[];
+  /** Where the device asked from. */
+  readonly address: string;
+  readonly at: number;
+}
+
+/** Devices that wait for a person (RFC 8628). */
+export interface Devices {
+  /** @throws {Fault} `client_unauthenticated`, `client_unauthorized`, `scope_invalid`, `target_invalid`, `rate_limited` */
+  authorize(at: Issuing, request: ProtocolRequest, address: string): Promise<DeviceAuthorization>;
+  /** Whether it is spelled as the code of a device, in any way a person may type it. */
+  isCode(typed: string): boolean;
+  /** @throws {Fault} `device_code_wrong`, `rate_limited` */
+  type(at: Issuing, session: Session, typed: string, address: string): Promise<DeviceView>;
+  /** What was typed in this session, once more. @throws {Fault} `link_ended` */
+  view(session: Session, transaction: string): Promise<DeviceView>;
+  /** Spends the code; for a yes the session must be fresh. @throws {Fault} `link_ended`, `confirmation_required` */
+  answer(at: Issuing, session: Session, transaction: string, yes: boolean): Promise<void>;
+}
+
 /** Who is at the browser, and the value that ties a waiting request to it. */
 export interface Browsing {
   readonly session: Session | undefined;
@@ -192,6 +230,7 @@ export interface Issuer {
   /** For whom a sign-in is, and where the browser goes afterwards; undefined when nothing waits under this name. */
   waiting(transaction: string, binding: string): Promise<{ readonly client: string; readonly destination: string } | undefined>;
   token(at: Issuing, request: ProtocolRequest): Promise<TokenAnswer>;
+  readonly devices: Devices;
   /** RFC 7662 §2.2. */
   introspect(at: Issuing, request: ProtocolRequest): Promise<Readonly<Record<string, unknown>>>;
   /** RFC 7009. */

@@ -13,6 +13,8 @@ export type {
   ClientDraft,
   Clients,
   ConsentView,
+  DeviceAuthorization,
+  DeviceView,
   Issuer,
   Issuing,
   ProtocolRequest,

@@ -5,6 +5,7 @@ import { answer, authorize, resume, waiting } from './authorize.ts';
 import { createClients } from './clients.ts';
 import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
+import { createDevices } from './devices.ts';
 import { createEndings } from './endings.ts';
 import { endOwnGrant, grantsOf } from './grants.ts';
 import { createKeys, nextKey } from './keys.ts';
@@ -55,6 +56,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     },
     waiting: (transaction, binding) => waiting(deps, transaction, binding),
     token: async (at, request) => matrix.token.run(deps, parsed(at, request)),
+    devices: createDevices(deps, parsed),
     introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),
     revoke: async (at, request) => matrix.revoke.run(deps, parsed(at, request)),
     userinfo: (at, bearer) => userinfo(deps, at, bearer),

@@ -7,6 +7,7 @@ export const lives = Object.freeze({
   /** An authorization request that waits for its person. */
   request: 30 * minute,
   code: 60 * second,
+  deviceCode: 10 * minute,
   accessToken: 15 * minute,
   idToken: 60 * minute,
   refreshIdle: 14 * day,

@@ -1,6 +1,6 @@
 import type { TokenAnswer } from './contract.ts';
-import { type Addressed, type Parsed, type Pipeline, type Prompted, pipeline } from './stages.ts';
-import { allowGrantType } from './steps/allow-grant-type.ts';
+import { type Addressed, type Authenticated, type Parsed, type Pipeline, type Prompted, pipeline, type Scoped } from './stages.ts';
+import { allowFor, allowGrantType } from './steps/allow-grant-type.ts';
 import { answerRevocation, answerTokenState } from './steps/answer-token-state.ts';
 import { authenticateClient } from './steps/authenticate-client.ts';
 import { checkPkce } from './steps/check-pkce.ts';
@@ -28,6 +28,11 @@ export const matrix = {
     .step(authenticateClient)
     .step(allowGrantType)
     .step(redeem),
+  deviceAuthorization: pipeline((_, input: Parsed) => refuseRepeats(input))
+    .step(authenticateClient)
+    .step(allowFor('urn:ietf:params:oauth:grant-type:device_code'))
+    .step(checkResources)
+    .step(checkScopes),
   introspect: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)
     .step(answerTokenState),
@@ -38,6 +43,7 @@ export const matrix = {
   redirect: Pipeline<Parsed, Addressed>;
   authorize: Pipeline<Addressed, Prompted>;
   token: Pipeline<Parsed, TokenAnswer>;
+  deviceAuthorization: Pipeline<Parsed, Scoped<Authenticated>>;
   introspect: Pipeline<Parsed, Readonly<Record<string, unknown>>>;
   revoke: Pipeline<Parsed, void>;
 };

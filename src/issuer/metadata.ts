@@ -9,6 +9,7 @@ import { prompts } from './stages.ts';
 export const endpointPaths = Object.freeze({
   authorize: '/authorize',
   token: '/token',
+  deviceAuthorization: '/device_authorization',
   userinfo: '/userinfo',
   introspect: '/introspect',
   revoke: '/revoke',
@@ -45,6 +46,7 @@ function forPeople(issuer: string, open: readonly Resource[]): Readonly<Record<s
     authorization_endpoint: issuer + endpointPaths.authorize,
     userinfo_endpoint: issuer + endpointPaths.userinfo,
     scopes_supported: [...new Set([...Object.keys(ownScopes), ...open.flatMap(({ scopes }) => scopes.map(({ name }) => name))])],
+    device_authorization_endpoint: issuer + endpointPaths.deviceAuthorization,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
     code_challenge_methods_supported: ['S256'],

@@ -41,6 +41,9 @@ export interface Reach {
 }
 export type Scoped<S> = S & Reach;
 
+/** Who asks for something: enough to judge how far it may reach. */
+export type Asking = Pick<Addressed, 'at' | 'client' | 'parameters'>;
+
 /** How a person is to be asked. */
 export interface Prompted extends Scoped<Challenged> {
   readonly prompt: ReadonlySet<Prompt>;

@@ -25,7 +25,7 @@ export { decodeDidKey, encodeDidKey } from './did-key.ts';
 export { parsePublicJwk, thumbprint, type VerificationKey, verificationKeyOf } from './jwk.ts';
 export { jwsHolds, type ParsedJws, parseJws, signJws } from './jws.ts';
 export { createPkce, type Pkce, pkceChallenge, pkceHolds } from './pkce.ts';
-export { bearerValue, parseUserCode, userCode } from './random.ts';
+export { bearerValue, deviceUserCode, parseDeviceUserCode, parseUserCode, userCode } from './random.ts';
 export {
   generateTokenKey,
   publicTokenJwk,

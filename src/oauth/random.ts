@@ -12,8 +12,16 @@ const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
 /** A code that a person types: `XXXX-XXXX`, 40 random bits. Rests only as an HMAC, and few tries are let through. */
 export function userCode(): Secret<string> {
-  const letters = Array.from(randomBytes(8), (byte) => alphabet.charAt(byte & 31)).join('');
-  return new Secret(`${letters.slice(0, 4)}-${letters.slice(4)}`);
+  return new Secret([letters(4), letters(4)].join('-'));
+}
+
+/** One for a device of somebody else's: `XXX-XXX-XXX`, 45 random bits. Its length tells it from one of ours. */
+export function deviceUserCode(): Secret<string> {
+  return new Secret([letters(3), letters(3), letters(3)].join('-'));
+}
+
+function letters(count: number): string {
+  return Array.from(randomBytes(count), (byte) => alphabet.charAt(byte & 31)).join('');
 }
 
 /**
@@ -21,11 +29,20 @@ export function userCode(): Secret<string> {
  * or undefined when it cannot be one.
  */
 export function parseUserCode(typed: string): string | undefined {
+  return spelled(typed, /^([0-9A-HJKMNP-TV-Z]{4})([0-9A-HJKMNP-TV-Z]{4})$/);
+}
+
+/** The same for the code of a device. */
+export function parseDeviceUserCode(typed: string): string | undefined {
+  return spelled(typed, /^([0-9A-HJKMNP-TV-Z]{3})([0-9A-HJKMNP-TV-Z]{3})([0-9A-HJKMNP-TV-Z]{3})$/);
+}
+
+function spelled(typed: string, shape: RegExp): string | undefined {
   if (typed.length > 64) return undefined;
-  const letters = typed
+  const plain = typed
     .toUpperCase()
     .replace(/[\s\-\u2010-\u2015]/g, '')
     .replaceAll('O', '0')
     .replace(/[IL]/g, '1');
-  return /^[0-9A-HJKMNP-TV-Z]{8}$/.test(letters) ? `${letters.slice(0, 4)}-${letters.slice(4)}` : undefined;
+  return shape.exec(plain)?.slice(1).join('-');
 }

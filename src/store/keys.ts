@@ -13,6 +13,7 @@ export const ephemeraKinds = {
   device_sign_in: 'command-line sign-in waiting for a person',
   authorization_request: 'an authorization request waiting for its person',
   authorization_code: 'authorization code, by hash',
+  device_code: 'a device waiting for its person: request, answer, what was typed',
   assertion_replay: 'client assertion jti, once',
   setup_link: 'first-administrator link',
 } as const;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { clientAuthenticationNames, grantTypeNames } from '#api';
+import { clientAuthenticationNames, type GrantTypeName, grantTypeNames } from '#api';
 import { Fault, type Secret } from '#kernel';
 import { bearerValue } from '#oauth';
 import { awaitConfirmation, type Confirmation, type WaitOptions, waitFlags } from '../asking.ts';
@@ -37,7 +37,7 @@ export function clientCommands(program: Command, host: CommandHost): void {
     ],
     lists: [
       ['--redirect <uri>', 'an exact redirect URI; any port of a loopback address'],
-      ['--grant <type>', `a grant type it may use: ${grantTypeNames.join(', ')}; else the first two`],
+      ['--grant <type>', `a grant type it may use: ${grantTypeNames.map(shortName).join(', ')}; else the first two`],
       ['--scope <scope>', 'a scope it may ask for'],
       ['--resource <uri>', 'a resource it may have tokens for'],
       ['--protects <uri>', 'a resource it is the server of: it may introspect tokens for it'],
@@ -91,7 +91,7 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     name: first(given),
     authentication,
     redirect_uris: [...flags.redirect],
-    ...(flags.grant.length === 0 ? {} : { grant_types: flags.grant.map((grant) => oneOf('--grant', grant, grantTypeNames)) }),
+    ...(flags.grant.length === 0 ? {} : { grant_types: flags.grant.map(grantTypeOf) }),
     scopes: [...flags.scope],
     resources: [...flags.resource],
     protects: [...flags.protects],
@@ -131,6 +131,17 @@ function tellMade({ speech }: Context, { status, result }: Confirmation, made: S
   if (made !== undefined) speech.fact(`client_secret  ${made.reveal()}`);
   if (made !== undefined) speech.note('keep the secret now: it is shown this once');
   return undefined;
+}
+
+/** The part of a grant type's name that is its own: `device_code`. */
+function shortName(grantType: string): string {
+  return grantType.slice(grantType.lastIndexOf(':') + 1);
+}
+
+function grantTypeOf(given: string): GrantTypeName {
+  const found = grantTypeNames.find((name) => name === given || shortName(name) === given);
+  if (found === undefined) throw new Fault('invalid_usage', { hint: `--grant takes: ${grantTypeNames.map(shortName).join(', ')}` });
+  return found;
 }
 
 /** The value, if the flag takes it. @throws {Fault} `invalid_usage` */

@@ -8,6 +8,8 @@ const endings = {
   refused: ['Nothing was changed', 'You said no, and that is final for this request. You can close this page.'],
   connected: ['Connected', 'You can close this page and go back to the terminal.'],
   allowed: ['Connected, and allowed', 'What you chose is in force from now on. You can close this page and go back to the terminal.'],
+  device: ['Your device is let in', 'You can close this page and go back to it. You can end its access at any time.'],
+  'device-refused': ['It was not let in', 'The device is told so. You can close this page.'],
   'command-line': ['Your command line is signed in', 'You can close this page and go back to the terminal.'],
 } as const satisfies Record<string, readonly [string, string]>;
 
@@ -34,7 +36,7 @@ export function donePages(kit: PageKit): readonly PageRoute[] {
         return {
           kind: 'page',
           title,
-          body: html`${what === 'refused' ? dash : tick}<h1>${title}</h1><p class="lead">${sentence}</p><p>${onward}</p>`,
+          body: html`${what.endsWith('refused') ? dash : tick}<h1>${title}</h1><p class="lead">${sentence}</p><p>${onward}</p>`,
         };
       },
     },

@@ -9,6 +9,7 @@ import type { GrantType } from './index.ts';
 
 /** A code for tokens, once (OAuth 2.1 §4.1.3). A second time ends what the first made. */
 export const authorizationCode: GrantType = {
+  refreshes: true,
   async redeem(deps, asked) {
     const text = asked.parameters.one('code');
     if (text === undefined) throw new Fault('invalid_request', { detail: 'The parameter code is missing' });

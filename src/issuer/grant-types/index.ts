@@ -4,10 +4,13 @@ import type { IssuerDeps } from '../deps.ts';
 import type { Allowed } from '../stages.ts';
 import { authorizationCode } from './authorization-code.ts';
 import { clientCredentials } from './client-credentials.ts';
+import { deviceCode } from './device-code.ts';
 import { refreshToken } from './refresh-token.ts';
 
 /** One grant type, after the client has proved who it is and may use it. */
 export interface GrantType {
+  /** It gives a refresh token to a client that is registered for those. */
+  readonly refreshes: boolean;
   redeem(deps: IssuerDeps, asked: Allowed): Promise<TokenAnswer>;
 }
 
@@ -16,4 +19,5 @@ export const grantTypes: Readonly<Record<GrantTypeName, GrantType>> = {
   authorization_code: authorizationCode,
   refresh_token: refreshToken,
   client_credentials: clientCredentials,
+  'urn:ietf:params:oauth:grant-type:device_code': deviceCode,
 };

@@ -18,6 +18,7 @@ import type { GrantType } from './index.ts';
  * after that ends the family.
  */
 export const refreshToken: GrantType = {
+  refreshes: false,
   async redeem(deps, asked) {
     const text = asked.parameters.one('refresh_token');
     if (text === undefined) throw new Fault('invalid_request', { detail: 'The parameter refresh_token is missing' });

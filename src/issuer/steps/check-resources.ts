@@ -3,10 +3,10 @@ import { askable } from '../askable.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Parameters } from '../parameters.ts';
 import { isResource } from '../resources.ts';
-import type { Challenged } from '../stages.ts';
+import type { Asking } from '../stages.ts';
 
 /** Each resource is one the client may ask a person for (RFC 8707 §2). */
-export async function checkResources(deps: IssuerDeps, asked: Challenged): Promise<Challenged & { readonly resources: readonly string[] }> {
+export async function checkResources<S extends Asking>(deps: IssuerDeps, asked: S): Promise<S & { readonly resources: readonly string[] }> {
   const most = askable(asked.client, await deps.resources.registered(asked.at.organization.id)).resources;
   return { ...asked, resources: resourcesWithin(asked.parameters, most) };
 }

@@ -4,13 +4,13 @@ import type { Client } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Parameters } from '../parameters.ts';
 import { readScopes } from '../scopes.ts';
-import type { Challenged, Scoped } from '../stages.ts';
+import type { Asking, Scoped } from '../stages.ts';
 
 /** What is asked for, all of it the client's to ask; without the parameter, what the client is registered for (RFC 6749 §3.3). */
-export async function checkScopes(
+export async function checkScopes<S extends Asking & { readonly resources: readonly string[] }>(
   deps: IssuerDeps,
-  asked: Challenged & { readonly resources: readonly string[] },
-): Promise<Scoped<Challenged>> {
+  asked: S,
+): Promise<Scoped<S>> {
   const { client, at, resources, parameters } = asked;
   if (parameters.one('scope') === undefined) return { ...asked, scopes: client.scopes };
   const most = askable(client, await deps.resources.registered(at.organization.id), resources).scopes;
