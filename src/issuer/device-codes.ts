@@ -89,6 +89,7 @@ interface Given {
 
 /** What waits under a code that a person typed, tied to their browser. @throws {Fault} `device_code_wrong`, `rate_limited` */
 export async function typeDeviceCode(deps: IssuerDeps, at: Issuing, session: Session, given: Given): Promise<DeviceView> {
+  if (session.organization !== at.organization.id) throw new Fault('link_ended');
   await countTry(deps, session.user, given.address);
   const code = parseDeviceUserCode(given.typed);
   const key = code === undefined ? undefined : codeKey(deps, at.organization.id, code);
