@@ -33,6 +33,7 @@ export const grantTypeNames = [
   'refresh_token',
   'client_credentials',
   'urn:ietf:params:oauth:grant-type:device_code',
+  'urn:ietf:params:oauth:grant-type:token-exchange',
 ] as const;
 export type GrantTypeName = (typeof grantTypeNames)[number];
 

@@ -99,12 +99,13 @@ function deviceBody({ deviceCode, userCode, verificationUri, expiresIn, interval
   };
 }
 
-function tokenBody({ accessToken, expiresAt, scopes, idToken, refreshToken }: TokenAnswer, now: number) {
+function tokenBody({ accessToken, expiresAt, scopes, idToken, refreshToken, issuedTokenType }: TokenAnswer, now: number) {
   return {
     access_token: accessToken.reveal(),
     token_type: 'Bearer',
     expires_in: Math.max(0, Math.floor((expiresAt - now) / 1000)),
     scope: scopes.join(' '),
+    ...(issuedTokenType === undefined ? {} : { issued_token_type: issuedTokenType }),
     ...(refreshToken === undefined ? {} : { refresh_token: refreshToken.reveal() }),
     ...(idToken === undefined ? {} : { id_token: idToken.reveal() }),
   };

@@ -20,8 +20,9 @@ export interface LivingToken {
 export async function livingToken(deps: IssuerDeps, at: Issuing, text: string): Promise<LivingToken | undefined> {
   const claims = await signedClaims(deps, at, text);
   if (claims === undefined || claims.exp * 1000 <= deps.clock.now()) return undefined;
-  const { jti, grant_id: grant } = claims;
-  if (await deps.endings.any(grant === undefined ? [jti] : [jti, grant])) return undefined;
+  const { jti, grant_id: grant, parents = [] } = claims;
+  if (await deps.endings.any([jti, ...parents, ...(grant === undefined ? [] : [grant])])) return undefined;
+  if (!(await allStand(deps, at, claims.parent_clients ?? []))) return undefined;
   const client = await deps.clients.find(at.organization.id, claims.client_id);
   if (client === undefined || at.organization.epoch !== claims.epochs[0]) return undefined;
   if (grant === undefined) return { claims, client, user: undefined };
@@ -29,6 +30,11 @@ export async function livingToken(deps: IssuerDeps, at: Issuing, text: string): 
   const user = id === undefined ? undefined : await deps.identity.user(at.organization.id, id);
   const [organization = 0, epoch = 0] = claims.epochs;
   return user === undefined || !stands(at, user, { organization, user: epoch }) ? undefined : { claims, client, user };
+}
+
+async function allStand({ clients }: IssuerDeps, { organization }: Issuing, above: readonly string[]): Promise<boolean> {
+  for (const id of above) if ((await clients.find(organization.id, id)) === undefined) return false;
+  return true;
 }
 
 /** What we signed is of the form we sign, so the claims need no further look. */

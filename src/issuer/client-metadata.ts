@@ -40,8 +40,8 @@ function redirectsFlaw({ redirectUris, grantTypes }: ClientDraft): string | unde
 }
 
 function grantTypesFlaw({ grantTypes, authentication }: ClientDraft): string | undefined {
-  if (grantTypes.includes('client_credentials') && authentication === 'none')
-    return 'client_credentials needs a client that can prove who it is';
+  const proven = authentication === 'none' ? grantTypes.find((name) => grantTypeRows[name].proven === true) : undefined;
+  if (proven !== undefined) return `${proven} needs a client that can prove who it is`;
   if (grantTypes.includes('refresh_token') && !grantTypes.some((name) => grantTypeRows[name].refreshes))
     return 'refresh_token comes with a grant type of a person';
   return undefined;

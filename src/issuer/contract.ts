@@ -25,6 +25,8 @@ export interface TokenAnswer {
   readonly expiresAt: number;
   readonly scopes: readonly string[];
   readonly idToken?: Secret<string>;
+  /** Of an exchange (RFC 8693 §2.2.1). */
+  readonly issuedTokenType?: string;
   readonly refreshToken?: Secret<string>;
 }
 

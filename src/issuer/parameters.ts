@@ -12,8 +12,8 @@ export interface Parameters {
   readonly text: string;
 }
 
-/** Parameters that may be sent several times (RFC 8707 §2). */
-const repeatable: ReadonlySet<string> = new Set(['resource']);
+/** Parameters that may be sent several times (RFC 8707 §2, RFC 8693 §2.1). */
+const repeatable: ReadonlySet<string> = new Set(['resource', 'audience']);
 const most = 100;
 const longest = 64 * 1024;
 

@@ -58,7 +58,12 @@ export type Prompt = (typeof prompts)[number];
 export interface Authorized extends Reach {
   readonly at: Issuing;
   readonly client: Client;
-  readonly subject: { readonly kind: 'client' } | { readonly kind: 'user'; readonly user: User; readonly grant: Grant };
+  /** A client's own token names it, whoever may use it. */
+  readonly subject:
+    | { readonly kind: 'client'; readonly id?: string }
+    | { readonly kind: 'user'; readonly user: User; readonly grant: Grant };
+  /** What a token is made from that ends with it (SECURITY 16): tokens by `jti`, and the clients those are of. */
+  readonly under?: { readonly expiresAt: number; readonly tokens: readonly string[]; readonly clients: readonly string[] } | undefined;
 }
 
 /** One check: it gives what the next one needs, or throws. */

@@ -26,19 +26,22 @@ export interface AccessTokenClaims {
   readonly auth_time?: number;
   /** The grant it hangs on; a client's own token hangs on the client. */
   readonly grant_id?: string;
+  /** The access tokens that it was made from, by `jti`, and their clients: it ends with any of them. */
+  readonly parents?: readonly string[];
+  readonly parent_clients?: readonly string[];
   /** Of the organization, and of the user where there is one, when it was made (SECURITY 16). */
   readonly epochs: readonly number[];
 }
 
 /** An access token for what was authorized (RFC 9068 §2.2). Without a resource it is for the issuer itself. */
 export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) {
-  const { at, client, scopes, resources, subject } = authorized;
+  const { at, client, scopes, resources, subject, under } = authorized;
   const { typ, life } = tokenFormats.accessToken;
   const now = deps.clock.now();
-  const expiresAt = subject.kind === 'user' ? Math.min(now + life, subject.grant.expiresAt) : now + life;
+  const expiresAt = Math.min(now + life, under?.expiresAt ?? Infinity, subject.kind === 'user' ? subject.grant.expiresAt : Infinity);
   const claims: AccessTokenClaims = {
     iss: at.issuer,
-    sub: subject.kind === 'user' ? subject.user.id : client.id,
+    sub: subject.kind === 'user' ? subject.user.id : (subject.id ?? client.id),
     aud: audience(resources, at.issuer),
     client_id: client.id,
     iat: Math.floor(now / 1000),
@@ -46,6 +49,7 @@ export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) 
     jti: randomUUID(),
     ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
     ...(subject.kind === 'user' ? { auth_time: Math.floor(subject.grant.authenticatedAt / 1000), grant_id: subject.grant.id } : {}),
+    ...(under === undefined ? {} : { parents: under.tokens, parent_clients: under.clients }),
     epochs: subject.kind === 'user' ? [subject.grant.epochs.organization, subject.grant.epochs.user] : [at.organization.epoch],
   };
   const key = await deps.keys.signer(at.organization.id, 'ES256');

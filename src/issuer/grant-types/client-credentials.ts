@@ -8,6 +8,7 @@ import type { GrantType } from './index.ts';
 /** The client for itself (OAuth 2.1 §4.2). Nothing is stored: the client is the token's only parent. */
 export const clientCredentials: GrantType = {
   refreshes: false,
+  proven: true,
   async redeem(deps, asked) {
     const { at, client } = asked;
     if (asked.method === 'none') throw new Fault('client_unauthorized');

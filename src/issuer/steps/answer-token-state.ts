@@ -49,7 +49,7 @@ function concerns(client: Client, token: LivingToken): boolean {
 }
 
 function stateOf({ claims, user }: LivingToken): Readonly<Record<string, unknown>> {
-  const { epochs: _epochs, grant_id: _grant, ...shown } = claims;
+  const { epochs: _epochs, grant_id: _grant, parents: _parents, parent_clients: _clients, ...shown } = claims;
   // Whose address it is concerns only whom the person allowed to see it.
   const named = user !== undefined && (claims.scope ?? '').split(' ').includes('email');
   return { active: true, token_type: 'Bearer', ...shown, ...(named ? { username: user.email } : {}) };
