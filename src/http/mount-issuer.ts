@@ -49,6 +49,7 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
       path: endpointPaths.keySet,
       serve: async (at, _, reply) => cached(reply, await issuer.keySet(at)),
     },
+    { method: 'GET', path: endpointPaths.endings, serve: (at, request) => issuer.endedSince(at, endingsAsked(request)) },
     {
       method: 'POST',
       path: endpointPaths.token,
@@ -70,6 +71,14 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
 function cached<T>(reply: FastifyReply, answer: T): T {
   reply.header('cache-control', `public, max-age=${lives.keySetCache / 1000}`);
   return answer;
+}
+
+/** Where a verifier stands, and how long it waits for news. @throws {Fault} `invalid_request` */
+function endingsAsked(request: FastifyRequest): { readonly after: string | undefined; readonly wait: number } {
+  const query = new URL(request.raw.url ?? '/', 'http://request').searchParams;
+  const wait = query.get('wait') ?? '0';
+  if (!/^\d{1,5}$/.test(wait)) throw new Fault('invalid_request', { detail: 'The parameter wait is not a number of milliseconds' });
+  return { after: query.get('after') ?? undefined, wait: Number(wait) };
 }
 
 /** Parameters come in the body alone: what a query holds ends up in logs. @throws {Fault} `invalid_request` */

@@ -102,6 +102,9 @@ export interface NewUser {
   readonly passwordHash: string | undefined;
 }
 
+/** Stores, in the same transaction, what follows from the end of what a user had under this epoch. */
+export type UserEnds = (tx: Writing, user: User) => Promise<void>;
+
 /** Who exists, what they hold, how an agent proves itself. */
 export interface Identity {
   /** The single organization of a fresh install; made once however many processes start. `issuer` is the public URL. */
@@ -164,6 +167,8 @@ export interface Identity {
   createUser(tx: Writing, user: NewUser): Promise<User>;
   /** Ends the user's sessions and stops the user's agents, by epoch. The last owner stays. @throws {Fault} `forbidden` */
   suspendUser(by: Principal, id: UserId): Promise<User>;
+  /** Calls `listener` in the transaction that ends what a user has, with the user as they were. Returns how to stop. */
+  whenUserEnds(listener: UserEnds): () => void;
   passwordHash(organization: OrganizationId, id: UserId): Promise<string | undefined>;
   /** The vault a principal's new connections go to; made with the user. */
   defaultVault(organization: OrganizationId, who: Actor): Promise<VaultId>;

@@ -5,7 +5,7 @@ import type { Vault } from '#vault';
 import { agentOf, isExpired, principalOf } from './agent-view.ts';
 import { agentBy, agentsPage } from './agents.sql.ts';
 import { acceptClaim, claimState, offerClaim, typeClaim, withdraw } from './claim.ts';
-import type { Agent, Identity, ListQuery } from './contract.ts';
+import type { Agent, Identity, ListQuery, UserEnds } from './contract.ts';
 import { createDirectory } from './directory.ts';
 import { emailKeyOf } from './email.ts';
 import { endExpired, enrol } from './enrol.ts';
@@ -32,7 +32,8 @@ export interface IdentityDeps {
 export function createIdentity(given: IdentityDeps): Identity {
   const { records, changes, clock } = given;
   const directory = createDirectory(records, changes, clock);
-  const deps = { ...given, directory };
+  const userEnds = new Set<UserEnds>();
+  const deps = { ...given, directory, userEnds };
   const bindings = cacheByGeneration<Awaited<ReturnType<typeof boundVaults>>>(changes, 'identity', 20_000);
   const access = createVaultAccess(records, bindings);
 
@@ -94,6 +95,7 @@ export function createIdentity(given: IdentityDeps): Identity {
     },
     createUser: (tx, user) => createUser(deps, tx, user),
     suspendUser: (by, id) => suspendUser(deps, by, id),
+    whenUserEnds: (listener) => watching(userEnds, listener),
     passwordHash: (organization, id) => records.in(organization).read((tx) => passwordHashOf(tx, organization, id)),
     defaultVault,
     vaultsOf: (principal: Principal) => access.vaultsOf(principal),
@@ -104,4 +106,9 @@ export function createIdentity(given: IdentityDeps): Identity {
       bindings.close();
     },
   } satisfies Identity);
+}
+
+function watching<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
 }

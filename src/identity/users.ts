@@ -2,7 +2,7 @@ import type { Audit } from '#audit';
 import { type Clock, Fault, newId, type Principal, type UserId } from '#kernel';
 import { isUniqueViolation, type Records, type Writing } from '#store';
 import type { Vault } from '#vault';
-import type { NewUser, User } from './contract.ts';
+import type { NewUser, User, UserEnds } from './contract.ts';
 import { emailKeyOf, parseEmail, parsePersonName } from './email.ts';
 import { mayGovern } from './govern.ts';
 import { activeOwners, insertUser, updateUserStatus, userById, userOf } from './users.sql.ts';
@@ -49,7 +49,7 @@ function refuseTakenAddress(error: unknown): never {
  * By epoch, so that nothing of the user's older sessions revives. The bump comes first: its row lock lets no two
  * owners suspend each other at once.
  */
-export function suspendUser(deps: UserDeps, by: Principal, id: UserId): Promise<User> {
+export function suspendUser(deps: UserDeps & { readonly userEnds: ReadonlySet<UserEnds> }, by: Principal, id: UserId): Promise<User> {
   return deps.records.in(by.organization).write(async (tx) => {
     await tx.bump('identity');
     const before = await userById(tx, by.organization, id);
@@ -59,6 +59,7 @@ export function suspendUser(deps: UserDeps, by: Principal, id: UserId): Promise<
     const owners = await activeOwners(tx, by.organization);
     if (owners.length === 1 && owners[0]?.id === id) throw new Fault('conflict', { detail: 'the last owner cannot be suspended' });
     if (!(await updateUserStatus(tx, before, 'suspended'))) throw new Fault('conflict');
+    for (const listener of deps.userEnds) await listener(tx, userOf(before));
     await deps.audit.record(tx, { name: 'user.suspended', principal: by, fields: { user: id } });
     return userOf({ ...before, status: 'suspended', epoch: before.epoch + 1 });
   });

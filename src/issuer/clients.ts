@@ -1,4 +1,5 @@
 import { type ClientId, type ClientSecretId, Fault, newId, type OrganizationId, type Principal, parseId } from '#kernel';
+import { parent } from '#oauth';
 import { cacheByGeneration, isUniqueViolation, pageLimit, pageOf, type Reading, rowOfCursor, type Writing } from '#store';
 import { hashFlaw, judgeClient } from './client-metadata.ts';
 import {
@@ -14,6 +15,8 @@ import {
 } from './clients.sql.ts';
 import type { Client, ClientDraft, ClientMetadata, Clients } from './contract.ts';
 import type { IssuerGround } from './deps.ts';
+import { insertEnding } from './endings.sql.ts';
+import { longestUntil } from './lives.ts';
 
 /** Registered clients: rows, and a cache that forgets at every change of the topic `issuing`. */
 export function createClients(deps: IssuerGround): Clients & { close(): void } {
@@ -84,8 +87,11 @@ async function add(deps: IssuerGround, tx: Writing, by: Principal, draft: Client
 
 /** At once, for good: no token of it is good any more, because its parent is gone. */
 async function remove(deps: IssuerGround, by: Principal, id: ClientId): Promise<void> {
-  await deps.records.in(by.organization).write(async (tx) => {
-    if (!(await endClient(tx, by.organization, id, deps.clock.now()))) throw new Fault('client_unknown');
+  const { organization } = by;
+  const now = deps.clock.now();
+  await deps.records.in(organization).write(async (tx) => {
+    if (!(await endClient(tx, organization, id, now))) throw new Fault('client_unknown');
+    await insertEnding(tx, { organization, subject: parent.client(id), expiresAt: longestUntil(now) }, now);
     await deps.audit.record(tx, { name: 'client.removed', principal: by, fields: { client: id } });
     await tx.bump('issuing');
   });

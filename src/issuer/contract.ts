@@ -190,6 +190,27 @@ export interface SigningKeyFact {
   readonly signsFrom: number;
 }
 
+/** What a verifier elsewhere is told of what has ended (SECURITY 16). */
+export interface EndedSince {
+  readonly issuer: string;
+  /** Of the organization: tokens that name another have ended. */
+  readonly epoch: number;
+  /** Everything that has ended, in place of what was told before; else only what came since. */
+  readonly whole: boolean;
+  /** There is more to tell: ask again at once. */
+  readonly more: boolean;
+  /** Where to go on. */
+  readonly cursor: string;
+  /** Names of parents, each with the second from which it may be forgotten. */
+  readonly ended: readonly (readonly [name: string, until: number])[];
+  /** Keys whose signatures count: another that was listed before counts no more. */
+  readonly keys: readonly string[];
+  /** How long the answer waited, milliseconds. */
+  readonly held: number;
+  /** How old at most the server's own knowledge is, milliseconds. */
+  readonly age: number;
+}
+
 /** Registered clients of an organization. */
 export interface Clients {
   /** @throws {Fault} `client_invalid` with a sentence per field */
@@ -239,6 +260,8 @@ export interface Issuer {
   revoke(at: Issuing, request: ProtocolRequest): Promise<void>;
   /** OpenID Connect Core §5.3. */
   userinfo(at: Issuing, bearer: string): Promise<Readonly<Record<string, unknown>>>;
+  /** For verifiers elsewhere. @throws {Fault} `stale_revocations`, `invalid_request` */
+  endedSince(at: Issuing, asked: { readonly after: string | undefined; readonly wait: number }): Promise<EndedSince>;
   /** What stands for a person, newest first; at most 200. */
   grants(organization: OrganizationId, user: UserId): Promise<readonly StandingGrant[]>;
   /** Ends a person's own grant with every token below it, and has them asked anew the next time; true if it stood. */

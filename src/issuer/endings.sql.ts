@@ -3,7 +3,7 @@ import type { Reading, Writing } from '#store';
 
 export interface Ending {
   readonly organization: OrganizationId;
-  /** The id of a grant, or the `jti` of one access token. */
+  /** A parent of access tokens, as `parent` of #oauth names it. */
   readonly subject: string;
   /** After this no token below it is alive. */
   readonly expiresAt: number;
@@ -23,7 +23,7 @@ export async function insertEnding(tx: Writing, ending: Ending, now: number): Pr
 export function endingsAfter(tx: Reading, row: number, now: number, limit: number) {
   return tx.db
     .selectFrom('endings')
-    .select(['row', 'subject', 'expires_at'])
+    .select(['row', 'organization_id', 'subject', 'expires_at'])
     .where('row', '>', row)
     .where('expires_at', '>', now)
     .orderBy('row')

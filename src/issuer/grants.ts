@@ -1,11 +1,12 @@
 import type { User } from '#identity';
 import { Fault, type GrantId, type OrganizationId, type Principal, type UserId } from '#kernel';
+import { parent } from '#oauth';
 import { isUniqueViolation, type Writing } from '#store';
 import { forgetConsents } from './consents.sql.ts';
 import type { Epochs, Grant, Issuing, StandingGrant } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { endStandingGrant, insertGrant, standingGrant, standingGrantsOf } from './grants.sql.ts';
-import { lives } from './lives.ts';
+import { longestUntil } from './lives.ts';
 
 export function principalOf({ organization, user }: Pick<Grant, 'organization' | 'user'>): Principal {
   return { organization, subject: { kind: 'user', id: user }, actors: [] };
@@ -45,7 +46,7 @@ export async function endGrant(
     return await deps.records.in(organization).write(async (tx) => {
       const ended = await endStandingGrant(tx, id, reason, now);
       if (ended === undefined) return false;
-      await deps.endings.insert(tx, { organization, subject: id, expiresAt: now + lives.accessToken + lives.skew });
+      await deps.endings.insert(tx, { organization, subject: parent.grant(id), expiresAt: longestUntil(now) });
       if (by !== undefined) await forgetConsents(tx, ended.user, ended.client);
       const fields = { grant: id, client: ended.client, reason };
       await deps.audit.record(tx, { name: 'grant.ended', principal: by ?? principalOf(ended), fields });

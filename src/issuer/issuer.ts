@@ -1,4 +1,5 @@
 import { Fault } from '#kernel';
+import { parent } from '#oauth';
 import { stalest } from '#store';
 import { userinfo } from './access-tokens.ts';
 import { answer, authorize, resume, waiting } from './authorize.ts';
@@ -9,11 +10,13 @@ import { createDevices } from './devices.ts';
 import { createEndings } from './endings.ts';
 import { endOwnGrant, grantsOf } from './grants.ts';
 import { createKeys, nextKey } from './keys.ts';
+import { longestUntil } from './lives.ts';
 import { matrix } from './matrix.ts';
 import { metadataOf } from './metadata.ts';
 import { readParameters } from './parameters.ts';
 import { createResources } from './resources.ts';
 import { sweep } from './sweep.ts';
+import { endedSince } from './tell-endings.ts';
 
 /** OAuth 2.1 and OpenID Connect: we issue. */
 export function createIssuer(ground: IssuerGround): Issuer {
@@ -22,6 +25,9 @@ export function createIssuer(ground: IssuerGround): Issuer {
   const resources = createResources(ground);
   const endings = createEndings(ground);
   const deps: IssuerDeps = { ...ground, keys, clients, resources, endings };
+  const stopHearing = ground.identity.whenUserEnds((tx, { id, epoch, organization }) =>
+    endings.insert(tx, { organization, subject: parent.user(id, epoch), expiresAt: longestUntil(ground.clock.now()) }),
+  );
   /** Who may have ended meanwhile is not let in (SECURITY 16). */
   const fresh = () => {
     if (ground.changes.age() > stalest) throw new Fault('stale_revocations');
@@ -60,6 +66,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),
     revoke: async (at, request) => matrix.revoke.run(deps, parsed(at, request)),
     userinfo: (at, bearer) => userinfo(deps, at, bearer),
+    endedSince: (at, asked) => endedSince(deps, at, asked),
     grants: (organization, user) => grantsOf(deps, organization, user),
     endGrant: (by, id) => endOwnGrant(deps, by, id),
     clients,
@@ -68,6 +75,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     nextSigningKey: (by, algorithm) => nextKey(keys, by, algorithm),
     sweep: () => sweep(deps),
     async close() {
+      stopHearing();
       keys.close();
       clients.close();
       resources.close();

@@ -26,3 +26,8 @@ export const lives = Object.freeze({
   /** For how long others may keep the key set; shorter than `keyLead`. */
   keySetCache: 5 * minute,
 });
+
+/** When the last access token has ended that could be made until now, on any replica. */
+export function longestUntil(now: number): number {
+  return now + lives.accessToken + lives.skew;
+}

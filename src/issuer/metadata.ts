@@ -14,6 +14,7 @@ export const endpointPaths = Object.freeze({
   introspect: '/introspect',
   revoke: '/revoke',
   keySet: '/jwks.json',
+  endings: '/endings',
 });
 
 /**
@@ -28,6 +29,7 @@ export function metadataOf({ issuer }: Issuing, registered: ReadonlyMap<string, 
     ...forPeople(issuer, open),
     token_endpoint: issuer + endpointPaths.token,
     jwks_uri: issuer + endpointPaths.keySet,
+    token_endings_uri: issuer + endpointPaths.endings,
     introspection_endpoint: issuer + endpointPaths.introspect,
     revocation_endpoint: issuer + endpointPaths.revoke,
     grant_types_supported: grantTypeNames,

@@ -22,6 +22,7 @@ export {
 export { type Algorithm, type AlgorithmName, algorithms, type PublicJwk } from './algorithms.ts';
 export { decodeBase64url, encodeBase64url } from './base64url.ts';
 export { decodeDidKey, encodeDidKey } from './did-key.ts';
+export { type Descent, endingName, parent, parentsOf } from './endings.ts';
 export { parsePublicJwk, thumbprint, type VerificationKey, verificationKeyOf } from './jwk.ts';
 export { jwsHolds, type ParsedJws, parseJws, signJws } from './jws.ts';
 export { createPkce, type Pkce, pkceChallenge, pkceHolds } from './pkce.ts';

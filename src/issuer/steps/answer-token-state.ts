@@ -1,4 +1,5 @@
 import { Fault, type Secret } from '#kernel';
+import { parent } from '#oauth';
 import { isUniqueViolation, sha256 } from '#store';
 import { audiences, type LivingToken, livingToken } from '../access-tokens.ts';
 import type { Client, Grant } from '../contract.ts';
@@ -91,7 +92,7 @@ function refreshState({ at, client }: Authenticated, { row, grant }: OwnRefreshT
 }
 
 async function endToken(deps: IssuerDeps, { at }: Authenticated, { claims }: LivingToken): Promise<void> {
-  const ending = { organization: at.organization.id, subject: claims.jti, expiresAt: claims.exp * 1000 + lives.skew };
+  const ending = { organization: at.organization.id, subject: parent.token(claims.jti), expiresAt: claims.exp * 1000 + lives.skew };
   await deps.records
     .in(at.organization.id)
     .write((tx) => deps.endings.insert(tx, ending))
