@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '#kernel';
 import { endingName, parent } from '#oauth';
-import { api, type Issuance, openIssuance } from '../support/issuing.ts';
-import { testPassword } from '../support/people.ts';
-import { openServing, type Serving, signedIn } from '../support/serving.ts';
+import { api, basic, type Issuance, openIssuance } from '../support/issuing.ts';
+import { createTestUser } from '../support/people.ts';
+import { openServing, type Serving } from '../support/serving.ts';
 
 interface Told {
   readonly epoch: number;
@@ -46,12 +46,9 @@ describe('what verifiers elsewhere are told of what ended', () => {
     await issuer.endGrant(issuance.by, grant?.id ?? newId('grt'));
     const own = (await issuance.token(client, { grant_type: 'client_credentials', resource: api })).accessToken.reveal();
     const { jti } = JSON.parse(Buffer.from(own.split('.')[1] ?? '', 'base64url').toString()) as { readonly jti: string };
-    await issuer.revoke(issuance.at, { parameters: `token=${own}`, authorization: issuance.basic(client) });
+    await issuer.revoke(issuance.at, { parameters: `token=${own}`, authorization: basic(client) });
     await issuer.clients.remove(issuance.by, client.id);
-    const records = people.store.records.in(issuance.by.organization);
-    const bob = await records.write((tx) =>
-      people.identity.createUser(tx, { organization: issuance.by.organization, email: 'bob@example.com', name: 'Bob', role: 'member', passwordHash: undefined }),
-    );
+    const bob = await createTestUser(people, 'bob@example.com');
     await people.identity.suspendUser(issuance.by, bob.id);
     const after = await told(`?after=${before.cursor}`);
     expect(after.whole).toBe(false);

@@ -76,11 +76,12 @@ export async function faultOf(work: Promise<unknown>): Promise<FaultCode | undef
   return undefined;
 }
 
-export async function openIssuance(given?: People): Promise<Issuance> {
+/** Over these people, and this issuer of theirs, where they are given. */
+export async function openIssuance(given?: People, over?: Issuer): Promise<Issuance> {
   const people = given ?? (await openPeople());
   const { store, identity, vault, audit, clock } = people;
   const { records, ephemera, changes } = store;
-  const issuer = createIssuer({ records, ephemera, changes, identity, vault, audit, clock, log: silentLog });
+  const issuer = over ?? createIssuer({ records, ephemera, changes, identity, vault, audit, clock, log: silentLog });
   open.add(issuer);
   const { session } = await completeTestSetup(people);
   const by = session.principal;
