@@ -9,7 +9,7 @@ import { root } from './source/files.ts';
 const dist = join(root, 'dist');
 
 /** What is started, or imported, by its path. */
-const entries = ['bin/gatehouse', 'bin/library', 'cli/run/enclosure'];
+const entries = ['bin/gatehouse', 'bin/library', 'verify/index', 'cli/run/enclosure'];
 
 /** Has an addon of its own, so it stays a package beside ours. */
 const apart = /^@node-rs\//;

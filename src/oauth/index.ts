@@ -22,6 +22,16 @@ export {
 export { type Algorithm, type AlgorithmName, algorithms, type PublicJwk } from './algorithms.ts';
 export { decodeBase64url, encodeBase64url } from './base64url.ts';
 export { decodeDidKey, encodeDidKey } from './did-key.ts';
+export {
+  type DpopFlaw,
+  type DpopProof,
+  type DpopRequest,
+  dpopAlgorithms,
+  dpopFlaw,
+  dpopLeft,
+  dpopSkew,
+  readDpopProof,
+} from './dpop.ts';
 export { type Descent, endingName, parent, parentsOf } from './endings.ts';
 export { parsePublicJwk, thumbprint, type VerificationKey, verificationKeyOf } from './jwk.ts';
 export { jwsHolds, type ParsedJws, parseJws, signJws } from './jws.ts';

@@ -3,8 +3,16 @@ import type { Needs, Refusal } from './contract.ts';
 /** Why a request is refused, and with which status (RFC 6750 §3.1, RFC 9449 §7.1, RFC 9470 §3). */
 const refusals = {
   missing: { status: 401, error: undefined, tells: 'No access token came with the request' },
-  invalid_request: { status: 400, error: 'invalid_request', tells: 'The request carries its access token in more than one way, or in one that is not taken' },
-  invalid_token: { status: 401, error: 'invalid_token', tells: 'The access token is not good here: it is not for this resource, has expired or has ended' },
+  invalid_request: {
+    status: 400,
+    error: 'invalid_request',
+    tells: 'The request carries its access token in more than one way, or in one that is not taken',
+  },
+  invalid_token: {
+    status: 401,
+    error: 'invalid_token',
+    tells: 'The access token is not good here: it is not for this resource, has expired or has ended',
+  },
   invalid_dpop_proof: { status: 401, error: 'invalid_dpop_proof', tells: 'The DPoP proof is not good for this request' },
   use_dpop_nonce: { status: 401, error: 'use_dpop_nonce', tells: 'The DPoP proof must hold the nonce that comes with this answer' },
   insufficient_user_authentication: {
@@ -63,7 +71,10 @@ export function unavailable(): Refusal {
   return {
     status: 503,
     headers: { 'retry-after': '1', 'cache-control': 'no-store' },
-    body: { error: 'temporarily_unavailable', error_description: 'It cannot be learnt right now which access tokens are good; try again in a second' },
+    body: {
+      error: 'temporarily_unavailable',
+      error_description: 'It cannot be learnt right now which access tokens are good; try again in a second',
+    },
   };
 }
 

@@ -65,6 +65,7 @@ export function createEnded(issuer: IssuerSide, keys: KeySet, clock: Clock): End
     const took = clock.monotonic() - began;
     // Only what the issuer knew when it answered counts, and it answered no later than it waited.
     if (!told.more) knownAt = began + Math.min(told.held, took) - told.age;
+    if (!told.more && old()) throw new Fault('stale_revocations');
     return { news: told.more || told.ended.length > 0 || told.held > patience / 2 };
   }
 
@@ -104,8 +105,7 @@ export function createEnded(issuer: IssuerSide, keys: KeySet, clock: Clock): End
       usedAt = clock.monotonic();
       return old() ? catchUp() : undefined;
     },
-    any: (parents: readonly string[], organizationEpoch: unknown) =>
-      organizationEpoch !== epoch || parents.some((name) => names.has(name)),
+    any: (parents: readonly string[], organizationEpoch: unknown) => organizationEpoch !== epoch || parents.some((name) => names.has(name)),
     close() {
       closed = true;
       clearTimeout(timer);
@@ -118,7 +118,8 @@ function read(answer: Readonly<Record<string, unknown>>): Told {
   const { epoch, whole, more, cursor, ended, keys, held, age } = answer;
   const numbers = [epoch, held, age].every((value) => typeof value === 'number' && value >= 0);
   const flags = typeof whole === 'boolean' && typeof more === 'boolean';
-  const named = Array.isArray(ended) && ended.every((pair) => Array.isArray(pair) && typeof pair[0] === 'string' && typeof pair[1] === 'number');
+  const named =
+    Array.isArray(ended) && ended.every((pair) => Array.isArray(pair) && typeof pair[0] === 'string' && typeof pair[1] === 'number');
   const kids = Array.isArray(keys) && keys.every((kid) => typeof kid === 'string');
   if (!numbers || !flags || !named || !kids || typeof cursor !== 'string' || !/^[\w.]{1,64}$/.test(cursor))
     throw new Fault('upstream_invalid', { detail: 'The issuer answered in words that are not known here' });

@@ -17,8 +17,8 @@ export type {
   Refusal,
   ReplayMarks,
   ResourceFacts,
-  VerifiedToken,
   Verdict,
+  VerifiedToken,
   Verifier,
   VerifierOptions,
 } from './contract.ts';

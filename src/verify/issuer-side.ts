@@ -1,5 +1,5 @@
-import { Fault, settingFault, silentLog } from '#kernel';
 import type { Clock } from '#kernel';
+import { Fault, settingFault, silentLog } from '#kernel';
 import { createNet } from '#net';
 import type { VerifierOptions } from './contract.ts';
 

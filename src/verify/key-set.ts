@@ -73,7 +73,7 @@ function readKeySet(members: unknown): ReadonlyMap<string, IssuerKey> {
     const algorithm = tokenAlgorithmNames.find((name) => name === jwk.alg);
     if (typeof jwk.kid !== 'string' || algorithm === undefined || (jwk.use ?? 'sig') !== 'sig') continue;
     try {
-      const key = createPublicKey({ key: jwk as object, format: 'jwk' });
+      const key = createPublicKey({ key: { ...jwk }, format: 'jwk' });
       if (fits(key, algorithm)) found.set(jwk.kid, { algorithm, key });
     } catch {
       // Not a key.

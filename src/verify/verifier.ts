@@ -2,7 +2,7 @@ import { isFault, settingFault, systemClock } from '#kernel';
 import { dpopAlgorithms } from '#oauth';
 import { type KnownToken, readAccessToken } from './access-token.ts';
 import { type ChallengeFacts, type RefusalName, refuse, unavailable } from './challenge.ts';
-import type { Needs, Presented, VerifiedToken, Verdict, Verifier, VerifierOptions } from './contract.ts';
+import type { Needs, Presented, Verdict, VerifiedToken, Verifier, VerifierOptions } from './contract.ts';
 import { createEnded } from './ended.ts';
 import { createIntrospection } from './introspection.ts';
 import { createIssuerSide } from './issuer-side.ts';
