@@ -201,6 +201,7 @@ const clientMembers = {
   protects: texts(512).describe('resources it is the server of: it may introspect tokens for them'),
   jwks: z.array(z.record(z.string(), z.unknown())).max(10).describe('public keys for private_key_jwt'),
   signing: tokenAlgorithm.describe('of its ID tokens'),
+  require_pushed_authorization_requests: z.boolean().describe('it asks for codes by way of /par only'),
 };
 
 /** A client as somebody asks for it. They make its secret; only the hash leaves their hands. */
@@ -213,6 +214,7 @@ export const newClient = z.strictObject({
   protects: clientMembers.protects.default([]),
   jwks: clientMembers.jwks.default([]),
   signing: tokenAlgorithm.default('ES256'),
+  require_pushed_authorization_requests: clientMembers.require_pushed_authorization_requests.default(false),
   secret_sha256: sha256.optional(),
 });
 

@@ -18,5 +18,6 @@ export function clientDraft(given: NewClient): ClientDraft {
     protects,
     jwks,
     signing,
+    requirePushedAuthorizationRequests: given.require_pushed_authorization_requests,
   };
 }

@@ -43,6 +43,11 @@ function metadata({ issuer }: HttpDeps): Serve {
 
 function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
   const userinfo: Serve = (at, request) => issuer.userinfo(at, bearerOf(request.headers.authorization));
+  const push: Serve = async (at, request, reply) => {
+    const { requestUri, life } = await issuer.push(at, protocolRequest(request), incoming(request).address);
+    reply.code(201);
+    return { request_uri: requestUri, expires_in: life / 1000 };
+  };
   return [
     {
       method: 'GET',
@@ -60,6 +65,7 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
       path: endpointPaths.deviceAuthorization,
       serve: async (at, request) => deviceBody(await issuer.devices.authorize(at, protocolRequest(request), incoming(request).address)),
     },
+    { method: 'POST', path: endpointPaths.push, serve: push },
     { method: 'POST', path: endpointPaths.introspect, serve: (at, request) => issuer.introspect(at, protocolRequest(request)) },
     { method: 'POST', path: endpointPaths.revoke, serve: (at, request) => issuer.revoke(at, protocolRequest(request)) },
     { method: 'GET', path: endpointPaths.userinfo, serve: userinfo },

@@ -186,6 +186,7 @@ export function clientView(client: Client): View<'clientView'> {
     protects: [...protects],
     jwks: jwks.map((key) => ({ ...key })),
     signing,
+    require_pushed_authorization_requests: client.requirePushedAuthorizationRequests,
     created_at: client.createdAt,
     secrets: client.secrets.map((secret) => ({
       id: secret.id,

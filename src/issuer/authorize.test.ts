@@ -57,8 +57,11 @@ describe('a waiting authorization request', () => {
     const other = { ...browsing, binding: 'another browser' };
     expect(await faultOf(resume(transaction, other))).toBe('link_ended');
     expect(await faultOf(say(transaction, true, other))).toBe('link_ended');
-    expect(await issuance.issuer.waiting(transaction, other.binding)).toBeUndefined();
-    expect(await issuance.issuer.waiting(transaction, browsing.binding)).toEqual({ client: 'The App', destination: 'https://app.example' });
+    expect(await issuance.issuer.waiting(issuance.at, transaction, other.binding)).toBeUndefined();
+    expect(await issuance.issuer.waiting(issuance.at, transaction, browsing.binding)).toEqual({
+      client: 'The App',
+      destination: 'https://app.example',
+    });
   });
 
   it('is one of at most 200 in a quarter of an hour from one address, or in one session', async () => {

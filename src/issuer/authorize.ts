@@ -1,26 +1,15 @@
-import { Fault, type FaultCode, type OrganizationId } from '#kernel';
-import { bearerValue } from '#oauth';
+import { Fault, type FaultCode } from '#kernel';
 import type { Session } from '#signin';
-import { bearerKey, ephemeraKey, sha256 } from '#store';
 import { makeCode } from './codes.ts';
 import { remember, remembers, tellRefusal } from './consents.ts';
 import type { Authorization, Browsing, ConsentView, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
-import { lives } from './lives.ts';
 import { matrix } from './matrix.ts';
 import { readParameters } from './parameters.ts';
 import { isLocal, redirectHost, redirectSource } from './redirects.ts';
 import { scopeWords } from './scopes.ts';
-import type { Addressed, Prompted } from './stages.ts';
-
-/** A request that waits for its person: the query as it came, judged again at every step. */
-interface Waiting {
-  readonly organization: OrganizationId;
-  readonly query: string;
-  /** SHA-256 of what ties it to the browser that began it. */
-  readonly binding: string;
-  readonly startedAt: number;
-}
+import type { Addressed, Prompted, Requested } from './stages.ts';
+import { countWaiting, held, hold, spend } from './waiting-requests.ts';
 
 /** How a request stands with the person at the browser. */
 interface Standing {
@@ -33,26 +22,27 @@ interface Standing {
 }
 
 export async function authorize(deps: IssuerDeps, at: Issuing, query: string, browsing: Browsing): Promise<Authorization> {
+  const requested = await matrix.request.run(deps, { at, parameters: readParameters(query), authorization: undefined });
   const startedAt = deps.clock.now();
   const wait = async () => {
     await countWaiting(deps, browsing);
-    return hold(deps, { organization: at.organization.id, query, binding: sha256(browsing.binding), startedAt });
+    return hold(deps, requested, browsing, startedAt);
   };
-  return judged(deps, at, query, (asked) => goOn(deps, asked, { browsing, startedAt, wait, spend: async () => undefined }));
+  return judged(deps, requested, (asked) => goOn(deps, asked, { browsing, startedAt, wait, spend: async () => undefined }));
 }
 
 export async function resume(deps: IssuerDeps, at: Issuing, transaction: string, browsing: Browsing): Promise<Authorization> {
-  const { query, startedAt } = await held(deps, at, transaction, browsing);
+  const { requested, startedAt } = await held(deps, at, transaction, browsing);
   const wait = async () => transaction;
-  return judged(deps, at, query, (asked) => goOn(deps, asked, { browsing, startedAt, wait, spend: () => spend(deps, transaction) }));
+  return judged(deps, requested, (asked) => goOn(deps, asked, { browsing, startedAt, wait, spend: () => spend(deps, at, transaction) }));
 }
 
 export async function answer(deps: IssuerDeps, at: Issuing, transaction: string, browsing: Browsing, yes: boolean): Promise<Authorization> {
-  const { query, startedAt } = await held(deps, at, transaction, browsing);
-  return judged(deps, at, query, async (asked) => {
+  const { requested, startedAt } = await held(deps, at, transaction, browsing);
+  return judged(deps, requested, async (asked) => {
     const signIn = signInNeeded(asked, browsing.session, startedAt);
     if (signIn.needed) return { kind: 'sign_in', transaction, again: signIn.again };
-    await spend(deps, transaction);
+    await spend(deps, at, transaction);
     if (!yes) await tellRefusal(deps, asked, signIn.session.user);
     if (!yes) throw new Fault('consent_refused');
     await remember(deps, asked, signIn.session.user);
@@ -60,27 +50,12 @@ export async function answer(deps: IssuerDeps, at: Issuing, transaction: string,
   });
 }
 
-export async function waiting(deps: IssuerDeps, transaction: string, binding: string) {
-  const found = await waitingOf(deps, transaction);
-  if (found === undefined || found.binding !== sha256(binding)) return undefined;
-  const parameters = readParameters(found.query);
-  const client = await deps.clients.find(found.organization, parameters.one('client_id') ?? '');
-  const redirect = parameters.one('redirect_uri') ?? client?.redirectUris[0];
-  if (client === undefined || redirect === undefined || !URL.canParse(redirect)) return undefined;
-  return { client: client.name, destination: redirectSource(redirect) };
-}
-
 /** Told to who is at the browser, and not to the client. */
 const forThePerson: ReadonlySet<FaultCode> = new Set(['link_ended', 'rate_limited']);
 
-/** Every check of the endpoint. What fails before the redirect is verified is thrown; what fails after goes back to the client. */
-async function judged(
-  deps: IssuerDeps,
-  at: Issuing,
-  query: string,
-  then: (asked: Prompted) => Promise<Authorization>,
-): Promise<Authorization> {
-  const addressed = await matrix.redirect.run(deps, { at, parameters: readParameters(query), authorization: undefined });
+/** Every check of the request. What fails before the redirect is verified is thrown; what fails after goes back to the client. */
+async function judged(deps: IssuerDeps, requested: Requested, then: (asked: Prompted) => Promise<Authorization>): Promise<Authorization> {
+  const addressed = await matrix.redirect.run(deps, requested);
   try {
     return await then(await matrix.authorize.run(deps, addressed));
   } catch (error) {
@@ -115,7 +90,7 @@ function signInNeeded(asked: Prompted, session: Session | undefined, startedAt: 
 }
 
 async function withCode(deps: IssuerDeps, asked: Prompted, { user, authenticatedAt }: Session): Promise<Authorization> {
-  const { at, client, redirect, challenge, scopes, resources, nonce } = asked;
+  const { at, client, redirect, challenge, scopes, resources, nonce, delivery } = asked;
   const code = await makeCode(deps, {
     organization: at.organization.id,
     client: client.id,
@@ -125,6 +100,7 @@ async function withCode(deps: IssuerDeps, asked: Prompted, { user, authenticated
     scopes,
     resources,
     nonce,
+    pushed: delivery.pushed,
     authenticatedAt,
     epochs: { user: user.epoch, organization: at.organization.epoch },
   });
@@ -148,36 +124,4 @@ async function viewOf(deps: IssuerDeps, { at, client, redirect, scopes, resource
     resources: resources.map((identifier) => ({ identifier, name: registered.get(identifier)?.name })),
     destination: redirectSource(redirect),
   };
-}
-
-/** Requests that may come to wait from one address, or in one session: as many as may then try to sign in. */
-const mostWaiting = { most: 200, window: 15 * 60_000 };
-
-/** @throws {Fault} `rate_limited` */
-async function countWaiting({ ephemera }: IssuerDeps, { session, address }: Browsing): Promise<void> {
-  const key = ephemeraKey('rate', 'authorization_request', session?.id ?? address.slice(0, 64));
-  const count = await ephemera.bump(key, mostWaiting.window);
-  if (count > mostWaiting.most) throw new Fault('rate_limited', { retryAfter: mostWaiting.window / 1000 });
-}
-
-async function hold(deps: IssuerDeps, waiting: Waiting): Promise<string> {
-  const transaction = bearerValue().reveal();
-  await deps.ephemera.put(bearerKey('authorization_request', transaction), JSON.stringify(waiting), lives.request);
-  return transaction;
-}
-
-async function waitingOf(deps: IssuerDeps, transaction: string): Promise<Waiting | undefined> {
-  const text = await deps.ephemera.get(bearerKey('authorization_request', transaction));
-  return text === undefined ? undefined : (JSON.parse(text) as Waiting);
-}
-
-/** @throws {Fault} `link_ended` unless this very browser began it, at this issuer */
-async function held(deps: IssuerDeps, at: Issuing, transaction: string, browsing: Browsing): Promise<Waiting> {
-  const found = await waitingOf(deps, transaction);
-  if (found?.organization !== at.organization.id || found.binding !== sha256(browsing.binding)) throw new Fault('link_ended');
-  return found;
-}
-
-async function spend(deps: IssuerDeps, transaction: string): Promise<void> {
-  if ((await deps.ephemera.take(bearerKey('authorization_request', transaction))) === undefined) throw new Fault('link_ended');
 }

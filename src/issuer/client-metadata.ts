@@ -1,10 +1,13 @@
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import { Fault } from '#kernel';
-import type { ClientDraft } from './contract.ts';
 import { grantTypes as grantTypeRows } from './grant-types/index.ts';
+import type { ClientDraft, ClientMetadata } from './contract.ts';
 import { redirectFlaw } from './redirects.ts';
 import { isResource } from './resources.ts';
 import { isScope } from './scopes.ts';
+
+/** What holds of a client that was registered before there was a choice. */
+export const clientDefaults = Object.freeze({ requirePushedAuthorizationRequests: false }) satisfies Partial<ClientMetadata>;
 
 /** What may be registered, field by field. @throws {Fault} `client_invalid` with a sentence per field */
 export function judgeClient(draft: ClientDraft): void {

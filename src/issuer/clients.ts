@@ -1,7 +1,7 @@
 import { type ClientId, type ClientSecretId, Fault, newId, type OrganizationId, type Principal, parseId } from '#kernel';
 import { parent } from '#oauth';
 import { cacheByGeneration, isUniqueViolation, pageLimit, pageOf, type Reading, rowOfCursor, type Writing } from '#store';
-import { hashFlaw, judgeClient } from './client-metadata.ts';
+import { clientDefaults, hashFlaw, judgeClient } from './client-metadata.ts';
 import {
   type ClientRow,
   clientsPage,
@@ -66,10 +66,9 @@ async function load(tx: Reading, organization: OrganizationId, id: ClientId): Pr
 
 async function add(deps: IssuerGround, tx: Writing, by: Principal, draft: ClientDraft): Promise<ClientId> {
   judgeClient(draft);
-  const { name, authentication, secretHash, redirectUris, grantTypes, scopes, resources, protects, jwks, signing } = draft;
+  const { name, authentication, secretHash, ...metadata } = draft;
   const now = deps.clock.now();
   const id = newId('clt', now);
-  const metadata: ClientMetadata = { redirectUris, grantTypes, scopes, resources, protects, jwks, signing };
   await insertClient(tx, {
     id,
     organization_id: by.organization,
@@ -77,7 +76,7 @@ async function add(deps: IssuerGround, tx: Writing, by: Principal, draft: Client
     name,
     source: 'static',
     authentication,
-    metadata_json: JSON.stringify(metadata),
+    metadata_json: JSON.stringify(metadata satisfies ClientMetadata),
   });
   await deps.audit.record(tx, { name: 'client.added', principal: by, fields: { client: id, name, authentication } });
   if (secretHash !== undefined) await addSecret(deps, tx, by, id, { hash: secretHash, expiresAt: undefined });
@@ -150,6 +149,7 @@ async function withdraw(deps: IssuerGround, by: Principal, client: ClientId, giv
 
 function clientOf(row: ClientRow, secrets: readonly SecretRow[]): Client {
   return Object.freeze({
+    ...clientDefaults,
     ...(JSON.parse(row.metadata_json) as ClientMetadata),
     id: row.id,
     organization: row.organization_id,

@@ -15,6 +15,8 @@ export interface AuthorizationCode {
   readonly scopes: readonly string[];
   readonly resources: readonly string[];
   readonly nonce: string | undefined;
+  /** The hash of the reference of the pushed request it came from. */
+  readonly pushed: string | undefined;
   readonly authenticatedAt: number;
   readonly epochs: Epochs;
   readonly expiresAt: number;

@@ -68,6 +68,13 @@ export interface Devices {
   answer(at: Issuing, session: Session, transaction: string, yes: boolean): Promise<void>;
 }
 
+/** Under which reference a pushed request waits (RFC 9126 §2.2). */
+export interface PushedAnswer {
+  readonly requestUri: string;
+  /** Milliseconds. */
+  readonly life: number;
+}
+
 /** Who is at the browser, and the value that ties a waiting request to it. */
 export interface Browsing {
   readonly session: Session | undefined;
@@ -156,6 +163,8 @@ export interface ClientMetadata {
   readonly jwks: readonly Readonly<Record<string, unknown>>[];
   /** What its ID tokens are signed with. */
   readonly signing: TokenAlgorithmName;
+  /** It asks for codes by way of `/par` only (RFC 9126 §6). */
+  readonly requirePushedAuthorizationRequests: boolean;
 }
 
 export interface ClientDraft extends ClientMetadata {
@@ -251,7 +260,13 @@ export interface Issuer {
   /** The person's answer; spends the waiting request. @throws {Fault} `link_ended` */
   answer(at: Issuing, transaction: string, browsing: Browsing, yes: boolean): Promise<Authorization>;
   /** For whom a sign-in is, and where the browser goes afterwards; undefined when nothing waits under this name. */
-  waiting(transaction: string, binding: string): Promise<{ readonly client: string; readonly destination: string } | undefined>;
+  waiting(
+    at: Issuing,
+    transaction: string,
+    binding: string,
+  ): Promise<{ readonly client: string; readonly destination: string } | undefined>;
+  /** RFC 9126. @throws {Fault} `rate_limited` of a client that cannot prove who it is */
+  push(at: Issuing, request: ProtocolRequest, address: string): Promise<PushedAnswer>;
   token(at: Issuing, request: ProtocolRequest): Promise<TokenAnswer>;
   readonly devices: Devices;
   /** RFC 7662 §2.2. */

@@ -2,7 +2,7 @@ import { Fault } from '#kernel';
 import { parent } from '#oauth';
 import { stalest } from '#store';
 import { userinfo } from './access-tokens.ts';
-import { answer, authorize, resume, waiting } from './authorize.ts';
+import { answer, authorize, resume } from './authorize.ts';
 import { createClients } from './clients.ts';
 import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
@@ -17,6 +17,7 @@ import { readParameters } from './parameters.ts';
 import { createResources } from './resources.ts';
 import { sweep } from './sweep.ts';
 import { endedSince } from './tell-endings.ts';
+import { waitingFor } from './waiting-requests.ts';
 
 /** OAuth 2.1 and OpenID Connect: we issue. */
 export function createIssuer(ground: IssuerGround): Issuer {
@@ -60,7 +61,8 @@ export function createIssuer(ground: IssuerGround): Issuer {
       fresh();
       return answer(deps, at, transaction, browsing, yes);
     },
-    waiting: (transaction, binding) => waiting(deps, transaction, binding),
+    waiting: (at, transaction, binding) => waitingFor(deps, at, transaction, binding),
+    push: async (at, request, address) => matrix.push.run(deps, { ...parsed(at, request), address }),
     token: async (at, request) => matrix.token.run(deps, parsed(at, request)),
     devices: createDevices(deps, parsed),
     introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),

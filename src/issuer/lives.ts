@@ -8,6 +8,8 @@ export const lives = Object.freeze({
   request: 30 * minute,
   code: 60 * second,
   deviceCode: 10 * minute,
+  /** A pushed authorization request (RFC 9126 §2.2). */
+  pushedRequest: 60 * second,
   accessToken: 15 * minute,
   idToken: 60 * minute,
   refreshIdle: 14 * day,

@@ -1,29 +1,45 @@
-import type { TokenAnswer } from './contract.ts';
-import { type Addressed, type Authenticated, type Parsed, type Pipeline, type Prompted, pipeline, type Scoped } from './stages.ts';
+import type { PushedAnswer, TokenAnswer } from './contract.ts';
+import { type Addressed, type Authenticated, type Parsed, type Pipeline, type Prompted, pipeline, type Requested, type Scoped } from './stages.ts';
 import { allowFor, allowGrantType } from './steps/allow-grant-type.ts';
 import { answerRevocation, answerTokenState } from './steps/answer-token-state.ts';
 import { authenticateClient } from './steps/authenticate-client.ts';
+import { checkDelivery } from './steps/check-delivery.ts';
 import { checkPkce } from './steps/check-pkce.ts';
 import { checkPrompt } from './steps/check-prompt.ts';
+import { checkRedirect } from './steps/check-redirect.ts';
 import { checkResources } from './steps/check-resources.ts';
 import { checkResponseType } from './steps/check-response-type.ts';
 import { checkScopes } from './steps/check-scopes.ts';
-import { findClient } from './steps/find-client.ts';
+import { nameClient } from './steps/name-client.ts';
+import { beginPush, endPush } from './steps/push-request.ts';
 import { redeem } from './steps/redeem.ts';
 import { refuseRepeats } from './steps/refuse-repeats.ts';
 import { refuseUnbuilt } from './steps/refuse-unbuilt.ts';
+import { takePushedRequest } from './steps/take-pushed-request.ts';
+
+/** Every check of an authorization request, wherever it came from. */
+const authorize = pipeline((_, input: Addressed) => refuseRepeats(input))
+  .step(refuseUnbuilt)
+  .step(checkDelivery)
+  .step(checkResponseType)
+  .step(checkPkce)
+  .step(checkResources)
+  .step(checkScopes)
+  .step(checkPrompt);
 
 /** Every step of every endpoint, in order. */
 export const matrix = {
+  /** What the browser brings, and what its client asks for by it. */
+  request: pipeline(nameClient).step(takePushedRequest),
   /** Before this has ended, nothing may be redirected. */
-  redirect: pipeline(findClient),
-  authorize: pipeline((_, input: Addressed) => refuseRepeats(input))
-    .step(refuseUnbuilt)
-    .step(checkResponseType)
-    .step(checkPkce)
-    .step(checkResources)
-    .step(checkScopes)
-    .step(checkPrompt),
+  redirect: pipeline((deps, input: Requested) => checkRedirect(deps, input)),
+  authorize,
+  push: pipeline((_, input: Parsed & { readonly address: string }) => refuseRepeats(input))
+    .step(async (deps, input) => ({ ...input, ...(await authenticateClient(deps, input)) }))
+    .step(beginPush)
+    .step(checkRedirect)
+    .step(async (deps, input) => ({ ...(await authorize.run(deps, input)), ...input }))
+    .step(endPush),
   token: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)
     .step(allowGrantType)
@@ -40,8 +56,10 @@ export const matrix = {
     .step(authenticateClient)
     .step(answerRevocation),
 } as const satisfies {
-  redirect: Pipeline<Parsed, Addressed>;
+  request: Pipeline<Parsed, Requested>;
+  redirect: Pipeline<Requested, Addressed>;
   authorize: Pipeline<Addressed, Prompted>;
+  push: Pipeline<Parsed & { readonly address: string }, PushedAnswer>;
   token: Pipeline<Parsed, TokenAnswer>;
   deviceAuthorization: Pipeline<Parsed, Scoped<Authenticated>>;
   introspect: Pipeline<Parsed, Readonly<Record<string, unknown>>>;

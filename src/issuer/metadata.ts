@@ -8,6 +8,7 @@ import { prompts } from './stages.ts';
 /** Where everything lies below an issuer. */
 export const endpointPaths = Object.freeze({
   authorize: '/authorize',
+  push: '/par',
   token: '/token',
   deviceAuthorization: '/device_authorization',
   userinfo: '/userinfo',
@@ -46,6 +47,7 @@ export function metadataOf({ issuer }: Issuing, registered: ReadonlyMap<string, 
 function forPeople(issuer: string, open: readonly Resource[]): Readonly<Record<string, unknown>> {
   return {
     authorization_endpoint: issuer + endpointPaths.authorize,
+    pushed_authorization_request_endpoint: issuer + endpointPaths.push,
     userinfo_endpoint: issuer + endpointPaths.userinfo,
     scopes_supported: [...new Set([...Object.keys(ownScopes), ...open.flatMap(({ scopes }) => scopes.map(({ name }) => name))])],
     device_authorization_endpoint: issuer + endpointPaths.deviceAuthorization,

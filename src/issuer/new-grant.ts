@@ -48,18 +48,20 @@ export async function beginGrant(deps: IssuerDeps, asked: Allowed, { granted, no
   };
 }
 
-/** The same, from a value that was taken from Ephemera. A second spend loses, and ends what the first one made. */
+/** The same, from values that were taken from Ephemera. A second spend loses, and ends what the first one made. */
 export async function beginGrantFrom(
   deps: IssuerDeps,
   asked: Allowed,
-  once: SingleUse,
+  once: SingleUse | readonly SingleUse[],
   made: Omit<Beginning, 'spend'>,
 ): Promise<TokenAnswer> {
-  const { kind, value } = once;
   try {
     return await beginGrant(deps, asked, {
       ...made,
-      spend: (tx, grant) => spend(tx, { kind, value: value.reveal(), made: grant.id, now: deps.clock.now(), expiresAt: grant.expiresAt }),
+      async spend(tx, grant) {
+        const mark = { made: grant.id, now: deps.clock.now(), expiresAt: grant.expiresAt };
+        for (const { kind, value } of [once].flat()) await spend(tx, { kind, value: value.reveal(), ...mark });
+      },
     });
   } catch (error) {
     if (isUniqueViolation(error)) return refuseReplay(deps, asked.at.organization.id, once);
@@ -67,10 +69,14 @@ export async function beginGrantFrom(
   }
 }
 
-/** OAuth 2.1 §4.1.3: what was made from the value the first time ends. @throws {Fault} `grant_invalid` */
-export async function refuseReplay(deps: IssuerDeps, organization: OrganizationId, { kind, value }: SingleUse): Promise<never> {
-  const made = await deps.records.in(organization).read((tx) => madeFrom(tx, kind, value.reveal()));
-  if (made !== undefined) await endGrant(deps, organization, made as GrantId, 'code_replayed');
+/** OAuth 2.1 §4.1.3: what was made from the values the first time ends. @throws {Fault} `grant_invalid` */
+export async function refuseReplay(deps: IssuerDeps, organization: OrganizationId, spent: SingleUse | readonly SingleUse[]): Promise<never> {
+  const made = await deps.records.in(organization).read(async (tx) => {
+    const found: (string | undefined)[] = [];
+    for (const { kind, value } of [spent].flat()) found.push(await madeFrom(tx, kind, value.reveal()));
+    return found;
+  });
+  for (const grant of made) if (grant !== undefined) await endGrant(deps, organization, grant as GrantId, 'code_replayed');
   throw new Fault('grant_invalid');
 }
 

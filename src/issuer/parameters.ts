@@ -10,6 +10,8 @@ export interface Parameters {
   refuseRepeats(): void;
   /** As received, to be read again. */
   readonly text: string;
+  /** The same text without these. */
+  without(names: ReadonlySet<string>): string;
 }
 
 /** Parameters that may be sent several times (RFC 8707 §2, RFC 8693 §2.1). */
@@ -29,6 +31,7 @@ export function readParameters(text: string): Parameters {
   };
   return Object.freeze({
     text,
+    without: (names: ReadonlySet<string>) => new URLSearchParams([...pairs].filter(([name]) => !names.has(name))).toString(),
     one(name: string) {
       refuseRepeat(name);
       return all(name)[0];

@@ -1,5 +1,6 @@
 import type { ClientAuthenticationName, GrantTypeName } from '#api';
 import type { User } from '#identity';
+import type { Secret } from '#kernel';
 import type { Client, Grant, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import type { Parameters } from './parameters.ts';
@@ -12,9 +13,30 @@ export interface Parsed {
   readonly authorization: string | undefined;
 }
 
-/** At the authorization endpoint: the client is named, and where the browser may be sent is verified. */
-export interface Addressed extends Parsed {
+/** Whose request it is. */
+export interface Named extends Parsed {
   readonly client: Client;
+}
+
+/** How a request came to us. */
+export interface Delivery {
+  /** The hash of the reference under which its client pushed it (RFC 9126); undefined when it came through the browser. */
+  readonly pushed: string | undefined;
+}
+
+/** What the client asks for, wherever it lay: `parameters` are that and nothing else. */
+export interface Requested extends Named {
+  readonly delivery: Delivery;
+}
+
+/** A request that its client pushes, and the reference that it gets. */
+export interface Pushing extends Authenticated {
+  readonly delivery: Delivery & { readonly pushed: string };
+  readonly handle: Secret<string>;
+}
+
+/** Where the browser may be sent is verified. */
+export interface Addressed extends Requested {
   readonly redirect: VerifiedRedirect;
 }
 

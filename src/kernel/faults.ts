@@ -271,6 +271,13 @@ export const faults = {
     'send the parameters themselves',
     'request_uri_not_supported',
   ),
+  request_uri_invalid: row(
+    400,
+    1,
+    'The pushed request was used, has expired, or is of another client',
+    'go back to the application and start again; a request_uri is good once, for 60 seconds',
+    'invalid_request_uri',
+  ),
   login_needed: row(400, 2, 'The person is not signed in', 'ask again without prompt=none', 'login_required'),
   consent_needed: row(400, 2, 'The person has not agreed yet', 'ask again without prompt=none', 'consent_required'),
   consent_refused: row(400, 2, 'The person said no', 'ask for less, or say what it is for', 'access_denied'),

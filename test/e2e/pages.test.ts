@@ -120,6 +120,7 @@ const publicClient = {
   protects: [],
   jwks: [],
   signing: 'ES256',
+  requirePushedAuthorizationRequests: false,
 } as const;
 
 /** From the set-up link to a confirmed permission, with the keyboard alone. */

@@ -54,6 +54,7 @@ export const draft: ClientDraft = {
   protects: [],
   jwks: [],
   signing: 'ES256',
+  requirePushedAuthorizationRequests: false,
 };
 
 export function formOf(parameters: Asked): string {
@@ -76,14 +77,14 @@ export async function faultOf(work: Promise<unknown>): Promise<FaultCode | undef
   return undefined;
 }
 
-/** Over these people, and this issuer of theirs, where they are given. */
-export async function openIssuance(given?: People, over?: Issuer): Promise<Issuance> {
+/** Over these people, and this issuer and session of theirs, where they are given. */
+export async function openIssuance(given?: People, over?: Issuer, known?: Session): Promise<Issuance> {
   const people = given ?? (await openPeople());
   const { store, identity, vault, audit, clock } = people;
   const { records, ephemera, changes } = store;
   const issuer = over ?? createIssuer({ records, ephemera, changes, identity, vault, audit, clock, log: silentLog });
   open.add(issuer);
-  const { session } = await completeTestSetup(people);
+  const session = known ?? (await completeTestSetup(people)).session;
   const by = session.principal;
   const at = await issuer.at(undefined);
   const browsing: Browsing = { session, binding: 'the browser', address: '127.0.0.1' };

@@ -20,6 +20,7 @@ interface AddFlags extends WaitOptions {
   readonly protects: readonly string[];
   readonly jwks?: string;
   readonly signing: string;
+  readonly requirePar?: boolean;
 }
 
 /** OAuth clients of our authorization server. */
@@ -33,6 +34,7 @@ export function clientCommands(program: Command, host: CommandHost): void {
       ['--auth <method>', `how it proves who it is: ${clientAuthenticationNames.join(', ')}`, 'client_secret_basic'],
       ['--jwks <file>', 'its public keys, for private_key_jwt'],
       ['--signing <algorithm>', 'of its ID tokens: ES256, RS256 or EdDSA', 'ES256'],
+      ['--require-par', 'take its authorization requests only as it pushed them to /par'],
       ...waitFlags,
     ],
     lists: [
@@ -97,6 +99,7 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     protects: [...flags.protects],
     jwks: flags.jwks === undefined ? [] : keysOf(flags.jwks),
     signing: oneOf('--signing', flags.signing, ['ES256', 'RS256', 'EdDSA'] as const),
+    require_pushed_authorization_requests: flags.requirePar === true,
     ...(made === undefined ? {} : { secret_sha256: made.hash }),
   };
   const confirmed = await awaitConfirmation(context, server, await server.person.call('client_add', { body }), flags);

@@ -60,7 +60,8 @@ async function answered(kit: PageKit, request: PageRequest<Session>): Promise<Pa
 export async function waitingFor({ rooms, cookies }: PageKit, { headers }: Incoming, next: string) {
   const binding = cookies.browser(headers.cookie);
   const transaction = next.startsWith(`${continuing}?`) ? new URLSearchParams(next.split('?')[1]).get('transaction') : null;
-  return transaction === null || binding === undefined ? undefined : rooms.issuer.waiting(transaction, binding);
+  if (transaction === null || binding === undefined) return undefined;
+  return rooms.issuer.waiting(await rooms.issuer.at(rooms.slug), transaction, binding);
 }
 
 /** @throws {Fault} `link_ended` in another browser than the one that began it */

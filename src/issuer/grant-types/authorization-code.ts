@@ -18,7 +18,9 @@ export const authorizationCode: GrantType = {
     if (taken === undefined) return refuseReplay(deps, asked.at.organization.id, once);
     const given = readCode(taken);
     judge(deps, asked, given);
-    return beginGrantFrom(deps, asked, once, { granted: given, nonce: given.nonce });
+    const { pushed, nonce } = given;
+    const also = pushed === undefined ? [] : [{ kind: 'pushed_request', value: new Secret(pushed) }];
+    return beginGrantFrom(deps, asked, [once, ...also], { granted: given, nonce });
   },
 };
 
