@@ -199,9 +199,10 @@ const clientMembers = {
   scopes: texts(128),
   resources: texts(512),
   protects: texts(512).describe('resources it is the server of: it may introspect tokens for them'),
-  jwks: z.array(z.record(z.string(), z.unknown())).max(10).describe('public keys for private_key_jwt'),
+  jwks: z.array(z.record(z.string(), z.unknown())).max(10).describe('public keys for private_key_jwt and request objects'),
   signing: tokenAlgorithm.describe('of its ID tokens'),
   require_pushed_authorization_requests: z.boolean().describe('it asks for codes by way of /par only'),
+  require_signed_request_object: z.boolean().describe('it asks for codes by signed request objects only'),
 };
 
 /** A client as somebody asks for it. They make its secret; only the hash leaves their hands. */
@@ -215,6 +216,7 @@ export const newClient = z.strictObject({
   jwks: clientMembers.jwks.default([]),
   signing: tokenAlgorithm.default('ES256'),
   require_pushed_authorization_requests: clientMembers.require_pushed_authorization_requests.default(false),
+  require_signed_request_object: clientMembers.require_signed_request_object.default(false),
   secret_sha256: sha256.optional(),
 });
 

@@ -19,5 +19,6 @@ export function clientDraft(given: NewClient): ClientDraft {
     jwks,
     signing,
     requirePushedAuthorizationRequests: given.require_pushed_authorization_requests,
+    requireSignedRequestObject: given.require_signed_request_object,
   };
 }

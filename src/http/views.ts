@@ -187,6 +187,7 @@ export function clientView(client: Client): View<'clientView'> {
     jwks: jwks.map((key) => ({ ...key })),
     signing,
     require_pushed_authorization_requests: client.requirePushedAuthorizationRequests,
+    require_signed_request_object: client.requireSignedRequestObject,
     created_at: client.createdAt,
     secrets: client.secrets.map((secret) => ({
       id: secret.id,

@@ -7,7 +7,10 @@ import { isResource } from './resources.ts';
 import { isScope } from './scopes.ts';
 
 /** What holds of a client that was registered before there was a choice. */
-export const clientDefaults = Object.freeze({ requirePushedAuthorizationRequests: false }) satisfies Partial<ClientMetadata>;
+export const clientDefaults = Object.freeze({
+  requirePushedAuthorizationRequests: false,
+  requireSignedRequestObject: false,
+}) satisfies Partial<ClientMetadata>;
 
 /** What may be registered, field by field. @throws {Fault} `client_invalid` with a sentence per field */
 export function judgeClient(draft: ClientDraft): void {
@@ -55,9 +58,10 @@ function protectsFlaw({ protects, authentication }: ClientDraft): string | undef
   return protects.length > 0 && authentication === 'none' ? 'introspection needs a client that can prove who it is' : undefined;
 }
 
-function keysFlaw({ jwks, authentication }: ClientDraft): string | undefined {
-  if (authentication !== 'private_key_jwt') return jwks.length === 0 ? undefined : 'keys are for private_key_jwt';
-  if (jwks.length === 0 || jwks.length > 10) return 'private_key_jwt needs 1 to 10 public keys';
+function keysFlaw({ jwks, authentication, requireSignedRequestObject }: ClientDraft): string | undefined {
+  const needed = authentication === 'private_key_jwt' || requireSignedRequestObject;
+  if (jwks.length > 10) return 'there are more than 10';
+  if (jwks.length === 0) return needed ? 'private_key_jwt and signed requests need public keys' : undefined;
   if (jwks.some((key) => ['d', 'k', 'p', 'q'].some((member) => key[member] !== undefined))) return 'a key is not public';
   try {
     createLocalJWKSet({ keys: [...jwks] } as unknown as JSONWebKeySet);

@@ -165,6 +165,8 @@ export interface ClientMetadata {
   readonly signing: TokenAlgorithmName;
   /** It asks for codes by way of `/par` only (RFC 9126 §6). */
   readonly requirePushedAuthorizationRequests: boolean;
+  /** It asks for codes by signed request objects only (RFC 9101 §10.5). */
+  readonly requireSignedRequestObject: boolean;
 }
 
 export interface ClientDraft extends ClientMetadata {

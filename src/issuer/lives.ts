@@ -17,6 +17,8 @@ export const lives = Object.freeze({
   grant: 90 * day,
   /** The stored answer for a client that lost it. */
   grace: 30 * second,
+  /** A signed request object at most. */
+  requestObject: 60 * minute,
   /** A client assertion at most. */
   assertion: 5 * minute,
   /** How far clocks may differ. */

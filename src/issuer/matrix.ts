@@ -11,6 +11,7 @@ import { checkResources } from './steps/check-resources.ts';
 import { checkResponseType } from './steps/check-response-type.ts';
 import { checkScopes } from './steps/check-scopes.ts';
 import { nameClient } from './steps/name-client.ts';
+import { openRequestObject } from './steps/open-request-object.ts';
 import { beginPush, endPush } from './steps/push-request.ts';
 import { redeem } from './steps/redeem.ts';
 import { refuseRepeats } from './steps/refuse-repeats.ts';
@@ -30,13 +31,14 @@ const authorize = pipeline((_, input: Addressed) => refuseRepeats(input))
 /** Every step of every endpoint, in order. */
 export const matrix = {
   /** What the browser brings, and what its client asks for by it. */
-  request: pipeline(nameClient).step(takePushedRequest),
+  request: pipeline(nameClient).step(takePushedRequest).step(openRequestObject),
   /** Before this has ended, nothing may be redirected. */
   redirect: pipeline((deps, input: Requested) => checkRedirect(deps, input)),
   authorize,
   push: pipeline((_, input: Parsed & { readonly address: string }) => refuseRepeats(input))
     .step(async (deps, input) => ({ ...input, ...(await authenticateClient(deps, input)) }))
     .step(beginPush)
+    .step(openRequestObject)
     .step(checkRedirect)
     .step(async (deps, input) => ({ ...(await authorize.run(deps, input)), ...input }))
     .step(endPush),

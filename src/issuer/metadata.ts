@@ -2,6 +2,7 @@ import { clientAuthenticationNames, grantTypeNames } from '#api';
 import { tokenAlgorithmNames } from '#oauth';
 import { assertionAlgorithms } from './client-authentication.ts';
 import type { Issuing, Resource } from './contract.ts';
+import { requestObjectAlgorithms } from './request-objects.ts';
 import { ownScopes } from './scopes.ts';
 import { prompts } from './stages.ts';
 
@@ -60,7 +61,8 @@ function forPeople(issuer: string, open: readonly Resource[]): Readonly<Record<s
     claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'at_hash', 'name', 'email'],
     prompt_values_supported: prompts,
     claims_parameter_supported: false,
-    request_parameter_supported: false,
+    request_parameter_supported: true,
+    request_object_signing_alg_values_supported: requestObjectAlgorithms,
     request_uri_parameter_supported: false,
   };
 }

@@ -22,6 +22,8 @@ export interface Named extends Parsed {
 export interface Delivery {
   /** The hash of the reference under which its client pushed it (RFC 9126); undefined when it came through the browser. */
   readonly pushed: string | undefined;
+  /** Its client signed it (RFC 9101). */
+  readonly signed: boolean;
 }
 
 /** What the client asks for, wherever it lay: `parameters` are that and nothing else. */

@@ -263,12 +263,18 @@ export const faults = {
   resource_unknown: row(404, 1, 'There is no such resource', 'list them with: gatehouse resource list'),
   resource_invalid: row(400, 1, 'A resource cannot be registered so', 'see the listed fields'),
   target_invalid: row(400, 1, 'A resource is not one the client may have a token for', 'see the resources of the client', 'invalid_target'),
-  request_object_unsupported: row(400, 1, 'Request objects are not taken', 'send the parameters themselves', 'request_not_supported'),
+  request_object_invalid: row(
+    400,
+    1,
+    'The request object is not one that this client signed for this issuer',
+    'sign it with a registered key: iss and client_id are the client, aud is the issuer, exp is within an hour',
+    'invalid_request_object',
+  ),
   request_uri_unsupported: row(
     400,
     1,
-    'Requests by reference are not taken',
-    'send the parameters themselves',
+    'Requests by a reference of your own are not taken',
+    'push the request to /par, or send the parameters themselves',
     'request_uri_not_supported',
   ),
   request_uri_invalid: row(

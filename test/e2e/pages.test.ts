@@ -121,6 +121,7 @@ const publicClient = {
   jwks: [],
   signing: 'ES256',
   requirePushedAuthorizationRequests: false,
+  requireSignedRequestObject: false,
 } as const;
 
 /** From the set-up link to a confirmed permission, with the keyboard alone. */

@@ -55,6 +55,7 @@ export const draft: ClientDraft = {
   jwks: [],
   signing: 'ES256',
   requirePushedAuthorizationRequests: false,
+  requireSignedRequestObject: false,
 };
 
 export function formOf(parameters: Asked): string {

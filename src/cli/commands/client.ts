@@ -21,6 +21,7 @@ interface AddFlags extends WaitOptions {
   readonly jwks?: string;
   readonly signing: string;
   readonly requirePar?: boolean;
+  readonly requireSignedRequest?: boolean;
 }
 
 /** OAuth clients of our authorization server. */
@@ -32,9 +33,10 @@ export function clientCommands(program: Command, host: CommandHost): void {
     example: 'gatehouse client add "My app" --redirect https://app.example/callback --scope openid --scope email',
     options: [
       ['--auth <method>', `how it proves who it is: ${clientAuthenticationNames.join(', ')}`, 'client_secret_basic'],
-      ['--jwks <file>', 'its public keys, for private_key_jwt'],
+      ['--jwks <file>', 'its public keys, for private_key_jwt and signed requests'],
       ['--signing <algorithm>', 'of its ID tokens: ES256, RS256 or EdDSA', 'ES256'],
       ['--require-par', 'take its authorization requests only as it pushed them to /par'],
+      ['--require-signed-request', 'take its authorization requests only as objects that it signed'],
       ...waitFlags,
     ],
     lists: [
@@ -100,6 +102,7 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     jwks: flags.jwks === undefined ? [] : keysOf(flags.jwks),
     signing: oneOf('--signing', flags.signing, ['ES256', 'RS256', 'EdDSA'] as const),
     require_pushed_authorization_requests: flags.requirePar === true,
+    require_signed_request_object: flags.requireSignedRequest === true,
     ...(made === undefined ? {} : { secret_sha256: made.hash }),
   };
   const confirmed = await awaitConfirmation(context, server, await server.person.call('client_add', { body }), flags);

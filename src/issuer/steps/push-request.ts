@@ -18,7 +18,7 @@ export async function beginPush(deps: IssuerDeps, asked: Authenticated & { reado
     if (count > mostPushed.most) throw new Fault('rate_limited', { retryAfter: mostPushed.window / 1000 });
   }
   const { handle, hash } = newReference();
-  return { ...asked, handle, delivery: { pushed: hash } };
+  return { ...asked, handle, delivery: { pushed: hash, signed: false } };
 }
 
 /** With what a client proves who it is: nothing of an authorization request, and not kept. */

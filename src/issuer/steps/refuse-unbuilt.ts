@@ -4,7 +4,6 @@ import type { Addressed } from '../stages.ts';
 
 /** Parameters that change what a request means and are not taken: ignoring them would give something else than was asked. */
 const unbuilt: Readonly<Record<string, FaultCode>> = {
-  request: 'request_object_unsupported',
   request_uri: 'request_uri_unsupported',
   claims: 'invalid_request',
   authorization_details: 'invalid_request',

@@ -14,7 +14,7 @@ export async function takePushedRequest(deps: IssuerDeps, asked: Named): Promise
   if (reference !== undefined && asked.parameters.one('request') !== undefined)
     throw new Fault('invalid_request', { detail: 'The parameters request and request_uri do not go together' });
   const handle = reference === undefined ? undefined : pushedUnder(reference);
-  if (handle === undefined) return { ...asked, delivery: { pushed: undefined } };
+  if (handle === undefined) return { ...asked, delivery: { pushed: undefined, signed: false } };
   const taken = await takePushed(deps, asked.client, handle);
   if (taken === undefined) throw new Fault('request_uri_invalid');
   return { ...asked, parameters: readParameters(taken.text), delivery: taken.delivery };
