@@ -14,9 +14,13 @@ export function jsonOf(contentType: string | undefined, body: Uint8Array): unkno
   }
 }
 
+export function isForm(contentType: string | undefined): boolean {
+  return /^application\/x-www-form-urlencoded(;.*)?$/i.test(contentType ?? '');
+}
+
 /** The fields of a form; a repeated name gives its last value, and names ending in `[]` all of them. @throws {Fault} `unsupported_media_type` */
 export function formOf(contentType: string | undefined, body: Uint8Array): Readonly<Record<string, string | readonly string[]>> {
-  if (body.length > 0 && !/^application\/x-www-form-urlencoded(;.*)?$/i.test(contentType ?? '')) throw new Fault('unsupported_media_type');
+  if (body.length > 0 && !isForm(contentType)) throw new Fault('unsupported_media_type');
   const pairs = new URLSearchParams(new TextDecoder().decode(body));
   const fields: Record<string, string | readonly string[]> = Object.create(null);
   for (const name of new Set(pairs.keys())) fields[name] = name.endsWith('[]') ? pairs.getAll(name) : (pairs.getAll(name).at(-1) ?? '');

@@ -11,7 +11,7 @@ export const everyAnswer: Readonly<Record<string, string>> = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 };
 
-/** Pages: our stylesheet and icon, our forms, no script at all. */
+/** Pages: our stylesheet and icon, our forms, no script at all (but for the form that posts itself: `src/http/pages/submit.ts`). */
 export const pagePolicy =
   "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 

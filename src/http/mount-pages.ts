@@ -11,6 +11,7 @@ import { pagesElsewhere } from './pages/index.ts';
 import { page } from './pages/layout.ts';
 import { type Form, type PageAnswer, type PageKit, type PageRequest, type PageRoute, text } from './pages/page.ts';
 import { icon, iconPath, style, stylePath } from './pages/style.ts';
+import { submitBody, submitPolicy } from './pages/submit.ts';
 import { bySlug, type Places, pageKey } from './places.ts';
 
 /** What a form is tied to: the session, or before sign-in a cookie of its own. */
@@ -27,11 +28,15 @@ export function mountPages(app: FastifyInstance, places: Places, hosts: Hosts): 
     reply.headers({ 'content-type': type, 'cache-control': `public, ${life}` }).send(body);
   app.get(stylePath, asset('text/css; charset=utf-8', style, 'max-age=31536000, immutable'));
   app.get(iconPath, asset('image/svg+xml', icon, 'max-age=86400'));
-  const mount = (key: string, { method, path }: PageRoute, prefix: string) =>
+  const mount = (key: string, { method, path, fromElsewhere }: PageRoute, prefix: string) => {
+    // HEAD does nothing: what looks ahead of a person, as links in mails are looked at, spends nothing of theirs.
+    if (method === 'GET')
+      app.route({ method: 'HEAD', url: prefix + path, handler: async (_, reply) => reply.type('text/html; charset=utf-8').send('') });
     app.route({
       method,
       url: prefix + path,
-      config: { page: true },
+      exposeHeadRoute: false,
+      config: { page: true, fromElsewhere: fromElsewhere === true },
       handler: async (request, reply) => {
         const { kit, pages } = await places.of((request.params as { readonly slug?: string }).slug);
         const route = pages.get(key);
@@ -39,6 +44,7 @@ export function mountPages(app: FastifyInstance, places: Places, hosts: Hosts): 
         return answer(kit, reply, await serve({ kit, hosts }, route, request));
       },
     });
+  };
   const { pages, kit } = places.home;
   for (const [key, route] of pages) mount(key, route, '');
   for (const route of pagesElsewhere(kit)) mount(pageKey(route), route, bySlug);
@@ -56,11 +62,12 @@ interface Served {
 
 async function serve(deps: PageDeps, route: PageRoute, request: FastifyRequest): Promise<Served> {
   const given = incoming(request);
-  if (given.unsafe) deps.hosts.checkSameSite(given.headers);
+  const guarded = given.unsafe && route.fromElsewhere !== true;
+  if (guarded) deps.hosts.checkSameSite(given.headers);
   const tied = await tiedTo(deps.kit, given);
-  const form = given.unsafe ? formOf(given.headers['content-type'], given.body) : {};
+  const form = guarded ? formOf(given.headers['content-type'], given.body) : {};
   if (route.needs === 'session' && tied.session === undefined) return { tied, answer: toSignIn(deps.kit, given) };
-  if (given.unsafe) checkToken(form, tied.token);
+  if (guarded) checkToken(form, tied.token);
   const asked: PageRequest = {
     incoming: given,
     session: tied.session,
@@ -105,10 +112,23 @@ function answer({ root, base }: PageKit, reply: FastifyReply, { answer: given, t
   if (cookies.length > 0) reply.header('set-cookie', cookies);
   if (given.kind === 'leave') return reply.code(303).header('location', given.to).send('');
   if (given.kind === 'go') return reply.code(303).header('location', `${base}${given.to}`).send('');
+  if (given.kind === 'submit') return submit(reply, { root, base }, given);
   const person = tied.session === undefined ? undefined : { email: tied.session.user.email, token: tied.token };
   const text = page({ root, base, title: given.title, body: given.body, wide: given.wide === true, person, refresh: given.refresh });
   return reply
     .code(given.status ?? 200)
     .headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicyTo(given.destination) })
+    .send(text);
+}
+
+/** Our origin goes with the form, and nothing more: some applications look at it. */
+function submit(reply: FastifyReply, place: Pick<PageKit, 'root' | 'base'>, { to, members }: Extract<PageAnswer, { kind: 'submit' }>) {
+  const text = page({ ...place, title: 'Going back', body: submitBody(to, members), referrer: 'strict-origin' });
+  return reply
+    .headers({
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': submitPolicy(to),
+      'referrer-policy': 'strict-origin',
+    })
     .send(text);
 }

@@ -29,7 +29,7 @@ const resume = (transaction: string, by = browsing) => issuance.issuer.resume(is
 const say = (transaction: string, yes: boolean, by = browsing) => issuance.issuer.answer(issuance.at, transaction, by, yes);
 
 function transactionOf(answer: Authorization): string {
-  if (answer.kind === 'redirect') throw new Error(`nothing waits: ${answer.to}`);
+  if (!('transaction' in answer)) throw new Error(`nothing waits: ${answer.to}`);
   return answer.transaction;
 }
 

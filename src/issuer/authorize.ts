@@ -6,9 +6,12 @@ import type { Authorization, Browsing, ConsentView, Issuing } from './contract.t
 import type { IssuerDeps } from './deps.ts';
 import { matrix } from './matrix.ts';
 import { readParameters } from './parameters.ts';
+import { holdPushed, newReference, requestUriOf } from './pushed-requests.ts';
 import { isLocal, redirectHost, redirectSource } from './redirects.ts';
+import { answerTo } from './responses.ts';
 import { scopeWords } from './scopes.ts';
-import type { Addressed, Prompted, Requested } from './stages.ts';
+import type { Prompted, Requested } from './stages.ts';
+import { nameClient } from './steps/name-client.ts';
 import { countWaiting, held, hold, spend } from './waiting-requests.ts';
 
 /** How a request stands with the person at the browser. */
@@ -50,6 +53,22 @@ export async function answer(deps: IssuerDeps, at: Issuing, transaction: string,
   });
 }
 
+/**
+ * A request that came by POST (OpenID Connect Core §3.1.2.1), kept for a moment: browsers send no cookie of ours with what another
+ * site posts, so who is there shows only when they come back by GET. Gives the query with which they do.
+ */
+export async function carry(deps: IssuerDeps, at: Issuing, form: string, address: string): Promise<string> {
+  const named = await nameClient(deps, { at, parameters: readParameters(form), authorization: undefined });
+  const { client, parameters } = named;
+  const query = (requestUri: string) => new URLSearchParams({ client_id: client.id, request_uri: requestUri }).toString();
+  const pushed = parameters.one('request_uri');
+  if (pushed !== undefined && parameters.one('request') === undefined) return query(pushed);
+  await countWaiting(deps, { session: undefined, address });
+  const { handle, hash } = newReference();
+  await holdPushed(deps, client, hash, { text: parameters.text, delivery: { pushed: undefined, signed: false } });
+  return query(requestUriOf(handle));
+}
+
 /** Told to who is at the browser, and not to the client. */
 const forThePerson: ReadonlySet<FaultCode> = new Set(['link_ended', 'rate_limited']);
 
@@ -60,8 +79,13 @@ async function judged(deps: IssuerDeps, requested: Requested, then: (asked: Prom
     return await then(await matrix.authorize.run(deps, addressed));
   } catch (error) {
     if (!(error instanceof Fault) || error.row.status >= 500 || forThePerson.has(error.code)) throw error;
-    return { kind: 'redirect', to: answerTo(addressed, { error: error.row.oauth, error_description: error.message }) };
+    return answerTo(addressed, { error: error.row.oauth, error_description: describe(error) });
   }
+}
+
+/** In the characters that the standard allows (RFC 6749 §4.1.2.1). */
+function describe({ message }: Fault): string {
+  return message.replaceAll('"', "'").replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?');
 }
 
 async function goOn(deps: IssuerDeps, asked: Prompted, standing: Standing): Promise<Authorization> {
@@ -104,14 +128,7 @@ async function withCode(deps: IssuerDeps, asked: Prompted, { user, authenticated
     authenticatedAt,
     epochs: { user: user.epoch, organization: at.organization.epoch },
   });
-  return { kind: 'redirect', to: answerTo(asked, { code: code.reveal() }) };
-}
-
-/** The redirect URI with the answer, `state` as it came and `iss`, errors too (RFC 9207 §2). */
-function answerTo({ at, redirect, parameters }: Addressed, answer: Readonly<Record<string, string>>): string {
-  const [state, ...more] = parameters.all('state');
-  const members = { ...answer, ...(state === undefined || more.length > 0 ? {} : { state }), iss: at.issuer };
-  return `${redirect}${redirect.includes('?') ? '&' : '?'}${new URLSearchParams(members)}`;
+  return answerTo(asked, { code: code.reveal() });
 }
 
 async function viewOf(deps: IssuerDeps, { at, client, redirect, scopes, resources }: Prompted): Promise<ConsentView> {

@@ -86,6 +86,8 @@ export interface Browsing {
 /** What comes of an authorization request. What may not be redirected is thrown. */
 export type Authorization =
   | { readonly kind: 'redirect'; readonly to: string }
+  /** The browser posts these there. */
+  | { readonly kind: 'form'; readonly to: string; readonly members: Readonly<Record<string, string>> }
   /** Once more, although somebody is signed in, where `again`. */
   | { readonly kind: 'sign_in'; readonly transaction: string; readonly again: boolean }
   | { readonly kind: 'consent'; readonly transaction: string; readonly view: ConsentView };
@@ -257,6 +259,8 @@ export interface Issuer {
   keySet(at: Issuing): Promise<{ readonly keys: readonly Readonly<Record<string, string>>[] }>;
   /** @throws {Fault} `rate_limited`, and of what may not be redirected */
   authorize(at: Issuing, query: string, browsing: Browsing): Promise<Authorization>;
+  /** A request that another site posted; gives the query with which its browser comes back by GET. @throws {Fault} `rate_limited` */
+  carry(at: Issuing, form: string, address: string): Promise<string>;
   /** Goes on with a request that waited for its person. @throws {Fault} `link_ended` */
   resume(at: Issuing, transaction: string, browsing: Browsing): Promise<Authorization>;
   /** The person's answer; spends the waiting request. @throws {Fault} `link_ended` */

@@ -2,7 +2,7 @@ import { Fault } from '#kernel';
 import { parent } from '#oauth';
 import { stalest } from '#store';
 import { userinfo } from './access-tokens.ts';
-import { answer, authorize, resume } from './authorize.ts';
+import { answer, authorize, carry, resume } from './authorize.ts';
 import { createClients } from './clients.ts';
 import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
@@ -52,6 +52,10 @@ export function createIssuer(ground: IssuerGround): Issuer {
     async authorize(at, query, browsing) {
       fresh();
       return authorize(deps, at, query, browsing);
+    },
+    async carry(at, form, address) {
+      fresh();
+      return carry(deps, at, form, address);
     },
     async resume(at, transaction, browsing) {
       fresh();

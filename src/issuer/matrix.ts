@@ -8,6 +8,7 @@ import { checkPkce } from './steps/check-pkce.ts';
 import { checkPrompt } from './steps/check-prompt.ts';
 import { checkRedirect } from './steps/check-redirect.ts';
 import { checkResources } from './steps/check-resources.ts';
+import { checkResponseMode } from './steps/check-response-mode.ts';
 import { checkResponseType } from './steps/check-response-type.ts';
 import { checkScopes } from './steps/check-scopes.ts';
 import { nameClient } from './steps/name-client.ts';
@@ -21,6 +22,7 @@ import { takePushedRequest } from './steps/take-pushed-request.ts';
 /** Every check of an authorization request, wherever it came from. */
 const authorize = pipeline((_, input: Addressed) => refuseRepeats(input))
   .step(refuseUnbuilt)
+  .step(checkResponseMode)
   .step(checkDelivery)
   .step(checkResponseType)
   .step(checkPkce)

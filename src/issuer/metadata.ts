@@ -3,6 +3,7 @@ import { tokenAlgorithmNames } from '#oauth';
 import { assertionAlgorithms } from './client-authentication.ts';
 import type { Issuing, Resource } from './contract.ts';
 import { requestObjectAlgorithms } from './request-objects.ts';
+import { responseModes } from './responses.ts';
 import { ownScopes } from './scopes.ts';
 import { prompts } from './stages.ts';
 
@@ -53,7 +54,7 @@ function forPeople(issuer: string, open: readonly Resource[]): Readonly<Record<s
     scopes_supported: [...new Set([...Object.keys(ownScopes), ...open.flatMap(({ scopes }) => scopes.map(({ name }) => name))])],
     device_authorization_endpoint: issuer + endpointPaths.deviceAuthorization,
     response_types_supported: ['code'],
-    response_modes_supported: ['query'],
+    response_modes_supported: responseModes,
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
     subject_types_supported: ['public'],

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Authorization, type ConsentView, endpointPaths } from '#issuer';
 import { Fault } from '#kernel';
 import type { Session } from '#signin';
+import { isForm } from '../body.ts';
 import type { Incoming } from '../incoming.ts';
 import { html, type Markup } from './html.ts';
 import { facts, note, passwordAgain, tokenField } from './layout.ts';
@@ -19,12 +20,23 @@ export function authorizePages(kit: PageKit): readonly PageRoute[] {
     const binding = known ?? randomBytes(24).toString('base64url');
     const query = request.incoming.url.split('?').slice(1).join('?');
     const answer = await issuer.authorize(at, query, { session: request.session, binding, address: request.incoming.address });
-    if (answer.kind === 'redirect') return { kind: 'leave', to: answer.to };
+    if (leaves(answer)) return leave(answer);
     const cookies = known === undefined ? { cookies: [kit.cookies.setBrowser(binding)] } : {};
     return { kind: 'go', to: answer.kind === 'sign_in' ? toSignIn(answer) : placeOf(answer.transaction), ...cookies };
   };
   return [
     { method: 'GET', path: endpointPaths.authorize, needs: 'anyone', handle: begin },
+    {
+      method: 'POST',
+      path: endpointPaths.authorize,
+      needs: 'anyone',
+      fromElsewhere: true,
+      async handle({ incoming }) {
+        if (!isForm(incoming.headers['content-type'])) throw new Fault('unsupported_media_type');
+        const query = await issuer.carry(await issuer.at(slug), new TextDecoder().decode(incoming.body), incoming.address);
+        return { kind: 'go', to: `${endpointPaths.authorize}?${query}` };
+      },
+    },
     {
       method: 'GET',
       path: continuing,
@@ -71,6 +83,16 @@ function browsing({ cookies }: PageKit, { session, incoming }: PageRequest) {
   return { session, binding, address: incoming.address };
 }
 
+type Leaving = Extract<Authorization, { readonly kind: 'redirect' | 'form' }>;
+
+function leaves(answer: Authorization): answer is Leaving {
+  return answer.kind === 'redirect' || answer.kind === 'form';
+}
+
+function leave(answer: Leaving): PageAnswer {
+  return answer.kind === 'redirect' ? { kind: 'leave', to: answer.to } : { ...answer, kind: 'submit' };
+}
+
 function placeOf(transaction: string): string {
   return `${continuing}?transaction=${transaction}`;
 }
@@ -80,7 +102,7 @@ function toSignIn({ transaction, again }: { readonly transaction: string; readon
 }
 
 function shown(kit: PageKit, request: PageRequest, answer: Authorization, error?: string): PageAnswer {
-  if (answer.kind === 'redirect') return { kind: 'leave', to: answer.to };
+  if (leaves(answer)) return leave(answer);
   if (answer.kind === 'sign_in' || request.session === undefined) return { kind: 'go', to: toSignIn({ again: false, ...answer }) };
   return consent(kit, { ...request, session: request.session }, { ...answer, error });
 }

@@ -11,6 +11,8 @@ export interface Shell {
   readonly wide?: boolean;
   /** Who is signed in, and what signs them out. */
   readonly person?: { readonly email: string; readonly token: string } | undefined;
+  /** What other sites learn of this page; nothing, unless said. */
+  readonly referrer?: 'strict-origin';
   /** Loads the page again after so many seconds, or goes elsewhere. */
   readonly refresh?: { readonly seconds: number; readonly to?: string } | undefined;
 }
@@ -24,7 +26,7 @@ export function page(shell: Shell): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="same-origin">
+<meta name="referrer" content="${shell.referrer ?? 'same-origin'}">
 <meta name="robots" content="noindex">
 ${refresh && html`<meta http-equiv="refresh" content="${refresh.seconds}${refresh.to !== undefined && `;url=${refresh.to}`}">`}
 <title>${title} · Gatehouse</title>

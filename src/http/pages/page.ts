@@ -31,11 +31,15 @@ export type PageAnswer =
     }
   | { readonly kind: 'go'; readonly to: string; readonly cookies?: readonly string[] }
   /** To another site; only to what a room has verified. */
-  | { readonly kind: 'leave'; readonly to: string };
+  | { readonly kind: 'leave'; readonly to: string }
+  /** The same, by a form. */
+  | { readonly kind: 'submit'; readonly to: string; readonly members: Readonly<Record<string, string>> };
 
 interface Common {
   readonly path: string;
   readonly method: 'GET' | 'POST';
+  /** Other sites may post to it: nothing follows from who the browser is signed in as. */
+  readonly fromElsewhere?: true;
 }
 
 /** A page for anyone, or for a person who is signed in. */

@@ -15,7 +15,5 @@ const unbuilt: Readonly<Record<string, FaultCode>> = {
 export function refuseUnbuilt(_: IssuerDeps, asked: Addressed): Addressed {
   for (const [name, code] of Object.entries(unbuilt))
     if (asked.parameters.one(name) !== undefined) throw new Fault(code, { detail: `The parameter ${name} is not taken here` });
-  const mode = asked.parameters.one('response_mode');
-  if (mode !== undefined && mode !== 'query') throw new Fault('invalid_request', { detail: 'The only response mode is query' });
   return asked;
 }
