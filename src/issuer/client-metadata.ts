@@ -1,7 +1,7 @@
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import { Fault } from '#kernel';
-import { grantTypes as grantTypeRows } from './grant-types/index.ts';
 import type { ClientDraft, ClientMetadata } from './contract.ts';
+import { grantTypes as grantTypeRows } from './grant-types/index.ts';
 import { redirectFlaw } from './redirects.ts';
 import { isResource } from './resources.ts';
 import { isScope } from './scopes.ts';

@@ -1,5 +1,14 @@
 import type { PushedAnswer, TokenAnswer } from './contract.ts';
-import { type Addressed, type Authenticated, type Parsed, type Pipeline, type Prompted, pipeline, type Requested, type Scoped } from './stages.ts';
+import {
+  type Addressed,
+  type Authenticated,
+  type Parsed,
+  type Pipeline,
+  type Prompted,
+  pipeline,
+  type Requested,
+  type Scoped,
+} from './stages.ts';
 import { allowFor, allowGrantType } from './steps/allow-grant-type.ts';
 import { answerRevocation, answerTokenState } from './steps/answer-token-state.ts';
 import { authenticateClient } from './steps/authenticate-client.ts';

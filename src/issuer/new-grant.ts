@@ -70,7 +70,11 @@ export async function beginGrantFrom(
 }
 
 /** OAuth 2.1 §4.1.3: what was made from the values the first time ends. @throws {Fault} `grant_invalid` */
-export async function refuseReplay(deps: IssuerDeps, organization: OrganizationId, spent: SingleUse | readonly SingleUse[]): Promise<never> {
+export async function refuseReplay(
+  deps: IssuerDeps,
+  organization: OrganizationId,
+  spent: SingleUse | readonly SingleUse[],
+): Promise<never> {
   const made = await deps.records.in(organization).read(async (tx) => {
     const found: (string | undefined)[] = [];
     for (const { kind, value } of [spent].flat()) found.push(await madeFrom(tx, kind, value.reveal()));
