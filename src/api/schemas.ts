@@ -203,6 +203,7 @@ const clientMembers = {
   signing: tokenAlgorithm.describe('of its ID tokens'),
   require_pushed_authorization_requests: z.boolean().describe('it asks for codes by way of /par only'),
   require_signed_request_object: z.boolean().describe('it asks for codes by signed request objects only'),
+  dpop_bound_access_tokens: z.boolean().describe('it is given no token that is not bound to its key by DPoP'),
 };
 
 /** A client as somebody asks for it. They make its secret; only the hash leaves their hands. */
@@ -217,6 +218,7 @@ export const newClient = z.strictObject({
   signing: tokenAlgorithm.default('ES256'),
   require_pushed_authorization_requests: clientMembers.require_pushed_authorization_requests.default(false),
   require_signed_request_object: clientMembers.require_signed_request_object.default(false),
+  dpop_bound_access_tokens: clientMembers.dpop_bound_access_tokens.default(false),
   secret_sha256: sha256.optional(),
 });
 

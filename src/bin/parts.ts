@@ -95,7 +95,7 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
   const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail, passwordLimits: passwordLimits(ground.processes) });
-  const issuer = createIssuer(shared);
+  const issuer = createIssuer({ ...shared, dpopNonce: settings.dpopNonce });
   const ownHosts = ownHostsOf(settings, publicUrl);
   const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });
   const close = async () => {

@@ -234,6 +234,16 @@ export const settingsTable = {
     example: '/etc/gatehouse/tls.key',
     readers: ['server'],
   }),
+  dpopNonce: row({
+    env: 'GATEHOUSE_DPOP_NONCE',
+    schema: z
+      .enum(['yes', 'no'], 'write yes or no')
+      .default('no')
+      .transform((word) => word === 'yes'),
+    tells: 'yes: DPoP proofs must hold a nonce that the server gave, so that none can be made ahead of time',
+    example: 'yes',
+    readers: ['server'],
+  }),
   databaseUrl: row({
     env: 'GATEHOUSE_DATABASE_URL',
     schema: databaseUrl,

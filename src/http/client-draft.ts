@@ -20,5 +20,6 @@ export function clientDraft(given: NewClient): ClientDraft {
     signing,
     requirePushedAuthorizationRequests: given.require_pushed_authorization_requests,
     requireSignedRequestObject: given.require_signed_request_object,
+    dpopBound: given.dpop_bound_access_tokens,
   };
 }

@@ -11,7 +11,7 @@ import { closeListener, openListener, secureListener } from './listeners.ts';
 import { incoming, mountApi, mountPlain, watchMethods } from './mount.ts';
 import { mountIssuer } from './mount-issuer.ts';
 import { mountPages } from './mount-pages.ts';
-import { oauthError } from './oauth-error.ts';
+import { oauthError, type RefusedAt } from './oauth-error.ts';
 import { errorPage } from './pages/error.ts';
 import { createPlaces } from './places.ts';
 import { faultFrom, problemHeaders, problemOf } from './problem.ts';
@@ -110,7 +110,8 @@ function renderErrors(app: FastifyInstance, deps: HttpDeps, base: string): void 
     throw new Fault('not_found');
   });
   app.setErrorHandler(async (error, request, reply) => {
-    if ('oauth' in (request.routeOptions?.config ?? {})) return sendOAuthError(deps, error, request, reply);
+    const { oauth } = (request.routeOptions?.config ?? {}) as { readonly oauth?: RefusedAt };
+    if (oauth !== undefined) return sendOAuthError(deps, error, request, reply, oauth);
     if (!wantsPage(request)) return sendProblem(deps, error, request, reply);
     const fault = faultFrom(error, deps.log, request.id);
     return reply
@@ -128,8 +129,8 @@ function wantsPage(request: FastifyRequest): boolean {
 }
 
 /** Protocol endpoints speak the standard's own words, whatever went wrong and where. */
-function sendOAuthError(deps: HttpDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { status, headers, body } = oauthError(faultFrom(error, deps.log, request.id), request.headers.authorization !== undefined);
+function sendOAuthError(deps: HttpDeps, error: unknown, request: FastifyRequest, reply: FastifyReply, at: RefusedAt): FastifyReply {
+  const { status, headers, body } = oauthError(faultFrom(error, deps.log, request.id), at, request.headers.authorization);
   return reply.code(status).headers(headers).send(body);
 }
 

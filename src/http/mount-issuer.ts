@@ -1,5 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type DeviceAuthorization, endpointPaths, type Issuing, lives, type ProtocolRequest, type TokenAnswer } from '#issuer';
+import {
+  type DeviceAuthorization,
+  endpointPaths,
+  type Issuing,
+  lives,
+  type ProtocolRequest,
+  type ResourceRequest,
+  type Sender,
+  type TokenAnswer,
+} from '#issuer';
 import { Fault } from '#kernel';
 import type { HttpDeps } from './contract.ts';
 import { incoming } from './mount.ts';
@@ -11,18 +20,24 @@ interface Endpoint {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly serve: Serve;
+  /** It takes DPoP proofs, and tells the nonce they must hold. */
+  readonly proofs?: true;
+  /** It takes access tokens. */
+  readonly resource?: true;
 }
 
 /** What programs ask the issuers: at the base URL for the default organization, below `/o/{slug}` for every other. */
 export function mountIssuer(app: FastifyInstance, deps: HttpDeps, base: string): void {
-  const mount = (path: string, { method, serve }: Omit<Endpoint, 'path'>) =>
+  const mount = (path: string, { method, serve, proofs, resource }: Omit<Endpoint, 'path'>) =>
     app.route({
       method,
       url: path,
-      config: { oauth: true },
+      config: { oauth: resource === true ? 'resource' : 'client' },
       handler: async (request, reply) => {
         const { slug } = request.params as { readonly slug?: string };
-        const answer = await serve(await deps.issuer.at(slug), request, reply);
+        const at = await deps.issuer.at(slug);
+        if (proofs === true) tellNonce(reply, deps.issuer.nonce(at));
+        const answer = await serve(at, request, reply);
         return reply.header('content-type', 'application/json; charset=utf-8').send(answer === undefined ? '' : JSON.stringify(answer));
       },
     });
@@ -42,7 +57,12 @@ function metadata({ issuer }: HttpDeps): Serve {
 }
 
 function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
-  const userinfo: Serve = (at, request) => issuer.userinfo(at, bearerOf(request.headers.authorization));
+  const userinfo: Omit<Endpoint, 'method'> = {
+    path: endpointPaths.userinfo,
+    serve: (at, request) => issuer.userinfo(at, resourceRequest(request)),
+    proofs: true,
+    resource: true,
+  };
   const push: Serve = async (at, request, reply) => {
     const { requestUri, life } = await issuer.push(at, protocolRequest(request), incoming(request).address);
     reply.code(201);
@@ -59,6 +79,7 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
       method: 'POST',
       path: endpointPaths.token,
       serve: async (at, request) => tokenBody(await issuer.token(at, protocolRequest(request)), clock.now()),
+      proofs: true,
     },
     {
       method: 'POST',
@@ -68,8 +89,8 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
     { method: 'POST', path: endpointPaths.push, serve: push },
     { method: 'POST', path: endpointPaths.introspect, serve: (at, request) => issuer.introspect(at, protocolRequest(request)) },
     { method: 'POST', path: endpointPaths.revoke, serve: (at, request) => issuer.revoke(at, protocolRequest(request)) },
-    { method: 'GET', path: endpointPaths.userinfo, serve: userinfo },
-    { method: 'POST', path: endpointPaths.userinfo, serve: userinfo },
+    { method: 'GET', ...userinfo },
+    { method: 'POST', ...userinfo },
   ];
 }
 
@@ -92,14 +113,21 @@ function protocolRequest(request: FastifyRequest): ProtocolRequest {
   const { headers, body } = incoming(request);
   if (!/^application\/x-www-form-urlencoded(;\s*charset="?utf-8"?)?$/i.test(headers['content-type'] ?? ''))
     throw new Fault('invalid_request', { detail: 'The body is not application/x-www-form-urlencoded' });
-  return { parameters: new TextDecoder().decode(body), authorization: headers.authorization };
+  return { parameters: new TextDecoder().decode(body), authorization: headers.authorization, sender: senderOf(request) };
 }
 
-/** RFC 6750 §2.1, and no other way. @throws {Fault} `access_token_invalid` */
-function bearerOf(authorization: string | undefined): string {
-  const token = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization ?? '')?.[1];
-  if (token === undefined) throw new Fault('access_token_invalid');
-  return token;
+function resourceRequest(request: FastifyRequest): ResourceRequest {
+  return { authorization: request.headers.authorization, sender: senderOf(request) };
+}
+
+/** Headers as they came: joined, several would look like one. */
+function senderOf({ method, raw }: FastifyRequest): Sender {
+  return { method, proofs: raw.headersDistinct.dpop ?? [] };
+}
+
+/** On every answer, so that a client always has one that is good (RFC 9449 §8.2). */
+function tellNonce(reply: FastifyReply, nonce: string | undefined): void {
+  if (nonce !== undefined) reply.header('dpop-nonce', nonce);
 }
 
 /** RFC 8628 §3.2. */
@@ -114,10 +142,10 @@ function deviceBody({ deviceCode, userCode, verificationUri, expiresIn, interval
   };
 }
 
-function tokenBody({ accessToken, expiresAt, scopes, idToken, refreshToken, issuedTokenType }: TokenAnswer, now: number) {
+function tokenBody({ accessToken, tokenType, expiresAt, scopes, idToken, refreshToken, issuedTokenType }: TokenAnswer, now: number) {
   return {
     access_token: accessToken.reveal(),
-    token_type: 'Bearer',
+    token_type: tokenType,
     expires_in: Math.max(0, Math.floor((expiresAt - now) / 1000)),
     scope: scopes.join(' '),
     ...(issuedTokenType === undefined ? {} : { issued_token_type: issuedTokenType }),

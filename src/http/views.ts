@@ -174,7 +174,7 @@ export function jobView(job: JobFacts): View<'jobView'> {
 }
 
 export function clientView(client: Client): View<'clientView'> {
-  const { id, name, authentication, grantTypes, scopes, resources, protects, jwks, signing } = client;
+  const { id, name, authentication, grantTypes, scopes, resources, protects, jwks, signing, dpopBound } = client;
   return {
     id,
     name,
@@ -188,6 +188,7 @@ export function clientView(client: Client): View<'clientView'> {
     signing,
     require_pushed_authorization_requests: client.requirePushedAuthorizationRequests,
     require_signed_request_object: client.requireSignedRequestObject,
+    dpop_bound_access_tokens: dpopBound,
     created_at: client.createdAt,
     secrets: client.secrets.map((secret) => ({
       id: secret.id,

@@ -1,8 +1,10 @@
 import type { User } from '#identity';
 import { Fault, parseId } from '#kernel';
 import { parseJws, tokenHolds } from '#oauth';
-import type { Client, Issuing } from './contract.ts';
+import type { Client, Issuing, ResourceRequest } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
+import { checkedProof, spendProof } from './dpop.ts';
+import { endpointUrl } from './endpoints.ts';
 import { stands } from './grants.ts';
 import { type AccessTokenClaims, tokenFormats } from './tokens.ts';
 
@@ -49,10 +51,29 @@ export function audiences({ aud }: AccessTokenClaims): readonly string[] {
   return typeof aud === 'string' ? [aud] : aud;
 }
 
-/** The token of a person who allowed `openid`, for the issuer itself. @throws {Fault} `access_token_invalid`, `scope_insufficient` */
-export async function userinfo(deps: IssuerDeps, at: Issuing, bearer: string): Promise<Readonly<Record<string, unknown>>> {
-  const token = await livingToken(deps, at, bearer);
+/**
+ * The token of a request for a resource of ours, in the header and in no other way (RFC 6750 §2.1), shown as it must be: bound to a
+ * key with a proof of that key, and never as `Bearer` (RFC 9449 §7.1, §7.2).
+ * @throws {Fault} `access_token_invalid`, `dpop_proof_invalid`, `dpop_nonce_needed`
+ */
+async function shownToken(deps: IssuerDeps, at: Issuing, { authorization, sender }: ResourceRequest, target: string): Promise<LivingToken> {
+  const [, scheme, text] = /^(bearer|dpop) ([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization ?? '') ?? [];
+  if (scheme === undefined || text === undefined) throw new Fault('access_token_invalid');
+  const proven = scheme.toLowerCase() === 'dpop';
+  if (proven !== sender.proofs.length > 0)
+    throw new Fault('access_token_invalid', { detail: 'A DPoP proof and the DPoP scheme come together or not at all' });
+  const proof = await checkedProof(deps, at, sender, { target, accessToken: text });
+  const token = await livingToken(deps, at, text);
   if (token === undefined || !audiences(token.claims).includes(at.issuer)) throw new Fault('access_token_invalid');
+  if (token.claims.cnf?.jkt !== proof?.jkt)
+    throw new Fault('access_token_invalid', { detail: 'The access token is not bound to the key that was shown' });
+  if (proof !== undefined) await spendProof(deps, proof);
+  return token;
+}
+
+/** The token of a person who allowed `openid`, for the issuer itself. @throws {Fault} `access_token_invalid`, `scope_insufficient` */
+export async function userinfo(deps: IssuerDeps, at: Issuing, request: ResourceRequest): Promise<Readonly<Record<string, unknown>>> {
+  const token = await shownToken(deps, at, request, endpointUrl(at, 'userinfo'));
   const scopes = (token.claims.scope ?? '').split(' ');
   if (token.user === undefined || !scopes.includes('openid')) throw new Fault('scope_insufficient');
   return {

@@ -114,13 +114,14 @@ function signInNeeded(asked: Prompted, session: Session | undefined, startedAt: 
 }
 
 async function withCode(deps: IssuerDeps, asked: Prompted, { user, authenticatedAt }: Session): Promise<Authorization> {
-  const { at, client, redirect, challenge, scopes, resources, nonce, delivery } = asked;
+  const { at, client, redirect, challenge, jkt, scopes, resources, nonce, delivery } = asked;
   const code = await makeCode(deps, {
     organization: at.organization.id,
     client: client.id,
     user: user.id,
     redirect,
     challenge,
+    jkt,
     scopes,
     resources,
     nonce,

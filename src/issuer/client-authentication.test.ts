@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { basic, faultOf, formOf, type Issuance, openIssuance, type Registered } from '../../test/support/issuing.ts';
+import { basic, bearer, faultOf, formOf, type Issuance, openIssuance, type Registered } from '../../test/support/issuing.ts';
 
 let issuance: Issuance;
 beforeAll(async () => {
@@ -124,6 +124,6 @@ describe('a public client', () => {
     const asking = { parameters: formOf({ client_id: client.id, token: accessToken.reveal() }), authorization: undefined };
     expect(await faultOf(issuance.issuer.introspect(issuance.at, asking))).toBe('client_unauthenticated');
     await issuance.issuer.revoke(issuance.at, asking);
-    expect(await faultOf(issuance.issuer.userinfo(issuance.at, accessToken.reveal()))).toBe('access_token_invalid');
+    expect(await faultOf(issuance.issuer.userinfo(issuance.at, bearer(accessToken.reveal())))).toBe('access_token_invalid');
   });
 });

@@ -10,6 +10,7 @@ import { isScope } from './scopes.ts';
 export const clientDefaults = Object.freeze({
   requirePushedAuthorizationRequests: false,
   requireSignedRequestObject: false,
+  dpopBound: false,
 }) satisfies Partial<ClientMetadata>;
 
 /** What may be registered, field by field. @throws {Fault} `client_invalid` with a sentence per field */

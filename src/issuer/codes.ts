@@ -12,6 +12,8 @@ export interface AuthorizationCode {
   readonly user: UserId;
   readonly redirect: string;
   readonly challenge: string;
+  /** The key that alone may redeem it. */
+  readonly jkt: string | undefined;
   readonly scopes: readonly string[];
   readonly resources: readonly string[];
   readonly nonce: string | undefined;

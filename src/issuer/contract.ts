@@ -12,10 +12,29 @@ export interface Issuing {
   readonly issuer: string;
 }
 
-/** A request to an endpoint: its form or query as received, and how the client authenticates. */
+/** A request to an endpoint: its form or query as received, how the client authenticates, and which key it shows. */
 export interface ProtocolRequest {
   readonly parameters: string;
   readonly authorization: string | undefined;
+  readonly sender?: Sender;
+}
+
+/** What a request shows of a key that tokens can be bound to. */
+export interface Sender {
+  readonly method: string;
+  /** Every `DPoP` header, as received. */
+  readonly proofs: readonly string[];
+}
+
+/** The key that a token is bound to, as `cnf` names it (RFC 7800 §3.1, RFC 9449 §6). */
+export interface Confirmation {
+  readonly jkt?: string;
+}
+
+/** A request for a resource of ours, with an access token. */
+export interface ResourceRequest {
+  readonly authorization: string | undefined;
+  readonly sender: Sender;
 }
 
 /** What the token endpoint answers (RFC 6749 §5.1). */
@@ -23,6 +42,8 @@ export interface TokenAnswer {
   readonly accessToken: Secret<string>;
   /** Milliseconds. */
   readonly expiresAt: number;
+  /** RFC 6749 §7.1, RFC 9449 §5. */
+  readonly tokenType: 'Bearer' | 'DPoP';
   readonly scopes: readonly string[];
   readonly idToken?: Secret<string>;
   /** Of an exchange (RFC 8693 §2.2.1). */
@@ -169,6 +190,8 @@ export interface ClientMetadata {
   readonly requirePushedAuthorizationRequests: boolean;
   /** It asks for codes by signed request objects only (RFC 9101 §10.5). */
   readonly requireSignedRequestObject: boolean;
+  /** It is given no token that is not bound to its key by DPoP (RFC 9449 §5.2). */
+  readonly dpopBound: boolean;
 }
 
 export interface ClientDraft extends ClientMetadata {
@@ -279,8 +302,10 @@ export interface Issuer {
   introspect(at: Issuing, request: ProtocolRequest): Promise<Readonly<Record<string, unknown>>>;
   /** RFC 7009. */
   revoke(at: Issuing, request: ProtocolRequest): Promise<void>;
+  /** The nonce that proofs must hold now (RFC 9449 §8); undefined: none is asked for. */
+  nonce(at: Issuing): string | undefined;
   /** OpenID Connect Core §5.3. */
-  userinfo(at: Issuing, bearer: string): Promise<Readonly<Record<string, unknown>>>;
+  userinfo(at: Issuing, request: ResourceRequest): Promise<Readonly<Record<string, unknown>>>;
   /** For verifiers elsewhere. @throws {Fault} `stale_revocations`, `invalid_request` */
   endedSince(at: Issuing, asked: { readonly after: string | undefined; readonly wait: number }): Promise<EndedSince>;
   /** What stands for a person, newest first; at most 200. */

@@ -17,6 +17,8 @@ export interface IssuerGround {
   readonly audit: Audit;
   readonly clock: Clock;
   readonly log: Log;
+  /** DPoP proofs must hold a nonce of ours (RFC 9449 §8). */
+  readonly dpopNonce?: boolean;
 }
 
 /** What every step has at hand. */

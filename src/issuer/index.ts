@@ -6,6 +6,7 @@
  * Leans on: sessions (signin), people and organizations (identity), sealing (vault), JOSE and PKCE (oauth).
  * Lives elsewhere: bytes and pages (http), signing in (signin), getting tokens from others (connect).
  */
+export { dpopAlgorithms } from '#oauth';
 export type {
   Authorization,
   Browsing,
@@ -20,13 +21,15 @@ export type {
   ProtocolRequest,
   Resource,
   ResourceDraft,
+  ResourceRequest,
   Resources,
+  Sender,
   SigningKeyFact,
   StandingGrant,
   TokenAnswer,
 } from './contract.ts';
 export type { IssuerGround } from './deps.ts';
+export { endpointPaths } from './endpoints.ts';
 export { createIssuer } from './issuer.ts';
 export { lives } from './lives.ts';
-export { endpointPaths } from './metadata.ts';
 export { issuerSealedColumns } from './sealed-columns.ts';

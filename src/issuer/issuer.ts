@@ -7,6 +7,7 @@ import { createClients } from './clients.ts';
 import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
 import { createDevices } from './devices.ts';
+import { dpopNonce } from './dpop.ts';
 import { createEndings } from './endings.ts';
 import { endOwnGrant, grantsOf } from './grants.ts';
 import { createKeys, nextKey } from './keys.ts';
@@ -33,9 +34,9 @@ export function createIssuer(ground: IssuerGround): Issuer {
   const fresh = () => {
     if (ground.changes.age() > stalest) throw new Fault('stale_revocations');
   };
-  const parsed = (at: Issuing, { parameters, authorization }: ProtocolRequest) => {
+  const parsed = (at: Issuing, { parameters, authorization, sender }: ProtocolRequest) => {
     fresh();
-    return { at, parameters: readParameters(parameters), authorization };
+    return { at, parameters: readParameters(parameters), authorization, sender };
   };
 
   return Object.freeze({
@@ -71,7 +72,8 @@ export function createIssuer(ground: IssuerGround): Issuer {
     devices: createDevices(deps, parsed),
     introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),
     revoke: async (at, request) => matrix.revoke.run(deps, parsed(at, request)),
-    userinfo: (at, bearer) => userinfo(deps, at, bearer),
+    nonce: (at) => (ground.dpopNonce === true ? dpopNonce(deps, at) : undefined),
+    userinfo: (at, request) => userinfo(deps, at, request),
     endedSince: (at, asked) => endedSince(deps, at, asked),
     grants: (organization, user) => grantsOf(deps, organization, user),
     endGrant: (by, id) => endOwnGrant(deps, by, id),

@@ -21,6 +21,8 @@ export const lives = Object.freeze({
   requestObject: 60 * minute,
   /** A client assertion at most. */
   assertion: 5 * minute,
+  /** A nonce for DPoP proofs is followed by the next; the one before is taken as long again. */
+  dpopNonce: 3 * minute,
   /** How far clocks may differ. */
   skew: 60 * second,
   /** A new key is published so long before it signs. */

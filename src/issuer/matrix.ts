@@ -12,9 +12,12 @@ import {
 import { allowFor, allowGrantType } from './steps/allow-grant-type.ts';
 import { answerRevocation, answerTokenState } from './steps/answer-token-state.ts';
 import { authenticateClient } from './steps/authenticate-client.ts';
+import { bindSender } from './steps/bind-sender.ts';
 import { checkDelivery } from './steps/check-delivery.ts';
+import { checkDpopKey } from './steps/check-dpop-key.ts';
 import { checkPkce } from './steps/check-pkce.ts';
 import { checkPrompt } from './steps/check-prompt.ts';
+import { checkProof } from './steps/check-proof.ts';
 import { checkRedirect } from './steps/check-redirect.ts';
 import { checkResources } from './steps/check-resources.ts';
 import { checkResponseMode } from './steps/check-response-mode.ts';
@@ -35,6 +38,7 @@ const authorize = pipeline((_, input: Addressed) => refuseRepeats(input))
   .step(checkDelivery)
   .step(checkResponseType)
   .step(checkPkce)
+  .step(checkDpopKey)
   .step(checkResources)
   .step(checkScopes)
   .step(checkPrompt);
@@ -54,7 +58,9 @@ export const matrix = {
     .step(async (deps, input) => ({ ...(await authorize.run(deps, input)), ...input }))
     .step(endPush),
   token: pipeline((_, input: Parsed) => refuseRepeats(input))
+    .step(checkProof('token'))
     .step(authenticateClient)
+    .step(bindSender)
     .step(allowGrantType)
     .step(redeem),
   deviceAuthorization: pipeline((_, input: Parsed) => refuseRepeats(input))

@@ -1,24 +1,12 @@
 import { clientAuthenticationNames, grantTypeNames } from '#api';
-import { tokenAlgorithmNames } from '#oauth';
+import { dpopAlgorithms, tokenAlgorithmNames } from '#oauth';
 import { assertionAlgorithms } from './client-authentication.ts';
 import type { Issuing, Resource } from './contract.ts';
+import { endpointPaths } from './endpoints.ts';
 import { requestObjectAlgorithms } from './request-objects.ts';
 import { responseModes } from './responses.ts';
 import { ownScopes } from './scopes.ts';
 import { prompts } from './stages.ts';
-
-/** Where everything lies below an issuer. */
-export const endpointPaths = Object.freeze({
-  authorize: '/authorize',
-  push: '/par',
-  token: '/token',
-  deviceAuthorization: '/device_authorization',
-  userinfo: '/userinfo',
-  introspect: '/introspect',
-  revoke: '/revoke',
-  keySet: '/jwks.json',
-  endings: '/endings',
-});
 
 /**
  * RFC 8414 §2 and OpenID Connect Discovery §3 in one document: what works at this issuer, and nothing else. Of registered resources
@@ -42,6 +30,7 @@ export function metadataOf({ issuer }: Issuing, registered: ReadonlyMap<string, 
     introspection_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     revocation_endpoint_auth_methods_supported: clientAuthenticationNames,
     revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
+    dpop_signing_alg_values_supported: dpopAlgorithms,
     ...(open.length === 0 ? {} : { protected_resources: open.map(({ identifier }) => identifier) }),
   };
 }

@@ -27,17 +27,17 @@ export interface Beginning {
 
 /** Stores a person's grant and gives its first tokens. What it is made from is spent in the same transaction. */
 export async function beginGrant(deps: IssuerDeps, asked: Allowed, { granted, nonce, spend }: Beginning): Promise<TokenAnswer> {
-  const { at, client } = asked;
+  const { at, client, confirmation } = asked;
   const resources = narrowed(asked, granted);
   const grant = grantOf(deps, client, granted);
   const user = await livingUser(deps, at, grant);
-  const refresh = client.grantTypes.includes('refresh_token') ? firstRefreshToken(deps, grant) : undefined;
+  const refresh = client.grantTypes.includes('refresh_token') ? firstRefreshToken(deps, asked, grant) : undefined;
   await deps.records.in(grant.organization).write(async (tx) => {
     await spend(tx, grant);
     await insertedGrant(deps, tx, grant);
     await refresh?.insert(tx);
   });
-  const authorized = { at, client, subject: { kind: 'user', user, grant }, scopes: grant.scopes, resources } as const;
+  const authorized = { at, client, confirmation, subject: { kind: 'user', user, grant }, scopes: grant.scopes, resources } as const;
   const access = await mintAccessToken(deps, authorized);
   const idToken = await mintIdToken(deps, authorized, access.accessToken, nonce);
   return {

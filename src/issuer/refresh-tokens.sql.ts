@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely';
 import type { GrantId, OrganizationId } from '#kernel';
 import type { Reading, Schema, Writing } from '#store';
+import type { Confirmation } from './contract.ts';
 
 export type RefreshTokenRow = Selectable<Schema['refresh_tokens']>;
 
@@ -9,6 +10,7 @@ export interface NewRefreshToken {
   readonly grant: GrantId;
   readonly hash: string;
   readonly predecessor: string | undefined;
+  readonly confirmation: Confirmation | undefined;
   readonly createdAt: number;
   readonly expiresAt: number;
 }
@@ -30,6 +32,7 @@ export async function insertRefreshToken(tx: Writing, token: NewRefreshToken): P
       expires_at: token.expiresAt,
       spent_at: null,
       grace_answer: null,
+      confirmation_json: token.confirmation === undefined ? null : JSON.stringify(token.confirmation),
       version: 1,
     })
     .execute();

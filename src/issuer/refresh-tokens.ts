@@ -2,10 +2,13 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:cr
 import { Secret } from '#kernel';
 import { bearerValue } from '#oauth';
 import { sha256, type Writing } from '#store';
-import type { Grant, TokenAnswer } from './contract.ts';
+import { keyShown } from './confirmation.ts';
+import type { Client, Confirmation, Grant, TokenAnswer } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
-import { insertRefreshToken } from './refresh-tokens.sql.ts';
+import { insertRefreshToken, type RefreshTokenRow } from './refresh-tokens.sql.ts';
+import type { Bound } from './stages.ts';
+import { tokenTypeOf } from './tokens.ts';
 
 /** A refresh token that is not stored yet. */
 export interface MadeRefreshToken {
@@ -19,20 +22,48 @@ export function refreshTokenOf(text: string | undefined): Secret<string> | undef
   return text !== undefined && shape.test(text) ? new Secret(text) : undefined;
 }
 
-export function firstRefreshToken(deps: IssuerDeps, grant: Grant): MadeRefreshToken {
-  return make(deps, grant, undefined);
+export function firstRefreshToken(deps: IssuerDeps, asked: Bound, grant: Grant): MadeRefreshToken {
+  return make(deps, grant, undefined, boundTo(asked));
 }
 
-export function successorOf(deps: IssuerDeps, grant: Grant, predecessor: string): MadeRefreshToken {
-  return make(deps, grant, predecessor);
+/** Once a family is bound to a key, it stays so. */
+export function successorOf(
+  deps: IssuerDeps,
+  asked: Bound,
+  { grant, predecessor }: { readonly grant: Grant; readonly predecessor: RefreshTokenRow },
+): MadeRefreshToken {
+  return make(deps, grant, predecessor.token_hash, keyOfRow(predecessor) ?? boundTo(asked));
 }
 
-function make({ clock }: IssuerDeps, grant: Grant, predecessor: string | undefined): MadeRefreshToken {
+/** Of a client that cannot prove who it is, the key is the proof; one that can may change its key (RFC 9449 §5). */
+function boundTo({ client, confirmation }: Bound): Confirmation | undefined {
+  return isPublic(client) ? confirmation : undefined;
+}
+
+function isPublic({ authentication }: Client): boolean {
+  return authentication === 'none';
+}
+
+function keyOfRow({ confirmation_json: text }: RefreshTokenRow): Confirmation | undefined {
+  return text === null ? undefined : (JSON.parse(text) as Confirmation);
+}
+
+/** Whether the key that a token is bound to, if it is, was shown. */
+export function showsKey(row: RefreshTokenRow, shown: Confirmation | undefined): boolean {
+  return keyShown(keyOfRow(row), shown);
+}
+
+function make(
+  { clock }: IssuerDeps,
+  grant: Grant,
+  predecessor: string | undefined,
+  confirmation: Confirmation | undefined,
+): MadeRefreshToken {
   const token = bearerValue();
   const createdAt = clock.now();
   const expiresAt = Math.min(createdAt + lives.refreshIdle, grant.expiresAt);
   const hash = sha256(token.reveal());
-  const row = { organization: grant.organization, grant: grant.id, hash, predecessor, createdAt, expiresAt };
+  const row = { organization: grant.organization, grant: grant.id, hash, predecessor, confirmation, createdAt, expiresAt };
   return { token, insert: (tx) => insertRefreshToken(tx, row) };
 }
 
@@ -41,6 +72,7 @@ interface StoredAnswer {
   readonly expiresAt: number;
   readonly scopes: readonly string[];
   readonly resources: readonly string[];
+  readonly confirmation?: Confirmation | undefined;
   readonly id?: string | undefined;
   readonly refresh: string;
 }
@@ -49,6 +81,7 @@ interface StoredAnswer {
 export interface SpentFor {
   readonly answer: TokenAnswer;
   readonly resources: readonly string[];
+  readonly confirmation: Confirmation | undefined;
   readonly successor: Secret<string>;
 }
 
@@ -61,12 +94,13 @@ function keyOf(token: Secret<string>): Uint8Array {
 }
 
 /** The answer a token was spent for, so that whoever presented it can have it again. */
-export function sealAnswer(token: Secret<string>, { answer, resources, successor }: SpentFor): Uint8Array {
+export function sealAnswer(token: Secret<string>, { answer, resources, confirmation, successor }: SpentFor): Uint8Array {
   const stored: StoredAnswer = {
     access: answer.accessToken.reveal(),
     expiresAt: answer.expiresAt,
     scopes: answer.scopes,
     resources,
+    confirmation,
     id: answer.idToken?.reveal(),
     refresh: successor.reveal(),
   };
@@ -85,9 +119,10 @@ export function openAnswer(token: Secret<string>, sealed: Uint8Array): SpentFor 
   const answer = {
     accessToken: new Secret(stored.access),
     expiresAt: stored.expiresAt,
+    tokenType: tokenTypeOf(stored.confirmation),
     scopes: stored.scopes,
     ...(stored.id === undefined ? {} : { idToken: new Secret(stored.id) }),
     refreshToken: successor,
   };
-  return { answer, resources: stored.resources, successor };
+  return { answer, resources: stored.resources, confirmation: stored.confirmation, successor };
 }

@@ -1,7 +1,8 @@
 import type { ClientAuthenticationName, GrantTypeName } from '#api';
 import type { User } from '#identity';
 import type { Secret } from '#kernel';
-import type { Client, Grant, Issuing } from './contract.ts';
+import type { DpopProof } from '#oauth';
+import type { Client, Confirmation, Grant, Issuing, Sender } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import type { Parameters } from './parameters.ts';
 import type { VerifiedRedirect } from './redirects.ts';
@@ -11,6 +12,7 @@ export interface Parsed {
   readonly at: Issuing;
   readonly parameters: Parameters;
   readonly authorization: string | undefined;
+  readonly sender?: Sender | undefined;
 }
 
 /** Whose request it is. */
@@ -45,6 +47,13 @@ export interface Addressed extends Requested {
 /** The code that will be given can be redeemed only by who made this challenge. */
 export interface Challenged extends Addressed {
   readonly challenge: string;
+  /** The key that alone may redeem it (RFC 9449 §10). */
+  readonly jkt: string | undefined;
+}
+
+/** The proof that came along is good for this very request; it is not spent yet. */
+export interface Proven extends Parsed {
+  readonly proof: DpopProof | undefined;
 }
 
 /** The client proved who it is. */
@@ -53,8 +62,13 @@ export interface Authenticated extends Parsed {
   readonly method: ClientAuthenticationName;
 }
 
+/** What is made now is bound to this key; the proof of it is spent. */
+export interface Bound extends Authenticated {
+  readonly confirmation: Confirmation | undefined;
+}
+
 /** The grant type is offered, and this client may use it. */
-export interface Allowed extends Authenticated {
+export interface Allowed extends Bound {
   readonly grantType: GrantTypeName;
 }
 
@@ -82,6 +96,7 @@ export type Prompt = (typeof prompts)[number];
 export interface Authorized extends Reach {
   readonly at: Issuing;
   readonly client: Client;
+  readonly confirmation: Confirmation | undefined;
   /** A client's own token names it, whoever may use it. */
   readonly subject:
     | { readonly kind: 'client'; readonly id?: string }

@@ -1,6 +1,6 @@
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { api, callback, faultOf, formOf, type Issuance, openIssuance, type Registered } from '../../test/support/issuing.ts';
+import { api, bearer, callback, faultOf, formOf, type Issuance, openIssuance, type Registered } from '../../test/support/issuing.ts';
 
 let issuance: Issuance;
 let client: Registered;
@@ -83,7 +83,7 @@ describe('an authorization code', () => {
     expect(id.at_hash).toMatch(/^[A-Za-z0-9_-]{22}$/);
     const access = await verified(answer.accessToken.reveal());
     expect(access).toMatchObject({ aud: issuance.at.issuer, client_id: client.id, scope: 'openid email' });
-    const userinfo = await issuance.issuer.userinfo(issuance.at, answer.accessToken.reveal());
+    const userinfo = await issuance.issuer.userinfo(issuance.at, bearer(answer.accessToken.reveal()));
     expect(userinfo).toEqual({ sub: issuance.session.user.id, email: 'ada@example.com' });
   });
 
@@ -131,7 +131,7 @@ describe('an authorization code', () => {
     const again = redeemed(await issuance.code(client, { resource: api }));
     const { accessToken } = await issuance.token(client, { ...again, resource: api });
     expect((await verified(accessToken.reveal())).aud).toBe(api);
-    expect(await faultOf(issuance.issuer.userinfo(issuance.at, accessToken.reveal()))).toBe('access_token_invalid');
+    expect(await faultOf(issuance.issuer.userinfo(issuance.at, bearer(accessToken.reveal())))).toBe('access_token_invalid');
   });
 });
 
@@ -272,7 +272,7 @@ describe('introspection and revocation', () => {
     fresh.people.clock.advance(3_001);
     expect(await faultOf(fresh.active(own, accessToken.reveal()))).toBe('stale_revocations');
     expect(await faultOf(fresh.token(own, { grant_type: 'client_credentials' }))).toBe('stale_revocations');
-    expect(await faultOf(fresh.issuer.userinfo(fresh.at, accessToken.reveal()))).toBe('stale_revocations');
+    expect(await faultOf(fresh.issuer.userinfo(fresh.at, bearer(accessToken.reveal())))).toBe('stale_revocations');
     await fresh.people.pass(1);
     expect(await fresh.active(own, accessToken.reveal())).toBe(true);
   });

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { Secret } from '#kernel';
 import { signToken } from '#oauth';
+import type { Confirmation } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
 import type { Authorized } from './stages.ts';
@@ -24,6 +25,8 @@ export interface AccessTokenClaims {
   readonly jti: string;
   readonly scope?: string;
   readonly auth_time?: number;
+  /** The key it is bound to: of no use to who has not that. */
+  readonly cnf?: Confirmation;
   /** The grant it hangs on; a client's own token hangs on the client. */
   readonly grant_id?: string;
   /** The access tokens that it was made from, by `jti`, and their clients: it ends with any of them. */
@@ -35,7 +38,7 @@ export interface AccessTokenClaims {
 
 /** An access token for what was authorized (RFC 9068 §2.2). Without a resource it is for the issuer itself. */
 export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) {
-  const { at, client, scopes, resources, subject, under } = authorized;
+  const { at, client, confirmation, scopes, resources, subject, under } = authorized;
   const { typ, life } = tokenFormats.accessToken;
   const now = deps.clock.now();
   const expiresAt = Math.min(now + life, under?.expiresAt ?? Infinity, subject.kind === 'user' ? subject.grant.expiresAt : Infinity);
@@ -50,10 +53,16 @@ export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) 
     ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
     ...(subject.kind === 'user' ? { auth_time: Math.floor(subject.grant.authenticatedAt / 1000), grant_id: subject.grant.id } : {}),
     ...(under === undefined ? {} : { parents: under.tokens, parent_clients: under.clients }),
+    ...(confirmation === undefined ? {} : { cnf: confirmation }),
     epochs: subject.kind === 'user' ? [subject.grant.epochs.organization, subject.grant.epochs.user] : [at.organization.epoch],
   };
   const key = await deps.keys.signer(at.organization.id, 'ES256');
-  return { accessToken: new Secret(signToken(key, typ, { ...claims })), expiresAt };
+  return { accessToken: new Secret(signToken(key, typ, { ...claims })), expiresAt, tokenType: tokenTypeOf(confirmation) };
+}
+
+/** How the token is shown (RFC 9449 §5). */
+export function tokenTypeOf(confirmation: Confirmation | undefined): 'Bearer' | 'DPoP' {
+  return confirmation?.jkt === undefined ? 'Bearer' : 'DPoP';
 }
 
 function audience(resources: readonly string[], issuer: string): string | readonly string[] {

@@ -292,6 +292,20 @@ export const faults = {
   request_expired: row(400, 2, 'The person did not answer in time', 'begin again', 'expired_token'),
   device_code_wrong: row(403, 2, 'The code is wrong or has expired', 'look at the device that shows it, or start again there'),
   access_token_invalid: row(401, 2, 'The access token is missing, not good, or no more', 'get a new one', 'invalid_token'),
+  dpop_proof_invalid: row(
+    400,
+    2,
+    'The DPoP proof is missing or not good',
+    'make a new proof for this very request, and send it once in one DPoP header',
+    'invalid_dpop_proof',
+  ),
+  dpop_nonce_needed: row(
+    400,
+    2,
+    'The DPoP proof holds no nonce of this server, or one that is too old',
+    'repeat the request with the nonce of the DPoP-Nonce header in the proof',
+    'use_dpop_nonce',
+  ),
   scope_insufficient: row(403, 2, 'The access token does not reach this far', 'ask for the scope that is named', 'insufficient_scope'),
   root_needed: row(403, 1, 'This needs the rights of root', 'repeat it with sudo'),
   service_unsupported: row(

@@ -1,5 +1,5 @@
 /**
- * Protocol vocabulary: keys and their names, signatures, the agent proof, PKCE, random values. Parses, makes and judges.
+ * Protocol vocabulary: keys and their names, signatures, the agent proof, DPoP, PKCE, random values. Parses, makes and judges.
  *
  * Owns: the table of algorithms, what a well-formed key, JWS or proof is, and how a proof is made and judged.
  * Leans on: node:crypto. No I/O, no clock of its own.

@@ -16,6 +16,7 @@ export const ephemeraKinds = {
   authorization_code: 'authorization code, by hash',
   device_code: 'a device waiting for its person: request, answer, what was typed',
   assertion_replay: 'client assertion jti, once',
+  dpop_replay: 'DPoP proof jti, once for each URL',
   setup_link: 'first-administrator link',
 } as const;
 

@@ -444,6 +444,8 @@ interface RefreshTokenTable {
   spent_at: number | null;
   /** The answer it was spent for, encrypted under a key derived from the token itself (SECURITY 18). */
   grace_answer: Uint8Array | null;
+  /** JSON of the key that alone may use it. Null: whoever its client proves to be may. */
+  confirmation_json: string | null;
   version: number;
 }
 

@@ -122,6 +122,7 @@ const publicClient = {
   signing: 'ES256',
   requirePushedAuthorizationRequests: false,
   requireSignedRequestObject: false,
+  dpopBound: false,
 } as const;
 
 /** From the set-up link to a confirmed permission, with the keyboard alone. */

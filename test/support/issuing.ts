@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll } from 'vitest';
-import { type Browsing, type ClientDraft, createIssuer, type Issuer, type Issuing, type TokenAnswer } from '#issuer';
+import { type Browsing, type ClientDraft, createIssuer, type Issuer, type Issuing, type ResourceRequest, type TokenAnswer } from '#issuer';
 import { type ClientId, type FaultCode, isFault, type Principal, silentLog } from '#kernel';
 import { createPkce } from '#oauth';
 import type { Session } from '#signin';
@@ -56,6 +56,7 @@ export const draft: ClientDraft = {
   signing: 'ES256',
   requirePushedAuthorizationRequests: false,
   requireSignedRequestObject: false,
+  dpopBound: false,
 };
 
 export function formOf(parameters: Asked): string {
@@ -65,6 +66,11 @@ export function formOf(parameters: Asked): string {
 
 export function basic({ id, secret }: Registered): string {
   return `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
+}
+
+/** A token as it is shown at a resource. */
+export function bearer(token: string): ResourceRequest {
+  return { authorization: `Bearer ${token}`, sender: { method: 'GET', proofs: [] } };
 }
 
 /** The code of the fault that this throws. */

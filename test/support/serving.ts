@@ -5,7 +5,7 @@ import { type Broker, createBroker } from '#broker';
 import type { Connect } from '#connect';
 import { createHttp, type Http, type HttpDeps } from '#http';
 import type { Agent, User } from '#identity';
-import { createIssuer, type Issuer } from '#issuer';
+import { createIssuer, type Issuer, type IssuerGround } from '#issuer';
 import { type JobId, newId, silentLog } from '#kernel';
 import { createAgentProof } from '#oauth';
 import { createPolicy, type Policy } from '#policy';
@@ -61,17 +61,20 @@ export interface ServingOptions {
   readonly http?: Partial<HttpDeps>;
   /** Ports of servers on loopback that connect may reach. */
   readonly ports?: readonly number[];
+  /** Another server of the same installation, on the same store. */
+  readonly people?: People;
+  readonly issuer?: Partial<IssuerGround>;
 }
 
 export async function openServing(options: ServingOptions = {}): Promise<Serving> {
-  const people = await openPeople();
+  const people = options.people ?? (await openPeople());
   const { store, clock, identity, signin, vault, audit, organization } = people;
   const { records, ephemera, changes } = store;
   const connect = connectOver(people, options.ports ?? []);
   const deps = { records, ephemera, changes, identity, vault, audit, clock, log: silentLog };
   const policy = createPolicy(deps);
   const broker = createBroker({ ...deps, policy, connect, publicUrl: testIssuer, ownHosts: [], otherHosts: 'blind' });
-  const issuer = createIssuer(deps);
+  const issuer = createIssuer({ ...deps, ...options.issuer });
   const http = createHttp({
     broker,
     issuer,

@@ -22,6 +22,7 @@ interface AddFlags extends WaitOptions {
   readonly signing: string;
   readonly requirePar?: boolean;
   readonly requireSignedRequest?: boolean;
+  readonly dpop?: true;
 }
 
 /** OAuth clients of our authorization server. */
@@ -37,6 +38,7 @@ export function clientCommands(program: Command, host: CommandHost): void {
       ['--signing <algorithm>', 'of its ID tokens: ES256, RS256 or EdDSA', 'ES256'],
       ['--require-par', 'take its authorization requests only as it pushed them to /par'],
       ['--require-signed-request', 'take its authorization requests only as objects that it signed'],
+      ['--dpop', 'give it no token that is not bound to its key by DPoP'],
       ...waitFlags,
     ],
     lists: [
@@ -103,6 +105,7 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     signing: oneOf('--signing', flags.signing, ['ES256', 'RS256', 'EdDSA'] as const),
     require_pushed_authorization_requests: flags.requirePar === true,
     require_signed_request_object: flags.requireSignedRequest === true,
+    dpop_bound_access_tokens: flags.dpop === true,
     ...(made === undefined ? {} : { secret_sha256: made.hash }),
   };
   const confirmed = await awaitConfirmation(context, server, await server.person.call('client_add', { body }), flags);

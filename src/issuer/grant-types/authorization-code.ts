@@ -24,8 +24,8 @@ export const authorizationCode: GrantType = {
   },
 };
 
-/** @throws {Fault} `grant_invalid` unless this client asked for the code, at this redirect URI, with this verifier's challenge */
-function judge({ clock }: IssuerDeps, { at, client, parameters }: Allowed, given: AuthorizationCode): void {
+/** @throws {Fault} `grant_invalid` unless this client asked for the code, at this redirect URI, with this verifier's challenge, and with the key it names */
+function judge({ clock }: IssuerDeps, { at, client, parameters, confirmation }: Allowed, given: AuthorizationCode): void {
   const redirect = parameters.one('redirect_uri');
   const verifier = parameters.one('code_verifier');
   const holds =
@@ -33,6 +33,7 @@ function judge({ clock }: IssuerDeps, { at, client, parameters }: Allowed, given
     given.client === client.id &&
     clock.now() < given.expiresAt &&
     (redirect === undefined || redirect === given.redirect) &&
+    (given.jkt === undefined || given.jkt === confirmation?.jkt) &&
     verifier !== undefined &&
     pkceHolds(verifier, given.challenge);
   if (!holds) throw new Fault('grant_invalid');

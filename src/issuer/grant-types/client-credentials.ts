@@ -10,7 +10,7 @@ export const clientCredentials: GrantType = {
   refreshes: false,
   proven: true,
   async redeem(deps, asked) {
-    const { at, client } = asked;
+    const { at, client, confirmation } = asked;
     if (asked.method === 'none') throw new Fault('client_unauthorized');
     // The scopes of a person mean nothing where there is none.
     const scopes = scopesWithin(
@@ -18,6 +18,7 @@ export const clientCredentials: GrantType = {
       client.scopes.filter((scope) => ownScopes[scope] === undefined),
     );
     const resources = resourcesWithin(asked.parameters, client.resources);
-    return { ...(await mintAccessToken(deps, { at, client, subject: { kind: 'client' }, scopes, resources })), scopes };
+    const authorized = { at, client, confirmation, subject: { kind: 'client' }, scopes, resources } as const;
+    return { ...(await mintAccessToken(deps, authorized)), scopes };
   },
 };

@@ -1,12 +1,13 @@
 import { Fault, type Secret } from '#kernel';
 import { isUniqueViolation, sha256 } from '#store';
+import { sameKey } from '../confirmation.ts';
 import type { Grant, TokenAnswer } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import { standingGrant } from '../grants.sql.ts';
 import { endGrant, livingUser } from '../grants.ts';
 import { lives } from '../lives.ts';
 import { forgetAnswer, type RefreshTokenRow, refreshTokenBy, spendRefreshToken } from '../refresh-tokens.sql.ts';
-import { openAnswer, refreshTokenOf, sealAnswer, successorOf } from '../refresh-tokens.ts';
+import { openAnswer, refreshTokenOf, sealAnswer, showsKey, successorOf } from '../refresh-tokens.ts';
 import type { Allowed, Reach } from '../stages.ts';
 import { resourcesWithin } from '../steps/check-resources.ts';
 import { scopesWithin } from '../steps/check-scopes.ts';
@@ -39,22 +40,25 @@ interface Presented {
 }
 
 /** The token and its grant, if this client has them and the grant stands. */
-async function look(deps: IssuerDeps, { at, client }: Allowed, token: Secret<string>): Promise<Omit<Presented, 'token'> | undefined> {
+async function look(deps: IssuerDeps, asked: Allowed, token: Secret<string>): Promise<Omit<Presented, 'token'> | undefined> {
+  const { at, client } = asked;
   const { row, grant } = await deps.records.in(at.organization.id).read(async (tx) => {
     const row = await refreshTokenBy(tx, 'token_hash', sha256(token.reveal()));
     return { row, grant: row === undefined ? undefined : await standingGrant(tx, row.grant_id) };
   });
   if (row === undefined || grant === undefined || grant.client !== client.id || grant.expiresAt <= deps.clock.now()) return undefined;
+  if (!showsKey(row, asked.confirmation))
+    throw new Fault('grant_invalid', { detail: 'The refresh token is bound to a key that was not shown' });
   return { row, grant };
 }
 
 /** Undefined when another request has spent it meanwhile. What was made for the loser leaves nobody's hands. */
 async function spendFor(deps: IssuerDeps, asked: Allowed, presented: Presented): Promise<TokenAnswer | undefined> {
   const { token, row, grant } = presented;
-  const successor = successorOf(deps, grant, row.token_hash);
+  const successor = successorOf(deps, asked, { grant, predecessor: row });
   const reach = reachOf(asked, grant);
   const answer = { ...(await tokensFor(deps, asked, grant, reach)), refreshToken: successor.token };
-  const sealed = sealAnswer(token, { answer, resources: reach.resources, successor: successor.token });
+  const sealed = sealAnswer(token, { answer, resources: reach.resources, confirmation: asked.confirmation, successor: successor.token });
   const won = await deps.records
     .in(grant.organization)
     .write(async (tx) => {
@@ -78,9 +82,9 @@ function reachOf({ parameters }: Allowed, grant: Grant): Reach {
   return { scopes: scopesWithin(parameters, grant.scopes), resources: resources.length === 0 ? grant.resources : resources };
 }
 
-async function tokensFor(deps: IssuerDeps, { at, client }: Allowed, grant: Grant, reach: Reach): Promise<TokenAnswer> {
+async function tokensFor(deps: IssuerDeps, { at, client, confirmation }: Allowed, grant: Grant, reach: Reach): Promise<TokenAnswer> {
   const user = await livingUser(deps, at, grant);
-  const authorized = { at, client, subject: { kind: 'user', user, grant }, ...reach } as const;
+  const authorized = { at, client, confirmation, subject: { kind: 'user', user, grant }, ...reach } as const;
   const access = await mintAccessToken(deps, authorized);
   const idToken = await mintIdToken(deps, authorized, access.accessToken);
   return { ...access, scopes: reach.scopes, ...(idToken === undefined ? {} : { idToken }) };
@@ -94,15 +98,16 @@ async function lostTo(deps: IssuerDeps, asked: Allowed, token: Secret<string>): 
 
 /**
  * The stored answer, while its successor was not used and 30 seconds have not passed; else somebody else holds a copy. Who asks for
- * another scope or resource gets an access token for that, and the same successor: a token for one resource never goes to another.
+ * another scope or resource, or with another key, gets an access token for that, and the same successor: a token for one resource
+ * never goes to another.
  */
 async function again(deps: IssuerDeps, asked: Allowed, { token, row, grant }: Presented): Promise<TokenAnswer> {
   const since = deps.clock.now() - (row.spent_at ?? 0);
   if (row.grace_answer !== null && since < lives.grace) {
     const reach = reachOf(asked, grant);
-    const { answer, resources, successor } = openAnswer(token, row.grace_answer);
+    const { answer, resources, confirmation, successor } = openAnswer(token, row.grace_answer);
     await livingUser(deps, asked.at, grant);
-    if (sameReach(reach, { scopes: answer.scopes, resources })) return answer;
+    if (sameReach(reach, { scopes: answer.scopes, resources }) && sameKey(asked.confirmation, confirmation)) return answer;
     return { ...(await tokensFor(deps, asked, grant, reach)), refreshToken: successor };
   }
   await endGrant(deps, grant.organization, grant.id, 'refresh_token_replayed');

@@ -1,5 +1,6 @@
 import { Fault, type GrantId, type UserId } from '#kernel';
 import { audiences, type LivingToken, livingToken } from '../access-tokens.ts';
+import { keyShown } from '../confirmation.ts';
 import type { TokenAnswer } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import { standingGrant } from '../grants.sql.ts';
@@ -25,10 +26,11 @@ export const tokenExchange: GrantType = {
     refuseDelegation(asked);
     const parent = await subjectToken(deps, asked);
     const reach = narrowed(asked, parent);
-    const { at, client } = asked;
+    const { at, client, confirmation } = asked;
     const access = await mintAccessToken(deps, {
       at,
       client,
+      confirmation,
       subject: await subjectOf(deps, asked, parent),
       ...reach,
       under: above(parent),
@@ -50,7 +52,7 @@ function refuseDelegation({ parameters }: Allowed): void {
  * The token, alive now, of this client or for a resource that it is the server of. Of anybody else's it learns nothing.
  * @throws {Fault} `invalid_request` (RFC 8693 §2.2.2)
  */
-async function subjectToken(deps: IssuerDeps, { at, client, parameters }: Allowed): Promise<LivingToken> {
+async function subjectToken(deps: IssuerDeps, { at, client, parameters, confirmation }: Allowed): Promise<LivingToken> {
   const text = parameters.one('subject_token');
   if (text === undefined) throw new Fault('invalid_request', { detail: 'The parameter subject_token is missing' });
   if (parameters.one('subject_token_type') !== accessTokenType)
@@ -59,6 +61,12 @@ async function subjectToken(deps: IssuerDeps, { at, client, parameters }: Allowe
   const own = token?.client.id === client.id;
   if (token === undefined || !(own || audiences(token.claims).some((resource) => client.protects.includes(resource))))
     throw new Fault('invalid_request', { detail: 'The subject token is not good, or no more', hint: 'use an access token of this client' });
+  // Who was sent a token has not its key; but nobody makes an unbound one of their own.
+  if (own && !keyShown(token.claims.cnf, confirmation))
+    throw new Fault('invalid_request', {
+      detail: 'The subject token is bound to a key that was not shown',
+      hint: 'send a DPoP proof of it',
+    });
   if ((token.claims.parents ?? []).length >= deepest)
     throw new Fault('invalid_request', { detail: 'The subject token was exchanged too often', hint: 'exchange the one it came from' });
   return token;

@@ -1,10 +1,10 @@
 import { type GrantTypeName, grantTypeNames } from '#api';
 import { Fault } from '#kernel';
 import type { IssuerDeps } from '../deps.ts';
-import type { Allowed, Authenticated, Step } from '../stages.ts';
+import type { Allowed, Authenticated, Bound, Step } from '../stages.ts';
 
 /** The grant type is one of ours, and one this client is registered for (RFC 6749 §5.2). */
-export function allowGrantType(_: IssuerDeps, asked: Authenticated): Allowed {
+export function allowGrantType(_: IssuerDeps, asked: Bound): Allowed {
   const grantType = asked.parameters.one('grant_type');
   if (grantType === undefined) throw new Fault('invalid_request', { detail: 'The parameter grant_type is missing' });
   if (!isGrantType(grantType)) throw new Fault('grant_type_unsupported');

@@ -10,6 +10,7 @@ import { lives } from '../lives.ts';
 import { type RefreshTokenRow, refreshTokenBy } from '../refresh-tokens.sql.ts';
 import { refreshTokenOf } from '../refresh-tokens.ts';
 import type { Authenticated } from '../stages.ts';
+import { tokenTypeOf } from '../tokens.ts';
 
 const inactive = Object.freeze({ active: false });
 
@@ -53,7 +54,7 @@ function stateOf({ claims, user }: LivingToken): Readonly<Record<string, unknown
   const { epochs: _epochs, grant_id: _grant, parents: _parents, parent_clients: _clients, ...shown } = claims;
   // Whose address it is concerns only whom the person allowed to see it.
   const named = user !== undefined && (claims.scope ?? '').split(' ').includes('email');
-  return { active: true, token_type: 'Bearer', ...shown, ...(named ? { username: user.email } : {}) };
+  return { active: true, token_type: tokenTypeOf(claims.cnf), ...shown, ...(named ? { username: user.email } : {}) };
 }
 
 interface OwnRefreshToken {

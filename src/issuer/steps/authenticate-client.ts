@@ -5,7 +5,7 @@ import type { IssuerDeps } from '../deps.ts';
 import type { Authenticated, Parsed } from '../stages.ts';
 
 /** One way of authenticating, the one this client is registered for (OAuth 2.1 §2.4). @throws {Fault} `client_unauthenticated`, `invalid_request` */
-export async function authenticateClient(deps: IssuerDeps, asked: Parsed): Promise<Authenticated> {
+export async function authenticateClient<S extends Parsed>(deps: IssuerDeps, asked: S): Promise<S & Authenticated> {
   const [found, ...more] = evidenceOf(asked);
   if (more.length > 0) throw new Fault('invalid_request', { detail: 'A client authenticates in one way at a time' });
   if (found === undefined) throw new Fault('client_unauthenticated');

@@ -9,7 +9,6 @@ const unbuilt: Readonly<Record<string, FaultCode>> = {
   authorization_details: 'invalid_request',
   id_token_hint: 'invalid_request',
   acr_values: 'invalid_request',
-  dpop_jkt: 'invalid_request',
 };
 
 export function refuseUnbuilt(_: IssuerDeps, asked: Addressed): Addressed {

@@ -1,0 +1,18 @@
+import type { Issuing } from './contract.ts';
+
+/** Where everything lies below an issuer. */
+export const endpointPaths = Object.freeze({
+  authorize: '/authorize',
+  push: '/par',
+  token: '/token',
+  deviceAuthorization: '/device_authorization',
+  userinfo: '/userinfo',
+  introspect: '/introspect',
+  revoke: '/revoke',
+  keySet: '/jwks.json',
+  endings: '/endings',
+});
+
+export function endpointUrl({ issuer }: Issuing, endpoint: keyof typeof endpointPaths): string {
+  return issuer + endpointPaths[endpoint];
+}
