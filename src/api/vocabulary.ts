@@ -34,6 +34,7 @@ export const grantTypeNames = [
   'client_credentials',
   'urn:ietf:params:oauth:grant-type:device_code',
   'urn:ietf:params:oauth:grant-type:token-exchange',
+  'urn:openid:params:grant-type:ciba',
 ] as const;
 export type GrantTypeName = (typeof grantTypeNames)[number];
 

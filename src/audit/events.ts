@@ -88,6 +88,14 @@ export const events = {
     fields: ['client', 'scopes', 'resources', 'address'],
   },
   'device.refused': { tells: 'a person refused a device', fields: ['client', 'address'] },
+  'backchannel.approved': {
+    tells: 'a person let in a client that asked from elsewhere',
+    fields: ['client', 'scopes', 'resources', 'address'],
+  },
+  'backchannel.refused': {
+    tells: 'a person refused a client that asked from elsewhere',
+    fields: ['client', 'scopes', 'resources', 'address'],
+  },
   'grant.made': { tells: 'a client was granted access for a person', fields: ['grant', 'client', 'scopes', 'resources'] },
   'grant.ended': { tells: 'a grant ended, with every token below it', fields: ['grant', 'client', 'reason'] },
   'resource.added': { tells: 'a resource that tokens are for was registered', fields: ['resource', 'identifier', 'name'] },

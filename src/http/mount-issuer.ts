@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import {
+  type BackchannelAuthentication,
   type DeviceAuthorization,
   endpointPaths,
   type Issuing,
@@ -87,6 +88,12 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
       serve: async (at, request) => deviceBody(await issuer.devices.authorize(at, protocolRequest(request), incoming(request).address)),
     },
     { method: 'POST', path: endpointPaths.push, serve: push },
+    {
+      method: 'POST',
+      path: endpointPaths.backchannel,
+      serve: async (at, request) =>
+        backchannelBody(await issuer.backchannel.authenticate(at, protocolRequest(request), incoming(request).address)),
+    },
     { method: 'POST', path: endpointPaths.introspect, serve: (at, request) => issuer.introspect(at, protocolRequest(request)) },
     { method: 'POST', path: endpointPaths.revoke, serve: (at, request) => issuer.revoke(at, protocolRequest(request)) },
     { method: 'GET', ...userinfo },
@@ -128,6 +135,11 @@ function senderOf({ method, raw }: FastifyRequest): Sender {
 /** On every answer, so that a client always has one that is good (RFC 9449 §8.2). */
 function tellNonce(reply: FastifyReply, nonce: string | undefined): void {
   if (nonce !== undefined) reply.header('dpop-nonce', nonce);
+}
+
+/** CIBA §7.3. */
+function backchannelBody({ authReqId, expiresIn, interval }: BackchannelAuthentication) {
+  return { auth_req_id: authReqId.reveal(), expires_in: expiresIn, interval };
 }
 
 /** RFC 8628 §3.2. */

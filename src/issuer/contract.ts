@@ -1,6 +1,17 @@
 import type { ClientAuthenticationName, GrantTypeName, TokenFormatName } from '#api';
 import type { Organization } from '#identity';
-import type { ClientId, ClientSecretId, GrantId, OrganizationId, Principal, ResourceId, Secret, SigningKeyId, UserId } from '#kernel';
+import type {
+  BackchannelRequestId,
+  ClientId,
+  ClientSecretId,
+  GrantId,
+  OrganizationId,
+  Principal,
+  ResourceId,
+  Secret,
+  SigningKeyId,
+  UserId,
+} from '#kernel';
 import type { TokenAlgorithmName } from '#oauth';
 import type { Session } from '#signin';
 import type { Writing } from '#store';
@@ -94,6 +105,33 @@ export interface PushedAnswer {
   readonly requestUri: string;
   /** Milliseconds. */
   readonly life: number;
+}
+
+/** What a client is told that asked a person elsewhere (CIBA §7.3). */
+export interface BackchannelAuthentication {
+  readonly authReqId: Secret<string>;
+  /** Seconds. */
+  readonly expiresIn: number;
+  /** Seconds between polls. */
+  readonly interval: number;
+}
+
+/** A client's question, as its person sees it. */
+export interface WaitingRequest extends Omit<DeviceView, 'transaction'> {
+  readonly id: BackchannelRequestId;
+  /** Written by the client, to be compared. */
+  readonly bindingMessage: string | undefined;
+  readonly expiresAt: number;
+}
+
+/** Clients that ask a person who is somewhere else (CIBA Core, poll mode). */
+export interface Backchannel {
+  /** @throws {Fault} `client_unauthenticated`, `client_unauthorized`, `scope_invalid`, `target_invalid`, `hinted_user_unknown`, `binding_message_invalid`, `rate_limited` */
+  authenticate(at: Issuing, request: ProtocolRequest, address: string): Promise<BackchannelAuthentication>;
+  /** What waits for who is signed in, newest first; at most 50. */
+  waiting(session: Session): Promise<readonly WaitingRequest[]>;
+  /** The first answer decides; for a yes the session must be fresh. @throws {Fault} `link_ended`, `confirmation_required` */
+  answer(at: Issuing, session: Session, id: string, yes: boolean): Promise<void>;
 }
 
 /** Who is at the browser, and the value that ties a waiting request to it. */
@@ -298,6 +336,7 @@ export interface Issuer {
   push(at: Issuing, request: ProtocolRequest, address: string): Promise<PushedAnswer>;
   token(at: Issuing, request: ProtocolRequest): Promise<TokenAnswer>;
   readonly devices: Devices;
+  readonly backchannel: Backchannel;
   /** RFC 7662 §2.2. */
   introspect(at: Issuing, request: ProtocolRequest): Promise<Readonly<Record<string, unknown>>>;
   /** RFC 7009. */

@@ -6,6 +6,7 @@ export const endpointPaths = Object.freeze({
   push: '/par',
   token: '/token',
   deviceAuthorization: '/device_authorization',
+  backchannel: '/backchannel-authentication',
   userinfo: '/userinfo',
   introspect: '/introspect',
   revoke: '/revoke',

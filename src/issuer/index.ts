@@ -9,6 +9,7 @@
 export { dpopAlgorithms } from '#oauth';
 export type {
   Authorization,
+  BackchannelAuthentication,
   Browsing,
   Client,
   ClientDraft,
@@ -27,6 +28,7 @@ export type {
   SigningKeyFact,
   StandingGrant,
   TokenAnswer,
+  WaitingRequest,
 } from './contract.ts';
 export type { IssuerGround } from './deps.ts';
 export { endpointPaths } from './endpoints.ts';

@@ -3,6 +3,7 @@ import { parent } from '#oauth';
 import { stalest } from '#store';
 import { userinfo } from './access-tokens.ts';
 import { answer, authorize, carry, resume } from './authorize.ts';
+import { createBackchannel } from './backchannel.ts';
 import { createClients } from './clients.ts';
 import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
@@ -70,6 +71,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     push: async (at, request, address) => matrix.push.run(deps, { ...parsed(at, request), address }),
     token: async (at, request) => matrix.token.run(deps, parsed(at, request)),
     devices: createDevices(deps, parsed),
+    backchannel: createBackchannel(deps, parsed),
     introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),
     revoke: async (at, request) => matrix.revoke.run(deps, parsed(at, request)),
     nonce: (at) => (ground.dpopNonce === true ? dpopNonce(deps, at) : undefined),

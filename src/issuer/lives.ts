@@ -10,6 +10,10 @@ export const lives = Object.freeze({
   deviceCode: 10 * minute,
   /** A pushed authorization request (RFC 9126 §2.2). */
   pushedRequest: 60 * second,
+  /** A question to a person elsewhere, unless its client asks for another life. */
+  backchannelRequest: 5 * minute,
+  backchannelShortest: 30 * second,
+  backchannelLongest: 30 * minute,
   accessToken: 15 * minute,
   idToken: 60 * minute,
   refreshIdle: 14 * day,

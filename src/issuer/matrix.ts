@@ -68,6 +68,11 @@ export const matrix = {
     .step(allowFor('urn:ietf:params:oauth:grant-type:device_code'))
     .step(checkResources)
     .step(checkScopes),
+  backchannel: pipeline((_, input: Parsed) => refuseRepeats(input))
+    .step(authenticateClient)
+    .step(allowFor('urn:openid:params:grant-type:ciba'))
+    .step(checkResources)
+    .step(checkScopes),
   introspect: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)
     .step(answerTokenState),
@@ -81,6 +86,7 @@ export const matrix = {
   push: Pipeline<Parsed & { readonly address: string }, PushedAnswer>;
   token: Pipeline<Parsed, TokenAnswer>;
   deviceAuthorization: Pipeline<Parsed, Scoped<Authenticated>>;
+  backchannel: Pipeline<Parsed, Scoped<Authenticated>>;
   introspect: Pipeline<Parsed, Readonly<Record<string, unknown>>>;
   revoke: Pipeline<Parsed, void>;
 };

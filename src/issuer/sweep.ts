@@ -1,3 +1,4 @@
+import { forgetBackchannelRequests } from './backchannel.sql.ts';
 import type { IssuerDeps } from './deps.ts';
 import { forgetEndings } from './endings.sql.ts';
 import { forgetGrants } from './grants.sql.ts';
@@ -17,7 +18,8 @@ export async function sweep(deps: IssuerDeps): Promise<number> {
     platform.write(async (tx) => {
       const grants = await forgetGrants(tx, now, atOnce);
       await forgetRefreshTokens(tx, grants);
-      return grants.length + (await forgetEndings(tx, now, atOnce));
+      const requests = await forgetBackchannelRequests(tx, now - lives.refreshIdle, atOnce);
+      return grants.length + requests + (await forgetEndings(tx, now, atOnce));
     });
   let forgotten = 0;
   for (let last = atOnce; last >= atOnce; forgotten += last) last = await batch();

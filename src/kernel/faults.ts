@@ -290,6 +290,14 @@ export const faults = {
   authorization_pending: row(400, 2, 'The person has not answered yet', 'ask again after the interval', 'authorization_pending'),
   polled_early: row(400, 2, 'It was asked again too early', 'wait five seconds longer between two requests from now on', 'slow_down'),
   request_expired: row(400, 2, 'The person did not answer in time', 'begin again', 'expired_token'),
+  hinted_user_unknown: row(400, 2, 'The hint names nobody here', 'send the e-mail address or the sub of a person', 'unknown_user_id'),
+  binding_message_invalid: row(
+    400,
+    1,
+    'The binding message cannot be shown',
+    'write 1 to 100 letters, digits, signs and spaces',
+    'invalid_binding_message',
+  ),
   device_code_wrong: row(403, 2, 'The code is wrong or has expired', 'look at the device that shows it, or start again there'),
   access_token_invalid: row(401, 2, 'The access token is missing, not good, or no more', 'get a new one', 'invalid_token'),
   dpop_proof_invalid: row(

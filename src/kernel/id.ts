@@ -21,6 +21,8 @@ export const idPrefixes = {
   cst: 'consent',
   sky: 'signing key',
   rsc: 'resource',
+  bcr: 'request to a person',
+  tri: 'trusted issuer',
   req: 'request',
 } as const;
 
@@ -50,6 +52,8 @@ export type GrantId = Id<'grt'>;
 export type ConsentId = Id<'cst'>;
 export type SigningKeyId = Id<'sky'>;
 export type ResourceId = Id<'rsc'>;
+export type BackchannelRequestId = Id<'bcr'>;
+export type TrustedIssuerId = Id<'tri'>;
 export type RequestId = Id<'req'>;
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';

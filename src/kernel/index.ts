@@ -9,6 +9,7 @@ export { type Clock, type FakeClock, fakeClock, systemClock } from './clock.ts';
 export { Fault, type FaultCode, type FaultDetails, type FaultRow, faults, isFault, settingFault } from './faults.ts';
 export {
   type AgentId,
+  type BackchannelRequestId,
   type ClientId,
   type ClientSecretId,
   type ConfirmationId,
@@ -32,6 +33,7 @@ export {
   type RunId,
   type SessionId,
   type SigningKeyId,
+  type TrustedIssuerId,
   type UserId,
   type VaultId,
 } from './id.ts';

@@ -1,6 +1,7 @@
 import type { Generated } from 'kysely';
 import type {
   AgentId,
+  BackchannelRequestId,
   ClientId,
   ClientSecretId,
   ConfirmationId,
@@ -17,6 +18,7 @@ import type {
   RunId,
   SessionId,
   SigningKeyId,
+  TrustedIssuerId,
   UserId,
   VaultId,
 } from '#kernel';
@@ -67,6 +69,8 @@ export interface Schema {
   endings: EndingTable;
   resources: RegisteredResourceTable;
   imported_keys: ImportedKeyTable;
+  backchannel_requests: BackchannelRequestTable;
+  trusted_issuers: TrustedIssuerTable;
 }
 
 /** The tables of the authorization server. */
@@ -74,6 +78,9 @@ export type IssuerTable = 'signing_keys' | 'clients' | 'client_secrets' | 'conse
 
 /** The tables of what tokens are for, and of keys that others signed with. */
 export type ResourceTable = 'resources' | 'imported_keys';
+
+/** The tables of what grants are made from, beside codes. */
+export type GrantSourceTable = 'backchannel_requests' | 'trusted_issuers';
 
 interface Row<I extends string> {
   row: Generated<number>;
@@ -486,4 +493,42 @@ interface ImportedKeyTable {
   public_jwk_json: string;
   /** Null: until it is removed. */
   retires_at: number | null;
+}
+
+/** A client's question to a person who is not at its browser (CIBA). */
+interface BackchannelRequestTable extends Row<BackchannelRequestId> {
+  client_id: ClientId;
+  user_id: UserId;
+  /** SHA-256 of the `auth_req_id`. */
+  request_hash: string;
+  scopes_json: string;
+  resources_json: string;
+  binding_message: string | null;
+  /** Where the client asked from. */
+  address: string;
+  expires_at: number;
+  /** waiting, then approved or refused; redeemed. */
+  status: string;
+  authenticated_at: number | null;
+  /** Of the person and the organization when it was approved. */
+  user_epoch: number | null;
+  organization_epoch: number | null;
+  /** What it was redeemed for. */
+  grant_id: GrantId | null;
+  version: number;
+}
+
+/** Whose assertions are taken for tokens, and for whom (RFC 7523). */
+interface TrustedIssuerTable extends Row<TrustedIssuerId> {
+  /** Exact, as its assertions name it. */
+  issuer: string;
+  /** Its keys, or where they are. */
+  keys_json: string;
+  /** Who may present them. */
+  client_id: ClientId;
+  /** In whose name the tokens are; null: in the client's own. */
+  user_id: UserId | null;
+  subjects_json: string;
+  claims_json: string;
+  version: number;
 }

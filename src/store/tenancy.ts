@@ -34,6 +34,8 @@ const tenantColumns = {
   endings: 'organization_id',
   resources: 'organization_id',
   imported_keys: 'organization_id',
+  backchannel_requests: 'organization_id',
+  trusted_issuers: 'organization_id',
 } as const satisfies Record<TenantTable | 'organizations', string>;
 
 const columnOf: ReadonlyMap<string, string> = new Map(Object.entries(tenantColumns));

@@ -10,6 +10,8 @@ const endings = {
   allowed: ['Connected, and allowed', 'What you chose is in force from now on. You can close this page and go back to the terminal.'],
   device: ['Your device is let in', 'You can close this page and go back to it. You can end its access at any time.'],
   'device-refused': ['It was not let in', 'The device is told so. You can close this page.'],
+  request: ['It is let in', 'You can close this page and go back to it. You can end its access at any time.'],
+  'request-refused': ['It was not let in', 'Who asked is told so. You can close this page.'],
   'command-line': ['Your command line is signed in', 'You can close this page and go back to the terminal.'],
 } as const satisfies Record<string, readonly [string, string]>;
 

@@ -10,6 +10,7 @@ import { confirmationRows } from './confirm.ts';
 import { html, type Markup } from './html.ts';
 import { command, tokenField, when } from './layout.ts';
 import { capital, type PageAnswer, type PageKit, type PageRequest, type PageRoute } from './page.ts';
+import { requestRows } from './requests.ts';
 
 /** What is connected, who acts, what waits, what happened. */
 export function homePages(kit: PageKit): readonly PageRoute[] {
@@ -44,12 +45,13 @@ async function home(kit: PageKit, { session, token }: PageRequest<Session>): Pro
   const { rooms } = kit;
   const organization = rooms.organization.id;
   const vaults = await rooms.identity.vaultsOf(session.principal);
-  const [connections, agents, permissions, waiting, trail] = await Promise.all([
+  const [connections, agents, permissions, waiting, trail, asking] = await Promise.all([
     rooms.connect.connections(organization, vaults, { limit: 50 }),
     rooms.identity.agents(organization, { limit: 50 }),
     rooms.policy.list(organization, { limit: 200 }),
     rooms.policy.confirmations(organization, { status: 'open', limit: 50 }),
     rooms.audit.search(organization, { limit: 12, ...(administers(session.user) ? {} : { subject: `user:${session.user.id}` }) }),
+    rooms.issuer.backchannel.waiting(session),
   ]);
   const open = waiting.items.filter((confirmation) => mayAnswer(session.user, confirmation));
   const questions = await confirmationRows(kit, open);
@@ -61,6 +63,7 @@ async function home(kit: PageKit, { session, token }: PageRequest<Session>): Pro
     body: html`<h1>Hello, ${session.user.name}</h1>
 <div class="grid">
 ${questions !== undefined && html`<section class="card full"><h2>Waiting for you <span class="count">${open.length}</span></h2>${questions}</section>`}
+${asking.length > 0 && html`<section class="card full"><h2>Who asks for you <span class="count">${asking.length}</span></h2>${requestRows(kit, asking)}</section>`}
 <section class="card"><h2>Connected accounts ${counted(connections)}</h2>${connectionRows(kit, token, connections.items)}</section>
 <section class="card"><h2>Agents ${counted(agents)}</h2>${agentRows(kit, agents.items, await reaches(kit, permissions.items))}</section>
 <section class="card full"><h2>What happened</h2>${eventRows(trail.events, handles)}</section>

@@ -6,6 +6,7 @@ import { devicePages } from './device.ts';
 import { donePages } from './done.ts';
 import { homePages } from './home.ts';
 import type { PageKit, PageRoute } from './page.ts';
+import { requestPages } from './requests.ts';
 import { setupPages } from './setup.ts';
 import { signinPages } from './signin.ts';
 
@@ -17,5 +18,5 @@ export function allPages(kit: PageKit): readonly PageRoute[] {
 
 /** Those that an organization has at `/o/{slug}`: signing in, and what a person says yes to. */
 export function pagesElsewhere(kit: PageKit): readonly PageRoute[] {
-  return [signinPages, confirmPages, devicePages, donePages, authorizePages].flatMap((pages) => pages(kit));
+  return [signinPages, confirmPages, devicePages, requestPages, donePages, authorizePages].flatMap((pages) => pages(kit));
 }

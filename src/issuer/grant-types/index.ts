@@ -3,6 +3,7 @@ import type { TokenAnswer } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Allowed } from '../stages.ts';
 import { authorizationCode } from './authorization-code.ts';
+import { ciba } from './ciba.ts';
 import { clientCredentials } from './client-credentials.ts';
 import { deviceCode } from './device-code.ts';
 import { refreshToken } from './refresh-token.ts';
@@ -24,4 +25,5 @@ export const grantTypes: Readonly<Record<GrantTypeName, GrantType>> = {
   client_credentials: clientCredentials,
   'urn:ietf:params:oauth:grant-type:device_code': deviceCode,
   'urn:ietf:params:oauth:grant-type:token-exchange': tokenExchange,
+  'urn:openid:params:grant-type:ciba': ciba,
 };

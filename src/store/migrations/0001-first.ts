@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { IssuerTable, ResourceTable, Schema } from '../schema.ts';
+import type { GrantSourceTable, IssuerTable, ResourceTable, Schema } from '../schema.ts';
 import type { Migration } from './index.ts';
 import { createTable, type TableShape } from './tables.ts';
 
@@ -418,7 +418,9 @@ export const tables = {
     primary: ['hash'],
     indexes: [['expires_at']],
   },
-} as const satisfies { readonly [T in Exclude<keyof Schema, IssuerTable | ResourceTable>]: TableShape<keyof Schema[T] & string> };
+} as const satisfies {
+  readonly [T in Exclude<keyof Schema, IssuerTable | ResourceTable | GrantSourceTable>]: TableShape<keyof Schema[T] & string>;
+};
 
 export const first: Migration = {
   name: '0001-first',

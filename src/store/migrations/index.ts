@@ -3,6 +3,7 @@ import type { ColumnWords } from '../backend.ts';
 import { first, tables } from './0001-first.ts';
 import { issuer, issuerTables } from './0002-issuer.ts';
 import { senders } from './0004-senders.ts';
+import { grantSources, grantSourceTables } from './0006-grants.ts';
 import { resources, resourceTables } from './0007-resources.ts';
 
 /** One step of the schema. Forward only; never edited after the release that carried it. */
@@ -13,12 +14,13 @@ export interface Migration {
 }
 
 /** Every migration, oldest first. */
-export const migrations: readonly Migration[] = [first, issuer, senders, resources];
+export const migrations: readonly Migration[] = [first, issuer, senders, grantSources, resources];
 
 /** Every table of ours, by name; what else lies in a schema is another program's. */
 export const ownTables: ReadonlySet<string> = new Set([
   ...Object.keys(tables),
   ...Object.keys(issuerTables),
+  ...Object.keys(grantSourceTables),
   ...Object.keys(resourceTables),
   'ephemera',
 ]);

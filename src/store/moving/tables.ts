@@ -44,6 +44,8 @@ const keys = {
   endings: ['row'],
   resources: ['row'],
   imported_keys: ['row'],
+  backchannel_requests: ['row'],
+  trusted_issuers: ['row'],
 } as const satisfies Keys;
 
 export type TableName = Exclude<keyof Schema, 'migrations'>;
