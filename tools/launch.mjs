@@ -17,6 +17,7 @@ const scripts = {
   bench: ['bench/run.ts'],
   generate: ['tools/generate.ts'],
   demo: ['examples/demo/demo.ts'],
+  'example:mcp': ['examples/mcp-server/server.ts'],
   build: ['tools/build.ts'],
 };
 

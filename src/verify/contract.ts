@@ -99,6 +99,8 @@ export interface Verifier {
   readonly resource: string;
   /** Judges the token of a request, and what the request needs. Nothing is asked of the issuer for it. */
   verify(presented: Presented, needs?: Needs): Promise<Verdict>;
+  /** Judges what a request with a token that was verified already needs further: a proof that came with it is not asked for again. */
+  further(token: VerifiedToken, needs: Needs): Verdict;
   /** Judges a bearer token alone: undefined when it is not good. @throws {Fault} `stale_revocations` */
   token(text: string): Promise<VerifiedToken | undefined>;
   /** RFC 9728 §2: the document at `metadataPath`. */

@@ -83,6 +83,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
     issuer,
     resource,
     verify,
+    further(token: VerifiedToken, needs: Needs): Verdict {
+      const short = shortOf(token, needs, clock.now());
+      return short === undefined ? { good: true, token, headers: {} } : { good: false, refusal: refuse(short, facts, { needs }) };
+    },
     async token(text: string) {
       const found = await judged(text);
       const bound = found?.confirmation.jkt !== undefined || found?.confirmation.x5t !== undefined;

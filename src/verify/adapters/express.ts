@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Needs, Verifier } from '../contract.ts';
 import { publicly } from './metadata.ts';
 import { type CertificateOf, presentedByNode } from './node.ts';
-import { keepToken } from './tokens.ts';
+import { judge } from './tokens.ts';
 
 /** As much of Express as is touched here. */
 export type ExpressRequest = IncomingMessage & { readonly originalUrl: string; readonly path: string };
@@ -23,10 +23,10 @@ export interface ExpressGate {
 /** Express 4 and 5, and what has middleware like it. */
 export function forExpress(verifier: Verifier, options: { readonly certificate?: CertificateOf<ExpressRequest> } = {}): ExpressGate {
   async function pass(request: ExpressRequest, response: ExpressResponse, needs: Needs): Promise<boolean> {
-    const verdict = await verifier.verify(presentedByNode(request, request.originalUrl, options.certificate?.(request)), needs);
+    const presented = () => presentedByNode(request, request.originalUrl, options.certificate?.(request));
+    const verdict = await judge(verifier, request, needs, presented);
     if (verdict.good) {
       response.set({ ...verdict.headers });
-      keepToken(request, verdict.token);
       return true;
     }
     const { status, headers, body } = verdict.refusal;

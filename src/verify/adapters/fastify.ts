@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Needs, Verifier } from '../contract.ts';
 import { publicly } from './metadata.ts';
 import { type CertificateOf, presentedByNode } from './node.ts';
-import { keepToken } from './tokens.ts';
+import { judge } from './tokens.ts';
 
 /** As much of Fastify as is touched here. */
 export interface FastifyLikeRequest {
@@ -29,8 +29,8 @@ export function forFastify(verifier: Verifier, options: { readonly certificate?:
     needs:
       (needs: Needs = {}) =>
       async (request: FastifyLikeRequest, reply: FastifyLikeReply) => {
-        const presented = presentedByNode(request.raw, request.originalUrl, options.certificate?.(request));
-        const verdict = await verifier.verify(presented, needs);
+        const presented = () => presentedByNode(request.raw, request.originalUrl, options.certificate?.(request));
+        const verdict = await judge(verifier, request, needs, presented);
         if (!verdict.good) {
           const { status, headers, body } = verdict.refusal;
           return reply
@@ -39,7 +39,6 @@ export function forFastify(verifier: Verifier, options: { readonly certificate?:
             .send(body);
         }
         reply.headers({ ...verdict.headers });
-        keepToken(request, verdict.token);
         return undefined;
       },
   });

@@ -1,14 +1,21 @@
 import type { Needs, Presented, Refusal, VerifiedToken, Verifier } from '../contract.ts';
 import { publicly } from './metadata.ts';
+import { judge } from './tokens.ts';
 
 /** What a gate of Fetch API requests says: go on with this token, or send this answer. */
 export type Passage =
   | { readonly token: VerifiedToken; readonly text: string; readonly headers: Readonly<Record<string, string>> }
   | { readonly answer: Response };
 
-/** Judges a request of the Fetch API. */
-export async function passOf(verifier: Verifier, request: Request, needs: Needs, certificate?: Uint8Array): Promise<Passage> {
-  const verdict = await verifier.verify(presentedByFetch(request, certificate), needs);
+/** Judges a request of the Fetch API; `through` is what the token is kept by. */
+export async function passOf(
+  verifier: Verifier,
+  through: object,
+  request: Request,
+  needs: Needs,
+  certificate?: Uint8Array,
+): Promise<Passage> {
+  const verdict = await judge(verifier, through, needs, () => presentedByFetch(request, certificate));
   if (!verdict.good) return { answer: answerOf(verdict.refusal) };
   const text = (request.headers.get('authorization') ?? '').replace(/^\S+ +/, '');
   return { token: verdict.token, text, headers: verdict.headers };

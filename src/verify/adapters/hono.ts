@@ -1,6 +1,5 @@
 import type { Needs, Verifier } from '../contract.ts';
 import { metadataAnswer, passOf } from './fetch.ts';
-import { keepToken } from './tokens.ts';
 
 /** As much of Hono as is touched here. */
 export interface HonoLikeContext {
@@ -25,10 +24,9 @@ export function forHono(
     needs:
       (needs: Needs = {}) =>
       async (context: HonoLikeContext, next: () => Promise<void>) => {
-        const passage = await passOf(verifier, context.req.raw, needs, options.certificate?.(context));
+        const passage = await passOf(verifier, context, context.req.raw, needs, options.certificate?.(context));
         if ('answer' in passage) return passage.answer;
         for (const [name, value] of Object.entries(passage.headers)) context.header(name, value);
-        keepToken(context, passage.token);
         await next();
         return undefined;
       },

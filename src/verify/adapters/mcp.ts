@@ -51,7 +51,7 @@ export function forMcp(verifier: Verifier, options: { readonly certificate?: Cer
         });
     },
     async fetch(request: Request, needs: Needs = {}) {
-      const passage = await passOf(verifier, request, needs);
+      const passage = await passOf(verifier, request, request, needs);
       return 'answer' in passage ? passage : { authInfo: infoOf(passage.token, passage.text) };
     },
     metadataAnswer: () => metadataAnswer(verifier),
