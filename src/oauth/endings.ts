@@ -15,16 +15,19 @@ export interface Descent {
   readonly client_id: string;
   readonly sub: string;
   readonly grant_id?: string | undefined;
+  /** Access tokens that it was made from, by `jti`, and their clients. */
+  readonly parents?: readonly string[] | undefined;
+  readonly parent_clients?: readonly string[] | undefined;
   /** Of the organization, and of the person where there is one. */
   readonly epochs: readonly number[];
 }
 
 /** Everything that can end a token, but for its organization: that has an epoch of its own, the first of `epochs`. */
-export function parentsOf({ jti, client_id, sub, grant_id, epochs }: Descent): readonly string[] {
+export function parentsOf({ jti, client_id, sub, grant_id, parents = [], parent_clients = [], epochs }: Descent): readonly string[] {
   const [, user] = epochs;
   return [
-    parent.token(jti),
-    parent.client(client_id),
+    ...[jti, ...parents].map(parent.token),
+    ...[client_id, ...parent_clients].map(parent.client),
     ...(grant_id === undefined ? [] : [parent.grant(grant_id)]),
     ...(user === undefined ? [] : [parent.user(sub, user)]),
   ];

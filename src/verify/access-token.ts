@@ -65,18 +65,25 @@ interface Claims {
   readonly epochs: readonly number[];
   readonly scope?: string;
   readonly grant_id?: string;
+  readonly parents?: readonly string[];
+  readonly parent_clients?: readonly string[];
   readonly auth_time?: number;
   readonly acr?: string;
 }
 
 /** RFC 9068 §2.2, and what ours can end by. */
 function whole(claims: Claims): boolean {
-  const { iss, aud, sub, client_id, jti, iat, exp, nbf, epochs, scope, grant_id, auth_time, acr } = claims;
+  const { iss, aud, sub, client_id, jti, iat, exp, nbf, epochs, scope, grant_id, parents, parent_clients, auth_time, acr } = claims;
   const texts = [iss, sub, client_id, jti].every((value) => typeof value === 'string' && value !== '');
   const maybeTexts = [scope, grant_id, acr].every((value) => value === undefined || typeof value === 'string');
   const numbers = [iat, exp].every(Number.isFinite) && [nbf, auth_time].every((value) => value === undefined || Number.isFinite(value));
-  const audience = typeof aud === 'string' || (Array.isArray(aud) && aud.every((one) => typeof one === 'string'));
-  return texts && maybeTexts && numbers && audience && Array.isArray(epochs) && epochs.every(Number.isInteger);
+  const audience = typeof aud === 'string' || areTexts(aud);
+  const made = [parents, parent_clients].every((value) => value === undefined || areTexts(value));
+  return texts && maybeTexts && numbers && audience && made && Array.isArray(epochs) && epochs.every(Number.isInteger);
+}
+
+function areTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
 }
 
 function inPlace({ iss, aud, iat, exp, nbf }: Claims, { issuer, resource, now }: Expected): boolean {

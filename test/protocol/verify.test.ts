@@ -61,6 +61,7 @@ describe('an access token (RFC 9068 §4)', () => {
     ['without an id of its own', { jti: undefined }, {}],
     ['without an issue time', { iat: undefined }, {}],
     ['that does not say what it hangs on', { epochs: undefined }, {}],
+    ['whose parents cannot be read', { parents: 'token-0' }, {}],
     ['that is bound in a way that is not known', { cnf: { kid: 'x' } }, {}],
     ['of no type', {}, { typ: undefined }],
     ['of the type of an ID token', {}, { typ: 'JWT' }],
@@ -272,10 +273,12 @@ describe('what has ended (SECURITY 16)', () => {
     ['token', 'token-1'],
     ['client', 'clt_1'],
     ['person', 'usr_1/1'],
+    ['parent', 'token-0'],
+    ["parent's client", 'clt_0'],
   ])('the end of its %s ends a token within a second, also one that was seen', async (_, parent) => {
     const at = await openStandIn();
     const fresh = open({}, at);
-    const token = await at.token();
+    const token = await at.token({ parents: ['token-0'], parent_clients: ['clt_0'] });
     expect(errorOf(await ask(token, {}, fresh))).toBe('none');
     at.end(parent);
     const began = performance.now();
