@@ -224,6 +224,23 @@ export const newClient = z.strictObject({
 
 export const newClientSecret = z.strictObject({ secret_sha256: sha256, expires_at: time.optional() });
 
+/** A token with which clients register themselves, as somebody asks for it; only its hash leaves their hands. */
+export const newRegistrationToken = z.strictObject({
+  name: z.string().min(1).max(100),
+  token_sha256: sha256,
+  uses: z.int().min(1).max(1_000_000).optional(),
+  expires_at: time.optional(),
+});
+
+export const registrationTokenView = z.object({
+  id: id('rgt'),
+  name: z.string(),
+  uses_left: z.int().optional(),
+  used_at: time.optional(),
+  expires_at: time.optional(),
+  created_at: time,
+});
+
 export const clientView = z.object({
   id: id('clt'),
   ...clientMembers,

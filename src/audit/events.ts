@@ -78,6 +78,20 @@ export const events = {
     fields: ['exchange', 'status', 'outcome', 'code', 'sent', 'received', 'ms', 'steps', 'scrubbed'],
   },
   'client.added': { tells: 'an OAuth client was registered', fields: ['client', 'name', 'authentication'] },
+  'client.registered': {
+    tells: 'an OAuth client registered itself',
+    fields: ['client', 'name', 'authentication', 'redirect_uris', 'address', 'token'],
+  },
+  'client.changed': {
+    tells: 'an OAuth client changed its own registration',
+    fields: ['client', 'name', 'authentication', 'redirect_uris'],
+  },
+  'client.forgotten': { tells: 'an OAuth client that registered itself and was not used was forgotten', fields: ['client'] },
+  'registration_token.added': {
+    tells: 'a token was made with which clients register themselves',
+    fields: ['token', 'name', 'uses', 'expires_at'],
+  },
+  'registration_token.ended': { tells: 'a token with which clients register themselves was ended', fields: ['token'] },
   'client.removed': { tells: 'an OAuth client was removed; its tokens ended', fields: ['client'] },
   'client.secret_added': { tells: 'an OAuth client got another secret', fields: ['client', 'secret', 'expires_at'] },
   'client.secret_ended': { tells: 'a secret of an OAuth client was ended', fields: ['client', 'secret'] },

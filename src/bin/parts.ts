@@ -5,7 +5,7 @@ import { type Broker, brokerSealedColumns, createBroker } from '#broker';
 import { type Environment, type Folders, foldersOf, productionProblems, productionRules, type Settings } from '#config';
 import { type Connect, connectSealedColumns, createConnect, loadCatalogue } from '#connect';
 import { createIdentity, type Identity, type Organization } from '#identity';
-import { createIssuer, type Issuer, issuerSealedColumns } from '#issuer';
+import { createIssuer, type Issuer, issuerSealedColumns, type RegistrationPolicy } from '#issuer';
 import { type Clock, type Log, settingFault } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
@@ -95,13 +95,18 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
   const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail, passwordLimits: passwordLimits(ground.processes) });
-  const issuer = createIssuer({ ...shared, dpopNonce: settings.dpopNonce });
+  const issuer = createIssuer({ ...shared, net, dpopNonce: settings.dpopNonce, registration: registrationPolicy(ground) });
   const ownHosts = ownHostsOf(settings, publicUrl);
   const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });
   const close = async () => {
     for (const part of [broker, issuer, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
   };
   return Object.freeze({ ...ground, organization, keyring, vault, audit, identity, policy, net, connect, signin, issuer, broker, close });
+}
+
+/** Under production rules a client registers itself with a token, or not at all (SECURITY 26). */
+function registrationPolicy({ settings, production }: Ground): RegistrationPolicy {
+  return settings.clientRegistration ?? (production ? 'token' : 'open');
 }
 
 function passwordLimits(processes: number): PasswordLimits {

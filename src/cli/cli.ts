@@ -18,6 +18,7 @@ import { migrateCommands } from './commands/migrate.ts';
 import { pauseCommands } from './commands/pause.ts';
 import { policyCommands } from './commands/policy.ts';
 import { providerCommands } from './commands/provider.ts';
+import { registrationTokenCommands } from './commands/registration-token.ts';
 import { resourceCommands } from './commands/resource.ts';
 import { runCommands } from './commands/run.ts';
 import { serverCommands } from './commands/server.ts';
@@ -37,6 +38,7 @@ const families = [
   providerCommands,
   clientCommands,
   resourceCommands,
+  registrationTokenCommands,
   grantCommands,
   logCommands,
   whoamiCommand,

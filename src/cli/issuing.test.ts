@@ -125,6 +125,29 @@ describe('resources', () => {
   });
 });
 
+describe('registration tokens', () => {
+  test('are made once confirmed and printed this once, listed, and ended after a look', async () => {
+    expect((await typed(['registration-token', 'list'])).err).toContain('gatehouse registration-token add');
+    const made = (await typed(['registration-token', 'add', 'Build farm', '--uses', '2', '--expires', '30d', '--json'], person())).json<{
+      readonly id: string;
+      readonly registration_token: string;
+    }>();
+    expect(made.registration_token).toMatch(/^[\w-]{43}$/);
+    const { code, out, err } = await typed(['registration-token', 'add', 'Another'], person());
+    expect([code, out, err]).toEqual([0, expect.stringMatching(/token {2}[\w-]{43}/), expect.stringContaining('shown this once')]);
+    expect((await typed(['registration-token', 'list', '--search', 'FARM'])).out).toMatch(/Build farm +2/);
+    expect((await typed(['registration-token', 'list', '--search', 'FARM'])).out).not.toContain('Another');
+    expect((await typed(['registration-token', 'list', '--limit', '1', '--json'])).json().next).toBeDefined();
+    expect((await typed(['registration-token', 'end', made.id, '--preview'])).out).toContain('Build farm would be ended');
+    expect((await typed(['registration-token', 'end', made.id])).out).toContain('Build farm is ended');
+    expect((await typed(['registration-token', 'end', made.id, '--json'])).code).not.toBe(0);
+    expect(await typed(['registration-token', 'add', 'Third', '--uses', 'many'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('--uses takes'),
+    });
+  });
+});
+
 describe('signing keys', () => {
   test('are listed, and followed by the next once confirmed', async () => {
     expect((await typed(['issuer-keys', 'list'])).err).toContain('no keys yet');

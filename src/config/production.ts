@@ -40,5 +40,7 @@ export function productionProblems(settings: Settings): Readonly<Record<string, 
   if (settings.publicUrl === undefined) problems.GATEHOUSE_PUBLIC_URL = 'give the https URL that people reach the server by';
   else if (!settings.publicUrl.startsWith('https://'))
     problems.GATEHOUSE_PUBLIC_URL = 'give an https URL; end TLS here (GATEHOUSE_TLS_CERT) or at a balancer';
+  if (settings.clientRegistration === 'open')
+    problems.GATEHOUSE_CLIENT_REGISTRATION = 'open lets anybody register clients; write token, or leave it out';
   return problems;
 }

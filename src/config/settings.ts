@@ -532,6 +532,14 @@ export const settingsTable = {
     readers: ['server'],
     aliases: [{ name: 'PLATFORM_OWNER_EMAIL', with: 'authos' }],
   }),
+  clientRegistration: row({
+    env: 'GATEHOUSE_CLIENT_REGISTRATION',
+    schema: z.enum(['open', 'token', 'off'], 'write open, token or off').optional(),
+    tells:
+      'whether OAuth clients may register themselves: open (the default without production rules), token (with one that gatehouse registration-token made; the default with them) or off',
+    example: 'token',
+    readers: ['server'],
+  }),
   otherHosts: row({
     env: 'GATEHOUSE_OTHER_HOSTS',
     schema: z.enum(['blind', 'deny']).default('blind'),

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { schemas } from '#api';
-import type { ClientDraft } from '#issuer';
+import type { ClientDraft, RegistrationTokenDraft } from '#issuer';
 
 export type NewClient = z.output<typeof schemas.newClient>;
 
@@ -22,4 +22,9 @@ export function clientDraft(given: NewClient): ClientDraft {
     requireSignedRequestObject: given.require_signed_request_object,
     dpopBound: given.dpop_bound_access_tokens,
   };
+}
+
+/** The same of a token with which clients register themselves. */
+export function tokenDraft(given: z.output<typeof schemas.newRegistrationToken>): RegistrationTokenDraft {
+  return { name: given.name, hash: given.token_sha256, uses: given.uses, expiresAt: given.expires_at };
 }

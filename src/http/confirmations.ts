@@ -3,7 +3,7 @@ import { nameSchema, printReach, type Reach, reachSchema, schemas } from '#api';
 import { accountLabel, isTenant, type Provider } from '#connect';
 import { type AgentId, type ConnectionId, Fault, type FlowId, type PermissionId, type Principal, type UserId } from '#kernel';
 import type { ChangeKind, PermissionDraft } from '#policy';
-import { clientDraft, type NewClient } from './client-draft.ts';
+import { clientDraft, type NewClient, tokenDraft } from './client-draft.ts';
 import type { Rooms, Writing } from './contract.ts';
 import type { Lookups } from './lookups.ts';
 import { timeText } from './pages/layout.ts';
@@ -360,6 +360,25 @@ const changes = {
     async apply({ rooms }, tx, by, { resource, version, ...given }) {
       return { resource: await rooms.issuer.resources.change(tx, by, resource, version, resourceDraft(given)) };
     },
+  }),
+  'registration_token.add': change({
+    schema: schemas.newRegistrationToken,
+    async tell(_, given) {
+      return {
+        title: `Make the registration token ${given.name}?`,
+        sentence:
+          'Whoever holds it can register OAuth clients that ask people to sign in to them. People are still asked before a client gets anything.',
+        facts: [
+          ['Name', given.name],
+          ['Clients', given.uses === undefined ? 'as many as it likes' : String(given.uses)],
+          ['Until', given.expires_at === undefined ? 'you end it' : timeText(given.expires_at)],
+        ],
+        yes: 'Yes, make it',
+      };
+    },
+    apply: async ({ rooms }, tx, by, given) => ({
+      registration_token: await rooms.issuer.registrationTokens.add(tx, by, tokenDraft(given)),
+    }),
   }),
   'signing_key.rotate': change({
     schema: schemas.newSigningKey,

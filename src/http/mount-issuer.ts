@@ -13,12 +13,13 @@ import {
 import { Fault } from '#kernel';
 import type { HttpDeps } from './contract.ts';
 import { incoming } from './mount.ts';
+import { registrationEndpoints } from './mount-registration.ts';
 import { bySlug } from './places.ts';
 
-type Serve = (at: Issuing, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+export type Serve = (at: Issuing, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 
-interface Endpoint {
-  readonly method: 'GET' | 'POST';
+export interface Endpoint {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
   readonly serve: Serve;
   /** It takes DPoP proofs, and tells the nonce they must hold. */
@@ -96,6 +97,7 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
     },
     { method: 'POST', path: endpointPaths.introspect, serve: (at, request) => issuer.introspect(at, protocolRequest(request)) },
     { method: 'POST', path: endpointPaths.revoke, serve: (at, request) => issuer.revoke(at, protocolRequest(request)) },
+    ...registrationEndpoints(issuer),
     { method: 'GET', ...userinfo },
     { method: 'POST', ...userinfo },
   ];

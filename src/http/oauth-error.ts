@@ -30,8 +30,9 @@ function headersOf(fault: Fault): Record<string, string> {
   return headers;
 }
 
-/** RFC 6749 §5.2. */
-function clientChallenge({ row }: Fault, authorization: string | undefined): string | undefined {
+/** RFC 6749 §5.2; who registers shows a token instead. */
+function clientChallenge({ code, row }: Fault, authorization: string | undefined): string | undefined {
+  if (code === 'registration_token_invalid') return `Bearer realm="gatehouse", error="${row.oauth}"`;
   return row.status === 401 && authorization !== undefined ? 'Basic realm="gatehouse"' : undefined;
 }
 

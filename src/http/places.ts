@@ -16,6 +16,7 @@ import { connectionRoutes } from './routes/connections.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { permissionRoutes } from './routes/permissions.ts';
 import { providerRoutes } from './routes/providers.ts';
+import { registrationTokenRoutes } from './routes/registration-tokens.ts';
 import { resourceRoutes } from './routes/resources.ts';
 import { runRoutes } from './routes/runs.ts';
 
@@ -37,6 +38,10 @@ export const elsewhere = [
   'client_remove',
   'client_secret_add',
   'client_secret_end',
+  'registration_token_list',
+  'registration_token_get',
+  'registration_token_add',
+  'registration_token_end',
   'grant_list',
   'grant_end',
   'resource_list',
@@ -115,6 +120,7 @@ function handlersOf(kit: Kit) {
     ...runRoutes(kit),
     ...peopleRoutes(kit),
     ...clientRoutes(kit),
+    ...registrationTokenRoutes(kit),
     ...resourceRoutes(kit),
   };
 }

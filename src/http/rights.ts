@@ -31,6 +31,7 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'client.secret',
   'resource.add',
   'resource.change',
+  'registration_token.add',
   'signing_key.rotate',
 ]);
 

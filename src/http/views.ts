@@ -4,7 +4,7 @@ import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
 import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
 import type { Agent } from '#identity';
-import type { Client, Resource, SigningKeyFact, StandingGrant } from '#issuer';
+import type { Client, RegistrationToken, Resource, SigningKeyFact, StandingGrant } from '#issuer';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
 
@@ -195,6 +195,17 @@ export function clientView(client: Client): View<'clientView'> {
       created_at: secret.createdAt,
       ...optional('expires_at', secret.expiresAt),
     })),
+  };
+}
+
+export function registrationTokenView(token: RegistrationToken): View<'registrationTokenView'> {
+  return {
+    id: token.id,
+    name: token.name,
+    created_at: token.createdAt,
+    ...optional('uses_left', token.usesLeft),
+    ...optional('used_at', token.usedAt),
+    ...optional('expires_at', token.expiresAt),
   };
 }
 

@@ -3,6 +3,7 @@ import { createLocalJWKSet, decodeJwt, type JSONWebKeySet, jwtVerify } from 'jos
 import type { ClientAuthenticationName } from '#api';
 import { Fault, Secret } from '#kernel';
 import { ephemeraKey, sha256 } from '#store';
+import { clientKeys, renewedClientKeys } from './client-keys.ts';
 import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
@@ -106,9 +107,23 @@ async function assertionHolds(deps: IssuerDeps, at: Issuing, client: Client, { p
   return true;
 }
 
-async function verified({ clock }: IssuerDeps, at: Issuing, client: Client, assertion: Secret<string>) {
+/** By a key that the client has, or has come to have since they were kept. */
+async function verified(deps: IssuerDeps, at: Issuing, client: Client, assertion: Secret<string>) {
+  const claims = await verifiedBy(await clientKeys(deps, client), deps, { at, client, assertion });
+  if (claims !== undefined) return claims;
+  const renewed = await renewedClientKeys(deps, client);
+  return renewed === undefined ? undefined : verifiedBy(renewed, deps, { at, client, assertion });
+}
+
+interface Asserting {
+  readonly at: Issuing;
+  readonly client: Client;
+  readonly assertion: Secret<string>;
+}
+
+async function verifiedBy(keys: Client['jwks'], { clock }: IssuerDeps, { at, client, assertion }: Asserting) {
   try {
-    const { payload } = await jwtVerify(assertion.reveal(), createLocalJWKSet({ keys: [...client.jwks] } as unknown as JSONWebKeySet), {
+    const { payload } = await jwtVerify(assertion.reveal(), createLocalJWKSet({ keys: [...keys] } as unknown as JSONWebKeySet), {
       algorithms: assertionAlgorithms,
       issuer: client.id,
       subject: client.id,

@@ -13,6 +13,9 @@ export const clientDefaults = Object.freeze({
   dpopBound: false,
 }) satisfies Partial<ClientMetadata>;
 
+/** Nothing in it hides, or turns what stands beside it around. */
+export const clientNameShape = /^[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]{1,100}$/u;
+
 /** What may be registered, field by field. @throws {Fault} `client_invalid` with a sentence per field */
 export function judgeClient(draft: ClientDraft): void {
   const fields = Object.fromEntries(rules.flatMap(([field, flaw]) => withFlaw(field, flaw(draft))));
@@ -24,7 +27,7 @@ function withFlaw(field: string, flaw: string | undefined): readonly (readonly [
 }
 
 const rules: readonly (readonly [string, (draft: ClientDraft) => string | undefined])[] = [
-  ['name', ({ name }) => (/^[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]{1,100}$/u.test(name) ? undefined : 'write 1 to 100 characters')],
+  ['name', ({ name }) => (clientNameShape.test(name) ? undefined : 'write 1 to 100 characters')],
   ['redirect_uris', redirectsFlaw],
   ['grant_types', grantTypesFlaw],
   ['scopes', ({ scopes }) => (scopes.length <= 100 && scopes.every(isScope) ? undefined : 'a scope is not well formed')],
@@ -59,10 +62,16 @@ function protectsFlaw({ protects, authentication }: ClientDraft): string | undef
   return protects.length > 0 && authentication === 'none' ? 'introspection needs a client that can prove who it is' : undefined;
 }
 
-function keysFlaw({ jwks, authentication, requireSignedRequestObject }: ClientDraft): string | undefined {
+function keysFlaw({ jwks, jwksUri, authentication, requireSignedRequestObject }: ClientDraft): string | undefined {
   const needed = authentication === 'private_key_jwt' || requireSignedRequestObject;
-  if (jwks.length > 10) return 'there are more than 10';
+  if (jwksUri !== undefined) return jwks.length === 0 ? undefined : 'keys are given in one way';
   if (jwks.length === 0) return needed ? 'private_key_jwt and signed requests need public keys' : undefined;
+  return keySetFlaw(jwks);
+}
+
+/** Why these cannot be the public keys of a client, or undefined. */
+export function keySetFlaw(jwks: ClientMetadata['jwks']): string | undefined {
+  if (jwks.length > 10) return 'there are more than 10 keys';
   if (jwks.some((key) => ['d', 'k', 'p', 'q'].some((member) => key[member] !== undefined))) return 'a key is not public';
   try {
     createLocalJWKSet({ keys: [...jwks] } as unknown as JSONWebKeySet);

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely';
-import type { ClientId, ClientSecretId, OrganizationId } from '#kernel';
+import type { ClientSecretId, OrganizationId } from '#kernel';
 import type { Reading, Schema, Writing } from '#store';
 
 export type ClientRow = Selectable<Schema['clients']>;
@@ -12,7 +12,7 @@ export async function insertClient(tx: Writing, row: Omit<ClientRow, 'row' | 'en
     .execute();
 }
 
-export function livingClient(tx: Reading, organization: OrganizationId, id: ClientId): Promise<ClientRow | undefined> {
+export function livingClient(tx: Reading, organization: OrganizationId, id: string): Promise<ClientRow | undefined> {
   return tx.db
     .selectFrom('clients')
     .selectAll()
@@ -36,8 +36,31 @@ export function clientsPage(
     .execute();
 }
 
+/** True if it still was as it was read. */
+export async function changeClient(
+  tx: Writing,
+  { organization_id, id, version }: ClientRow,
+  changed: Pick<ClientRow, 'name' | 'authentication' | 'metadata_json'>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx.db
+    .updateTable('clients')
+    .set({ ...changed, version: version + 1 })
+    .where('organization_id', '=', organization_id)
+    .where('id', '=', id)
+    .where('version', '=', version)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/** Removes it with its secrets, without a trace. */
+export async function deleteClient(tx: Writing, organization: OrganizationId, id: string): Promise<void> {
+  await tx.db.deleteFrom('client_secrets').where('organization_id', '=', organization).where('client_id', '=', id).execute();
+  await tx.db.deleteFrom('clients').where('organization_id', '=', organization).where('id', '=', id).execute();
+}
+
 /** True for the one caller that ended it. */
-export async function endClient(tx: Writing, organization: OrganizationId, id: ClientId, now: number): Promise<boolean> {
+export async function endClient(tx: Writing, organization: OrganizationId, id: string, now: number): Promise<boolean> {
   const { numUpdatedRows } = await tx.db
     .updateTable('clients')
     .set(({ eb }) => ({ ended_at: now, version: eb('version', '+', 1) }))
@@ -48,7 +71,7 @@ export async function endClient(tx: Writing, organization: OrganizationId, id: C
   return numUpdatedRows === 1n;
 }
 
-export function secretsOf(tx: Reading, organization: OrganizationId, clients: readonly ClientId[]): Promise<readonly SecretRow[]> {
+export function secretsOf(tx: Reading, organization: OrganizationId, clients: readonly string[]): Promise<readonly SecretRow[]> {
   if (clients.length === 0) return Promise.resolve([]);
   return tx.db
     .selectFrom('client_secrets')
@@ -71,7 +94,7 @@ export async function insertSecret(tx: Writing, row: Omit<SecretRow, 'row' | 'en
 /** True for the one caller that ended it. */
 export async function endSecret(
   tx: Writing,
-  client: { readonly organization: OrganizationId; readonly id: ClientId },
+  client: { readonly organization: OrganizationId; readonly id: string },
   id: ClientSecretId,
   now: number,
 ): Promise<boolean> {
@@ -84,4 +107,14 @@ export async function endSecret(
     .where('ended_at', 'is', null)
     .executeTakeFirst();
   return numUpdatedRows === 1n;
+}
+
+export async function endSecretsOf(tx: Writing, organization: OrganizationId, client: string, now: number): Promise<void> {
+  await tx.db
+    .updateTable('client_secrets')
+    .set({ ended_at: now })
+    .where('organization_id', '=', organization)
+    .where('client_id', '=', client)
+    .where('ended_at', 'is', null)
+    .execute();
 }

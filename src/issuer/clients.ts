@@ -1,6 +1,6 @@
 import { type ClientId, type ClientSecretId, Fault, newId, type OrganizationId, type Principal, parseId } from '#kernel';
 import { parent } from '#oauth';
-import { cacheByGeneration, isUniqueViolation, pageLimit, pageOf, type Reading, rowOfCursor, type Writing } from '#store';
+import { cacheByGeneration, isUniqueViolation, pageLimit, pageOf, type Reading, rowOfCursor, sha256, type Writing } from '#store';
 import { clientDefaults, hashFlaw, judgeClient } from './client-metadata.ts';
 import {
   type ClientRow,
@@ -17,6 +17,7 @@ import type { Client, ClientDraft, ClientMetadata, Clients } from './contract.ts
 import type { IssuerGround } from './deps.ts';
 import { insertEnding } from './endings.sql.ts';
 import { longestUntil } from './lives.ts';
+import { ownScopes } from './scopes.ts';
 
 /** Registered clients: rows, and a cache that forgets at every change of the topic `issuing`. */
 export function createClients(deps: IssuerGround): Clients & { close(): void } {
@@ -51,6 +52,11 @@ export function createClients(deps: IssuerGround): Clients & { close(): void } {
     endSecret: (by: Principal, id: string, secret: string) => withdraw(deps, by, wanted(id), secret),
     close: () => known.close(),
   });
+}
+
+/** The id of its row: the client's own, or what stands for its URL in this organization. */
+export function rowOf(organization: OrganizationId, id: ClientId): string {
+  return id.startsWith('https://') ? `doc_${sha256(`${organization} ${id}`)}` : id;
 }
 
 function wanted(id: string): ClientId {
@@ -147,12 +153,15 @@ async function withdraw(deps: IssuerGround, by: Principal, client: ClientId, giv
   });
 }
 
-function clientOf(row: ClientRow, secrets: readonly SecretRow[]): Client {
+export function clientOf(row: ClientRow, secrets: readonly SecretRow[]): Client {
+  const metadata = JSON.parse(row.metadata_json) as ClientMetadata;
   return Object.freeze({
     ...clientDefaults,
-    ...(JSON.parse(row.metadata_json) as ClientMetadata),
-    id: row.id,
+    ...metadata,
+    ...scopesOf(row.source, metadata),
+    id: row.id as ClientId,
     organization: row.organization_id,
+    source: row.source,
     name: row.name,
     authentication: row.authentication as Client['authentication'],
     createdAt: row.created_at,
@@ -165,4 +174,14 @@ function clientOf(row: ClientRow, secrets: readonly SecretRow[]): Client {
         expiresAt: secret.expires_at ?? undefined,
       })),
   });
+}
+
+/**
+ * A client that describes itself may ask for scopes that are everybody's, those that it names or any; for those of an open resource it
+ * asks together with that, as every client may. Where it named none it is given none unasked.
+ */
+function scopesOf(source: Client['source'], { scopes }: ClientMetadata): Pick<Client, 'scopes' | 'assumedScopes'> {
+  if (source === 'static') return { scopes, assumedScopes: scopes };
+  const everybodys = Object.keys(ownScopes);
+  return { scopes: scopes.length === 0 ? everybodys : scopes.filter((scope) => everybodys.includes(scope)), assumedScopes: scopes };
 }

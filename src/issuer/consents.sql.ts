@@ -21,6 +21,14 @@ export async function forgetConsents(tx: Writing, user: UserId, client: ClientId
   await tx.db.deleteFrom('consents').where('user_id', '=', user).where('client_id', '=', client).execute();
 }
 
+/** What anybody agreed to for a client. */
+export async function forgetConsentsOf(tx: Writing, client: string): Promise<void> {
+  await tx.db
+    .deleteFrom('consents')
+    .where('client_id', '=', client as ClientId)
+    .execute();
+}
+
 /** True if `before` was still the stored version. */
 export async function widenConsent(
   tx: Writing,

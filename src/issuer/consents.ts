@@ -13,7 +13,8 @@ type Asked = Pick<Prompted, 'at' | 'client' | 'redirect' | 'scopes' | 'resources
  * (SECURITY 26).
  */
 function aboutHash({ at, client, redirect }: Asked, user: User): string {
-  const shown = sha256(JSON.stringify([client.name, client.jwks]));
+  const keys = client.jwksUri === undefined ? [client.jwks] : [client.jwks, client.jwksUri];
+  const shown = sha256(JSON.stringify([client.name, ...keys]));
   return sha256(JSON.stringify([at.organization.id, user.id, client.id, redirectHost(redirect), shown]));
 }
 

@@ -7,6 +7,7 @@ import type {
   GrantId,
   OrganizationId,
   Principal,
+  RegistrationTokenId,
   ResourceId,
   Secret,
   SigningKeyId,
@@ -21,6 +22,8 @@ export interface Issuing {
   readonly organization: Organization;
   /** Exact, without a slash at the end; every endpoint lies below it. */
   readonly issuer: string;
+  /** Whether clients may register themselves here. */
+  readonly registration: RegistrationPolicy;
 }
 
 /** A request to an endpoint: its form or query as received, how the client authenticates, and which key it shows. */
@@ -222,6 +225,8 @@ export interface ClientMetadata {
   readonly protects: readonly string[];
   /** Public keys for `private_key_jwt`. */
   readonly jwks: readonly Readonly<Record<string, unknown>>[];
+  /** Where its public keys are, instead. */
+  readonly jwksUri?: string;
   /** What its ID tokens are signed with. */
   readonly signing: TokenAlgorithmName;
   /** It asks for codes by way of `/par` only (RFC 9126 §6). */
@@ -230,6 +235,8 @@ export interface ClientMetadata {
   readonly requireSignedRequestObject: boolean;
   /** It is given no token that is not bound to its key by DPoP (RFC 9449 §5.2). */
   readonly dpopBound: boolean;
+  /** What it tells of itself besides, in the words of RFC 7591 §2; nothing is decided by it. */
+  readonly about?: Readonly<Record<string, unknown>>;
 }
 
 export interface ClientDraft extends ClientMetadata {
@@ -238,6 +245,9 @@ export interface ClientDraft extends ClientMetadata {
   /** SHA-256, hexadecimal, of a first secret that whoever asks has made. */
   readonly secretHash: string | undefined;
 }
+
+/** Who describes a client: an administrator, the client itself (RFC 7591), or the document that its id names. */
+export type ClientSource = 'static' | 'dynamic' | 'document';
 
 export interface ClientSecret {
   readonly id: ClientSecretId;
@@ -251,6 +261,9 @@ export interface Client extends ClientMetadata {
   readonly organization: OrganizationId;
   readonly name: string;
   readonly authentication: ClientAuthenticationName;
+  readonly source: ClientSource;
+  /** What it is given where it asks for no scope (RFC 6749 §3.3). */
+  readonly assumedScopes: readonly string[];
   readonly createdAt: number;
   /** Live ones; one may have expired meanwhile. */
   readonly secrets: readonly ClientSecret[];
@@ -310,6 +323,51 @@ export interface Clients {
   endSecret(by: Principal, id: string, secret: string): Promise<void>;
 }
 
+/** A request to the registration endpoint, or to one client's own. */
+export interface RegistrationRequest {
+  /** The JSON body, parsed. */
+  readonly body: unknown;
+  /** An initial access token, or the client's registration access token. */
+  readonly bearer: Secret<string> | undefined;
+  /** Where it comes from. */
+  readonly address: string;
+}
+
+/** Whether clients may register themselves: without more, with an initial access token, or not at all. */
+export type RegistrationPolicy = 'open' | 'token' | 'off';
+
+/** What lets a client register itself (RFC 7591 §3: an initial access token). */
+export interface RegistrationToken {
+  readonly id: RegistrationTokenId;
+  readonly name: string;
+  readonly createdAt: number;
+  readonly usedAt: number | undefined;
+  /** Undefined: as many as it likes. */
+  readonly usesLeft: number | undefined;
+  readonly expiresAt: number | undefined;
+}
+
+export interface RegistrationTokenDraft {
+  readonly name: string;
+  /** SHA-256, hexadecimal, of the token that whoever asks has made. */
+  readonly hash: string;
+  readonly uses: number | undefined;
+  readonly expiresAt: number | undefined;
+}
+
+export interface RegistrationTokens {
+  /** @throws {Fault} `invalid_request` with a sentence per field */
+  judge(draft: RegistrationTokenDraft): void;
+  add(tx: Writing, by: Principal, draft: RegistrationTokenDraft): Promise<RegistrationTokenId>;
+  list(
+    organization: OrganizationId,
+    query: { readonly text?: string; readonly cursor?: string; readonly limit: number },
+  ): Promise<{ readonly items: readonly RegistrationToken[]; readonly next?: string }>;
+  find(organization: OrganizationId, id: string): Promise<RegistrationToken | undefined>;
+  /** Nobody registers with it any more; who did goes on. @throws {Fault} `not_found` */
+  end(by: Principal, id: string): Promise<void>;
+}
+
 /** OAuth 2.1 and OpenID Connect, one issuer per organization. Every method throws faults; endpoints speak their OAuth error. */
 export interface Issuer {
   /** The issuer at the base URL, or at `/o/{slug}`. @throws {Fault} `issuer_unknown` */
@@ -351,6 +409,15 @@ export interface Issuer {
   grants(organization: OrganizationId, user: UserId): Promise<readonly StandingGrant[]>;
   /** Ends a person's own grant with every token below it, and has them asked anew the next time; true if it stood. */
   endGrant(by: Principal, id: GrantId): Promise<boolean>;
+  /** A client registers itself; answers what was stored (RFC 7591 §3.2.1). @throws {Fault} `client_registration_closed`, `registration_token_invalid`, `client_invalid`, `redirect_invalid`, `rate_limited` */
+  register(at: Issuing, request: RegistrationRequest): Promise<Readonly<Record<string, unknown>>>;
+  /** A client's own registration, read, replaced whole, or ended (RFC 7592 §2). @throws {Fault} `registration_token_invalid` */
+  readonly registration: {
+    read(at: Issuing, client: string, request: RegistrationRequest): Promise<Readonly<Record<string, unknown>>>;
+    replace(at: Issuing, client: string, request: RegistrationRequest): Promise<Readonly<Record<string, unknown>>>;
+    end(at: Issuing, client: string, request: RegistrationRequest): Promise<void>;
+  };
+  readonly registrationTokens: RegistrationTokens;
   readonly clients: Clients;
   readonly resources: Resources;
   signingKeys(organization: OrganizationId): Promise<readonly SigningKeyFact[]>;

@@ -1,9 +1,10 @@
 import type { Audit } from '#audit';
 import type { Identity } from '#identity';
 import type { Clock, Log } from '#kernel';
+import type { Net } from '#net';
 import type { Changes, Ephemera, Records } from '#store';
 import type { Vault } from '#vault';
-import type { Clients, Resources } from './contract.ts';
+import type { Clients, RegistrationPolicy, Resources } from './contract.ts';
 import type { Endings } from './endings.ts';
 import type { Keys } from './keys.ts';
 
@@ -15,6 +16,8 @@ export interface IssuerGround {
   readonly identity: Identity;
   readonly vault: Vault;
   readonly audit: Audit;
+  readonly net: Net;
+  readonly registration: RegistrationPolicy;
   readonly clock: Clock;
   readonly log: Log;
   /** DPoP proofs must hold a nonce of ours (RFC 9449 §8). */

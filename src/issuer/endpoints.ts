@@ -10,6 +10,7 @@ export const endpointPaths = Object.freeze({
   userinfo: '/userinfo',
   introspect: '/introspect',
   revoke: '/revoke',
+  register: '/register',
   keySet: '/jwks.json',
   endings: '/endings',
 });

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely';
-import type { GrantId, UserId } from '#kernel';
+import type { ClientId, GrantId, UserId } from '#kernel';
 import type { Reading, Schema, Writing } from '#store';
 import type { Grant } from './contract.ts';
 
@@ -45,6 +45,18 @@ export async function standingGrantsOf(tx: Reading, user: UserId, now: number, l
     .limit(limit)
     .execute();
   return rows.map((row) => ({ ...grantOf(row), createdAt: row.created_at }));
+}
+
+/** When the last grant of a client that stands ends by itself. */
+export async function lastGrantEnd(tx: Reading, client: ClientId, now: number): Promise<number | undefined> {
+  const row = await tx.db
+    .selectFrom('grants')
+    .select(({ fn }) => fn.max<number | string | null>('expires_at').as('last'))
+    .where('client_id', '=', client)
+    .where('ended_at', 'is', null)
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+  return row?.last === undefined || row.last === null ? undefined : Number(row.last);
 }
 
 /** The grant, for the one caller that ended it. */

@@ -1,7 +1,7 @@
 /**
  * We issue: the OAuth 2.1 and OpenID Connect authorization server, one issuer per organization.
  *
- * Owns: the order of checks of every endpoint (`matrix.ts`), clients, consents, grants and refresh families, codes, the keys
+ * Owns: the order of checks of every endpoint (`matrix.ts`), clients and how they register themselves, consents, grants and refresh families, codes, the keys
  * that sign tokens, and what has ended and is refused at once (`endings.ts`).
  * Leans on: sessions (signin), people and organizations (identity), sealing (vault), JOSE and PKCE (oauth).
  * Lives elsewhere: bytes and pages (http), signing in (signin), getting tokens from others (connect).
@@ -20,6 +20,10 @@ export type {
   Issuer,
   Issuing,
   ProtocolRequest,
+  RegistrationPolicy,
+  RegistrationRequest,
+  RegistrationToken,
+  RegistrationTokenDraft,
   Resource,
   ResourceDraft,
   ResourceRequest,

@@ -5,7 +5,7 @@ import { userinfo } from './access-tokens.ts';
 import { answer, authorize, carry, resume } from './authorize.ts';
 import { createBackchannel } from './backchannel.ts';
 import { createClients } from './clients.ts';
-import type { Issuer, Issuing, ProtocolRequest } from './contract.ts';
+import type { Issuer, Issuing, ProtocolRequest, RegistrationRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
 import { createDevices } from './devices.ts';
 import { dpopNonce } from './dpop.ts';
@@ -16,6 +16,9 @@ import { longestUntil } from './lives.ts';
 import { matrix } from './matrix.ts';
 import { metadataOf } from './metadata.ts';
 import { readParameters } from './parameters.ts';
+import { register } from './registration.ts';
+import { endRegistration, readRegistration, replaceRegistration } from './registration-management.ts';
+import { createRegistrationTokens } from './registration-tokens.ts';
 import { createResources } from './resources.ts';
 import { sweep } from './sweep.ts';
 import { endedSince } from './tell-endings.ts';
@@ -43,7 +46,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
   return Object.freeze({
     async at(slug) {
       const organization = await ground.identity.organizationBySlug(slug);
-      return { organization, issuer: organization.issuer };
+      return { organization, issuer: organization.issuer, registration: ground.registration };
     },
     metadata: async (at) => metadataOf(at, await resources.registered(at.organization.id)),
     async keySet(at) {
@@ -79,6 +82,16 @@ export function createIssuer(ground: IssuerGround): Issuer {
     endedSince: (at, asked) => endedSince(deps, at, asked),
     grants: (organization, user) => grantsOf(deps, organization, user),
     endGrant: (by, id) => endOwnGrant(deps, by, id),
+    async register(at, request) {
+      fresh();
+      return register(deps, at, request);
+    },
+    registration: Object.freeze({
+      read: (at: Issuing, client: string, request: RegistrationRequest) => readRegistration(deps, at, client, request),
+      replace: (at: Issuing, client: string, request: RegistrationRequest) => replaceRegistration(deps, at, client, request),
+      end: (at: Issuing, client: string, request: RegistrationRequest) => endRegistration(deps, at, client, request),
+    }),
+    registrationTokens: createRegistrationTokens(ground),
     clients,
     resources,
     signingKeys: (organization) => keys.facts(organization),

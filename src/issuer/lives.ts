@@ -35,6 +35,10 @@ export const lives = Object.freeze({
   keySigns: 90 * day,
   /** For how long others may keep the key set; shorter than `keyLead`. */
   keySetCache: 5 * minute,
+  /** A client that registered itself and was never used. */
+  registration: 7 * day,
+  /** The same from its last use on: longer than anything it may have been given. */
+  usedRegistration: 100 * day,
 });
 
 /** When the last access token has ended that could be made until now, on any replica. */

@@ -12,7 +12,10 @@ import { prompts } from './stages.ts';
  * RFC 8414 §2 and OpenID Connect Discovery §3 in one document: what works at this issuer, and nothing else. Of registered resources
  * those that every client may ask for are told (RFC 9728 §4); the others are nobody's business.
  */
-export function metadataOf({ issuer }: Issuing, registered: ReadonlyMap<string, Resource>): Readonly<Record<string, unknown>> {
+export function metadataOf(
+  { issuer, registration }: Issuing,
+  registered: ReadonlyMap<string, Resource>,
+): Readonly<Record<string, unknown>> {
   const open = [...registered.values()].filter((resource) => resource.open);
   const proving = clientAuthenticationNames.filter((name) => name !== 'none');
   return {
@@ -23,6 +26,7 @@ export function metadataOf({ issuer }: Issuing, registered: ReadonlyMap<string, 
     token_endings_uri: issuer + endpointPaths.endings,
     introspection_endpoint: issuer + endpointPaths.introspect,
     revocation_endpoint: issuer + endpointPaths.revoke,
+    ...(registration === 'off' ? {} : { registration_endpoint: issuer + endpointPaths.register }),
     grant_types_supported: grantTypeNames,
     token_endpoint_auth_methods_supported: clientAuthenticationNames,
     token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,

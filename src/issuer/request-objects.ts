@@ -1,5 +1,6 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import { Fault } from '#kernel';
+import { clientKeys } from './client-keys.ts';
 import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
@@ -11,18 +12,18 @@ export const requestObjectAlgorithms = ['ES256', 'RS256', 'PS256', 'EdDSA'];
 const types: ReadonlySet<string | undefined> = new Set([undefined, 'oauth-authz-req+jwt', 'application/oauth-authz-req+jwt', 'JWT', 'jwt']);
 
 /** The claims of a request object that this client signed, for this issuer, and that has not expired; undefined for any other. */
-export async function verifiedObject({ clock }: IssuerDeps, at: Issuing, client: Client, text: string): Promise<JWTPayload | undefined> {
+export async function verifiedObject(deps: IssuerDeps, at: Issuing, client: Client, text: string): Promise<JWTPayload | undefined> {
   try {
-    const keys = createLocalJWKSet({ keys: [...client.jwks] } as unknown as JSONWebKeySet);
+    const keys = createLocalJWKSet({ keys: [...(await clientKeys(deps, client))] } as unknown as JSONWebKeySet);
     const { payload, protectedHeader } = await jwtVerify(text, keys, {
       algorithms: requestObjectAlgorithms,
       issuer: client.id,
       audience: at.issuer,
       clockTolerance: lives.skew / 1000,
-      currentDate: new Date(clock.now()),
+      currentDate: new Date(deps.clock.now()),
       requiredClaims: ['exp', 'client_id'],
     });
-    return types.has(protectedHeader.typ) && holds(payload, client, clock.now()) ? payload : undefined;
+    return types.has(protectedHeader.typ) && holds(payload, client, deps.clock.now()) ? payload : undefined;
   } catch {
     return undefined;
   }

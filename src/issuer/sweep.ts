@@ -6,6 +6,7 @@ import { deleteSigningKeys, organizationsWithKeys } from './keys.sql.ts';
 import { retiresAt, system, unlessTaken } from './keys.ts';
 import { lives } from './lives.ts';
 import { forgetRefreshTokens } from './refresh-tokens.sql.ts';
+import { forgetRegistrations } from './registration-upkeep.ts';
 
 const everybody = 'what issued tokens hang on, of every organization';
 const atOnce = 500;
@@ -23,6 +24,7 @@ export async function sweep(deps: IssuerDeps): Promise<number> {
     });
   let forgotten = 0;
   for (let last = atOnce; last >= atOnce; forgotten += last) last = await batch();
+  for (let last = atOnce; last >= atOnce; forgotten += last) last = await forgetRegistrations(deps, atOnce);
   const organizations = await platform.read(organizationsWithKeys);
   for (const organization of organizations) await renewKeys(deps, organization);
   return forgotten;

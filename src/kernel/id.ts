@@ -17,6 +17,7 @@ export const idPrefixes = {
   dky: 'data key',
   clt: 'client',
   sct: 'client secret',
+  rgt: 'registration token',
   grt: 'grant',
   cst: 'consent',
   sky: 'signing key',
@@ -46,8 +47,11 @@ export type JobId = Id<'job'>;
 export type ConfirmationId = Id<'cnf'>;
 export type FlowId = Id<'flw'>;
 export type DataKeyId = Id<'dky'>;
-export type ClientId = Id<'clt'>;
+/** A client whose id is the URL of the document that describes it. */
+export type ClientUrl = string & { readonly [brand]: 'client URL' };
+export type ClientId = Id<'clt'> | ClientUrl;
 export type ClientSecretId = Id<'sct'>;
+export type RegistrationTokenId = Id<'rgt'>;
 export type GrantId = Id<'grt'>;
 export type ConsentId = Id<'cst'>;
 export type SigningKeyId = Id<'sky'>;

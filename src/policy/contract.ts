@@ -109,6 +109,7 @@ export type ChangeKind =
   | 'client.secret'
   | 'resource.add'
   | 'resource.change'
+  | 'registration_token.add'
   | 'signing_key.rotate';
 
 export interface PermissionQuery {

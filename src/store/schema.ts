@@ -14,6 +14,7 @@ import type {
   JobId,
   OrganizationId,
   PermissionId,
+  RegistrationTokenId,
   ResourceId,
   RunId,
   SessionId,
@@ -71,6 +72,8 @@ export interface Schema {
   imported_keys: ImportedKeyTable;
   backchannel_requests: BackchannelRequestTable;
   trusted_issuers: TrustedIssuerTable;
+  registrations: ClientRegistrationTable;
+  registration_tokens: RegistrationTokenTable;
 }
 
 /** The tables of the authorization server. */
@@ -392,9 +395,14 @@ interface SigningKeyTable extends Row<SigningKeyId> {
   version: number;
 }
 
-interface ClientTable extends Row<ClientId> {
+/** Of clients that no administrator registered. */
+export type RegistrationTable = 'registrations' | 'registration_tokens';
+
+/** The id of a client that is named by a URL is made of the organization and the URL here: an organization has its own copy. */
+interface ClientTable extends Row<string> {
   name: string;
-  source: 'static';
+  /** An administrator, the client itself, or the document that its id names. */
+  source: 'static' | 'dynamic' | 'document';
   authentication: string;
   /** Redirect URIs, grant types, scopes, resources, keys. */
   metadata_json: string;
@@ -403,11 +411,41 @@ interface ClientTable extends Row<ClientId> {
 }
 
 interface ClientSecretTable extends Row<ClientSecretId> {
-  client_id: ClientId;
+  client_id: string;
   /** SHA-256 of the secret, hexadecimal; unique. */
   secret_hash: string;
   expires_at: number | null;
   ended_at: number | null;
+}
+
+/** How long a client that no administrator registered is kept, and what lets it change itself. */
+interface ClientRegistrationTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  /** The id of its row; unique. */
+  client_id: string;
+  created_at: number;
+  /** SHA-256 of its registration access token, hexadecimal; null where it is described by a document. */
+  token_hash: string | null;
+  /** The token it registered with, if one was needed. */
+  registration_token_id: RegistrationTokenId | null;
+  used_at: number | null;
+  /** When it is forgotten, unless it is used before, or a grant of it still stands. */
+  expires_at: number;
+  version: number;
+}
+
+/** Initial access tokens (RFC 7591 §3). */
+interface RegistrationTokenTable extends Row<RegistrationTokenId> {
+  name: string;
+  /** SHA-256, hexadecimal; unique. */
+  token_hash: string;
+  /** Null: as many as it likes. */
+  uses_left: number | null;
+  used_at: number | null;
+  expires_at: number | null;
+  ended_at: number | null;
+  version: number;
 }
 
 /** What a person agreed to, so that they are not asked again (SECURITY 26). */

@@ -36,6 +36,8 @@ const tenantColumns = {
   imported_keys: 'organization_id',
   backchannel_requests: 'organization_id',
   trusted_issuers: 'organization_id',
+  registrations: 'organization_id',
+  registration_tokens: 'organization_id',
 } as const satisfies Record<TenantTable | 'organizations', string>;
 
 const columnOf: ReadonlyMap<string, string> = new Map(Object.entries(tenantColumns));

@@ -4,6 +4,7 @@ import { createIssuer, type Issuer } from '#issuer';
 import { Secret, silentLog } from '#kernel';
 import type { StoreOptions } from '#store';
 import { openTestAudit } from '../support/audit.ts';
+import { testNet } from '../support/connecting.ts';
 import { kinds, newDatabase } from '../support/databases.ts';
 import { basic, callback, faultOf, formOf, type Issuance, openIssuance, type Registered } from '../support/issuing.ts';
 import { count, testWith } from '../support/need.ts';
@@ -60,7 +61,7 @@ async function openPair(place: Place): Promise<Pair> {
   const { records, ephemera, changes } = store;
   const ground = { records, ephemera, changes, vault, audit, clock, log: silentLog };
   const identity = createIdentity(ground);
-  const second = createIssuer({ ...ground, identity });
+  const second = createIssuer({ ...ground, identity, net: testNet([], clock), registration: 'open' });
   const both = [first.issuer, second] as const;
   const at = (which: 0 | 1) => both[which].at(undefined);
   const request = (client: Registered, parameters: Readonly<Record<string, string>>) => ({

@@ -4,6 +4,7 @@ import { type Browsing, type ClientDraft, createIssuer, type Issuer, type Issuin
 import { type ClientId, type FaultCode, isFault, type Principal, silentLog } from '#kernel';
 import { createPkce } from '#oauth';
 import type { Session } from '#signin';
+import { testNet } from './connecting.ts';
 import { completeTestSetup, openPeople, type People } from './people.ts';
 
 const open = new Set<Issuer>();
@@ -89,7 +90,8 @@ export async function openIssuance(given?: People, over?: Issuer, known?: Sessio
   const people = given ?? (await openPeople());
   const { store, identity, vault, audit, clock } = people;
   const { records, ephemera, changes } = store;
-  const issuer = over ?? createIssuer({ records, ephemera, changes, identity, vault, audit, clock, log: silentLog });
+  const shared = { records, ephemera, changes, identity, vault, audit, clock, log: silentLog };
+  const issuer = over ?? createIssuer({ ...shared, net: testNet([], clock), registration: 'open' });
   open.add(issuer);
   const session = known ?? (await completeTestSetup(people)).session;
   const by = session.principal;

@@ -10,7 +10,7 @@ import { type JobId, newId, silentLog } from '#kernel';
 import { createAgentProof } from '#oauth';
 import { createPolicy, type Policy } from '#policy';
 import type { Session } from '#signin';
-import { connectOver } from './connecting.ts';
+import { connectOver, testNet } from './connecting.ts';
 import { activeTestAgent, completeTestSetup, openPeople, type People, type TestKeys, testIssuer, testKeys } from './people.ts';
 import { temporaryFolder } from './store.ts';
 
@@ -74,7 +74,7 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
   const deps = { records, ephemera, changes, identity, vault, audit, clock, log: silentLog };
   const policy = createPolicy(deps);
   const broker = createBroker({ ...deps, policy, connect, publicUrl: testIssuer, ownHosts: [], otherHosts: 'blind' });
-  const issuer = createIssuer({ ...deps, ...options.issuer });
+  const issuer = createIssuer({ ...deps, net: testNet(options.ports ?? [], clock), registration: 'open', ...options.issuer });
   const http = createHttp({
     broker,
     issuer,

@@ -12,8 +12,8 @@ export async function checkScopes<S extends Asking & { readonly resources: reado
   asked: S,
 ): Promise<Scoped<S>> {
   const { client, at, resources, parameters } = asked;
-  if (parameters.one('scope') === undefined) return { ...asked, scopes: client.scopes };
   const most = askable(client, await deps.resources.registered(at.organization.id), resources).scopes;
+  if (parameters.one('scope') === undefined) return { ...asked, scopes: client.assumedScopes.filter((scope) => most.includes(scope)) };
   return { ...asked, scopes: scopesWithin(parameters, most) };
 }
 

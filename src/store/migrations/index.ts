@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely';
 import type { ColumnWords } from '../backend.ts';
 import { first, tables } from './0001-first.ts';
 import { issuer, issuerTables } from './0002-issuer.ts';
+import { registrations, registrationTables } from './0003-registrations.ts';
 import { senders } from './0004-senders.ts';
 import { grantSources, grantSourceTables } from './0006-grants.ts';
 import { resources, resourceTables } from './0007-resources.ts';
@@ -14,7 +15,7 @@ export interface Migration {
 }
 
 /** Every migration, oldest first. */
-export const migrations: readonly Migration[] = [first, issuer, senders, grantSources, resources];
+export const migrations: readonly Migration[] = [first, issuer, registrations, senders, grantSources, resources];
 
 /** Every table of ours, by name; what else lies in a schema is another program's. */
 export const ownTables: ReadonlySet<string> = new Set([
@@ -22,5 +23,6 @@ export const ownTables: ReadonlySet<string> = new Set([
   ...Object.keys(issuerTables),
   ...Object.keys(grantSourceTables),
   ...Object.keys(resourceTables),
+  ...Object.keys(registrationTables),
   'ephemera',
 ]);

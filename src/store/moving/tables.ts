@@ -46,6 +46,8 @@ const keys = {
   imported_keys: ['row'],
   backchannel_requests: ['row'],
   trusted_issuers: ['row'],
+  registrations: ['row'],
+  registration_tokens: ['row'],
 } as const satisfies Keys;
 
 export type TableName = Exclude<keyof Schema, 'migrations'>;

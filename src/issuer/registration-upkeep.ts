@@ -1,0 +1,49 @@
+import type { ClientId } from '#kernel';
+import { ephemeraKey } from '#store';
+import { deleteClient } from './clients.sql.ts';
+import { rowOf } from './clients.ts';
+import { forgetConsentsOf } from './consents.sql.ts';
+import type { Client } from './contract.ts';
+import type { IssuerDeps } from './deps.ts';
+import { lastGrantEnd } from './grants.sql.ts';
+import { system } from './keys.ts';
+import { lives } from './lives.ts';
+import { deleteRegistration, expiredRegistrations, keepRegistration, type RegistrationRow } from './registrations.sql.ts';
+
+const atMostEvery = 3_600_000;
+
+/** A client that nobody registered for is kept for longer, as it was just used; written once an hour at most. */
+export async function renewRegistration(deps: IssuerDeps, { id, organization, source }: Client): Promise<void> {
+  if (source === 'static' || !(await deps.ephemera.claim(ephemeraKey('registration_used', organization, id), '1', atMostEvery))) return;
+  const now = deps.clock.now();
+  const place = { organization, client: rowOf(organization, id) };
+  const kept = { usedAt: now, until: now + lives.usedRegistration };
+  await deps.records.in(organization).write((tx) => keepRegistration(tx, place, kept));
+}
+
+const everybody = 'clients that registered themselves and were not used, of every organization';
+
+/**
+ * Forgets clients that nobody used for as long as they are kept; returns how many. One below which a grant stands is kept until that
+ * ends, so that no living token loses its client.
+ */
+export async function forgetRegistrations(deps: IssuerDeps, limit: number): Promise<number> {
+  const expired = await deps.records.platform(everybody).read((tx) => expiredRegistrations(tx, deps.clock.now(), limit));
+  for (const registration of expired) await forget(deps, registration);
+  return expired.length;
+}
+
+async function forget(deps: IssuerDeps, registration: RegistrationRow): Promise<void> {
+  const { organization_id: organization } = registration;
+  const client = registration.client_id as ClientId;
+  const now = deps.clock.now();
+  await deps.records.in(organization).write(async (tx) => {
+    const until = await lastGrantEnd(tx, client, now);
+    if (until !== undefined) return keepRegistration(tx, { organization, client }, { usedAt: undefined, until: until + lives.skew });
+    if (!(await deleteRegistration(tx, registration))) return;
+    await forgetConsentsOf(tx, client);
+    await deleteClient(tx, organization, client);
+    await deps.audit.record(tx, { name: 'client.forgotten', principal: system(organization), fields: { client } });
+    await tx.bump('issuing');
+  });
+}
