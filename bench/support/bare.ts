@@ -68,11 +68,11 @@ export async function openPg(url: string, schema: string): Promise<Bare<SqlSteps
   };
   return {
     get: async (key) => (await first(brief, verbs.get, [key, Date.now()]))?.value,
-    put: (key, value, ttl) => brief.query(verbs.put, [key, value, Date.now() + ttl]),
-    claim: async (key, value, ttl) => (await first(brief, verbs.claim, [key, value, Date.now() + ttl, Date.now()])) !== undefined,
-    take: async (key) => (await first(brief, verbs.take, [key]))?.value,
+    put: (key, value, ttl) => brief.query(verbs.put, [key, value, ttl, Date.now()]),
+    claim: async (key, value, ttl) => (await first(brief, verbs.claim, [key, value, ttl, Date.now()])) !== undefined,
+    take: async (key) => (await first(brief, verbs.take, [key, Date.now()]))?.value,
     drop: async (key, value) => (await first(brief, verbs.drop, [key, value, Date.now()])) !== undefined,
-    bump: async (key, ttl) => Number((await first(brief, verbs.bump, [key, Date.now() + ttl, Date.now()])).count),
+    bump: async (key, ttl) => Number((await first(brief, verbs.bump, [key, ttl, Date.now()])).count),
     readSealed: (key) => first(reading, sql.sealed, [key]),
     replaceSealed: (key, envelope, expected) =>
       transaction(async (client) => {
@@ -109,20 +109,20 @@ export async function openMysql2(url: string): Promise<Bare<SqlSteps>> {
   };
   return {
     get: async (key) => (await first(brief, verbs.get, [key, Date.now()]))?.value.toString(),
-    put: (key, value, ttl) => change(verbs.put, [key, value, Date.now() + ttl]),
+    put: (key, value, ttl) => change(verbs.put, [key, value, ttl, Date.now()]),
     claim: async (key, value, ttl) => {
       const now = Date.now();
-      return (await change(verbs.claim, [key, value, now + ttl, now, now])).affectedRows > 0;
+      return (await change(verbs.claim, [key, value, ttl, now, now, now])).affectedRows > 0;
     },
     async take(key) {
-      const row = await first(brief, verbs.look, [key]);
+      const row = await first(brief, verbs.look, [Date.now(), key]);
       await change(verbs.remove, [key, row?.value, row?.expires_at]);
       return row?.value.toString();
     },
     drop: async (key, value) => (await change(verbs.drop, [key, value, Date.now()])).affectedRows === 1,
     bump: async (key, ttl) => {
       const now = Date.now();
-      return (await change(verbs.bump, [key, now + ttl, now, now])).insertId;
+      return (await change(verbs.bump, [key, ttl, now, now, now])).insertId;
     },
     readSealed: (key) => first(reading, sql.sealed, [key]),
     replaceSealed: (key, envelope, expected) =>
@@ -157,11 +157,11 @@ export async function openNodeSqlite(home: string): Promise<Bare<SqlSteps>> {
   };
   return {
     get: (key) => verbs.get.get(key, Date.now())?.value,
-    put: (key, value, ttl) => verbs.put.run(key, value, Date.now() + ttl),
-    claim: (key, value, ttl) => verbs.claim.get(key, value, Date.now() + ttl, Date.now()) !== undefined,
-    take: (key) => verbs.take.get(key)?.value,
+    put: (key, value, ttl) => verbs.put.run(key, value, ttl, Date.now()),
+    claim: (key, value, ttl) => verbs.claim.get(key, value, ttl, Date.now()) !== undefined,
+    take: (key) => verbs.take.get(key, Date.now())?.value,
     drop: (key, value) => verbs.drop.get(key, value, Date.now()) !== undefined,
-    bump: (key, ttl) => Number(verbs.bump.get(key, Date.now() + ttl, Date.now())?.count),
+    bump: (key, ttl) => Number(verbs.bump.get(key, ttl, Date.now())?.count),
     readSealed: (key) => reading.sealed.get(key),
     replaceSealed: (key, envelope, expected) =>
       transaction(() => {

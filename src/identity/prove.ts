@@ -1,5 +1,5 @@
 import { type Clock, Fault, type OrganizationId } from '#kernel';
-import { agentProofSkew, judgeAgentProof, type ProofFlaw, readAgentProof, type VerificationKey } from '#oauth';
+import { agentProofRemembered, agentProofSkew, judgeAgentProof, type ProofFlaw, readAgentProof, type VerificationKey } from '#oauth';
 import { type Ephemera, ephemeraKey } from '#store';
 import type { Agent, AgentProof, AgentStatus } from './contract.ts';
 import type { Directory } from './directory.ts';
@@ -25,7 +25,6 @@ const flaws: Readonly<Record<ProofFlaw, string>> = {
 export interface HeldProof {
   readonly jti: string;
   readonly issuedAt: number;
-  readonly rememberUntil: number;
 }
 
 /** The agent behind a proof. What the proof proves comes first, so that nobody else learns how an agent stands. */
@@ -61,9 +60,8 @@ export async function judge(deps: ProveDeps, given: AgentProof, agent: { did: st
  * it (SECURITY 14). @throws {Fault} `proof_replayed`, `proof_unremembered`
  */
 export async function spend(deps: ProveDeps, organization: OrganizationId, did: string, held: HeldProof): Promise<void> {
-  const life = Math.max(held.rememberUntil - deps.clock.now(), 1_000);
   const key = ephemeraKey('proof_replay', organization, did, held.jti);
-  if (!(await deps.ephemera.claim(key, '1', life))) throw new Fault('proof_replayed');
+  if (!(await deps.ephemera.claim(key, '1', agentProofRemembered))) throw new Fault('proof_replayed');
   const since = await deps.ephemera.since(key);
   // A proof may be dated as far ahead as clocks may differ, and could have been used before that time.
   const good = since === 0 ? 0 : since + agentProofSkew * 1000;

@@ -149,6 +149,7 @@ describe('consent', () => {
     expect((await issuer.grants(by.organization, session.user.id)).length).toBe(1);
     await issuance.people.pass(lives.accessToken + lives.skew);
     expect(await issuer.grants(by.organization, session.user.id)).toEqual([]);
+    await issuance.people.pass(lives.kept);
     expect(await issuer.sweep()).toBe(1);
   });
 

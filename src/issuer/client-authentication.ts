@@ -99,8 +99,7 @@ async function assertionHolds(deps: IssuerDeps, at: Issuing, client: Client, { p
   const issuedAt = typeof claims.iat === 'number' ? claims.iat * 1000 : claims.exp * 1000 - lives.assertion;
   if (claims.exp * 1000 > now + lives.assertion + lives.skew || issuedAt > now + lives.skew) return false;
   const key = ephemeraKey('assertion_replay', client.id, sha256(claims.jti));
-  const life = Math.max(1_000, Math.ceil(claims.exp * 1000 + lives.skew - now) + 1_000);
-  if (!(await deps.ephemera.claim(key, '1', life))) return false;
+  if (!(await deps.ephemera.claim(key, '1', lives.assertionRemembered))) return false;
   // Its mark may have been lost with what remembered it (SECURITY 14).
   const since = await deps.ephemera.since(key);
   if (since !== 0 && issuedAt < since + lives.skew) throw new Fault('proof_unremembered', { retryAfter: lives.skew / 1000 });

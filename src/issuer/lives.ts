@@ -25,10 +25,14 @@ export const lives = Object.freeze({
   requestObject: 60 * minute,
   /** A client assertion at most. */
   assertion: 5 * minute,
+  /** The mark of a used one, from then on: no clock that accepts it is further from its end. */
+  assertionRemembered: 8 * minute,
   /** A nonce for DPoP proofs is followed by the next; the one before is taken as long again. */
   dpopNonce: 3 * minute,
   /** How far clocks may differ. */
   skew: 60 * second,
+  /** What is dead is removed so much later: the server that removes it may be ahead of the others. */
+  kept: 60 * minute,
   /** A new key is published so long before it signs. */
   keyLead: 10 * minute,
   /** A key signs so long before the next one is due. */

@@ -14,13 +14,13 @@ const atOnce = 500;
 /** Removes what is dead by itself, and makes the keys that are due; in small batches. */
 export async function sweep(deps: IssuerDeps): Promise<number> {
   const platform = deps.records.platform(everybody);
-  const now = deps.clock.now();
+  const dead = deps.clock.now() - lives.kept;
   const batch = () =>
     platform.write(async (tx) => {
-      const grants = await forgetGrants(tx, now, atOnce);
+      const grants = await forgetGrants(tx, dead, atOnce);
       await forgetRefreshTokens(tx, grants);
-      const requests = await forgetBackchannelRequests(tx, now - lives.refreshIdle, atOnce);
-      return grants.length + requests + (await forgetEndings(tx, now, atOnce));
+      const requests = await forgetBackchannelRequests(tx, dead - lives.refreshIdle, atOnce);
+      return grants.length + requests + (await forgetEndings(tx, dead, atOnce));
     });
   let forgotten = 0;
   for (let last = atOnce; last >= atOnce; forgotten += last) last = await batch();
@@ -34,7 +34,7 @@ export async function sweep(deps: IssuerDeps): Promise<number> {
 async function renewKeys(deps: IssuerDeps, organization: Parameters<typeof system>[0]): Promise<void> {
   const now = deps.clock.now();
   const ring = await deps.keys.all(organization);
-  const dead = ring.filter((key) => retiresAt(key, ring) <= now).map(({ id }) => id);
+  const dead = ring.filter((key) => retiresAt(key, ring) <= now - lives.kept).map(({ id }) => id);
   const newest = new Map(ring.map((key) => [key.algorithm, key]));
   for (const key of newest.values()) {
     if (now - key.signsFrom < lives.keySigns) continue;

@@ -29,6 +29,8 @@ export interface JobsDeps {
 export const mostJobs = 4;
 
 const keptFor = 7 * 24 * 3_600_000;
+/** The server that removes what is dead may be ahead of the others. */
+const spentKeptFor = 3_600_000;
 const prunedAtOnce = 500;
 
 /** Durable background work: rows leased by one process at a time, retried, renewed, listed. */
@@ -90,7 +92,7 @@ function rowOf(cursor: string): number {
   return row;
 }
 
-/** Ended jobs are kept for a week, spent values until they are dead by themselves. */
+/** Ended jobs are kept for a week, spent values until they are dead by themselves by any server's clock. */
 function pruning(table: JobTable, clock: Clock): JobKind {
   return {
     kind: 'jobs.prune',
@@ -98,7 +100,7 @@ function pruning(table: JobTable, clock: Clock): JobKind {
     attempts: 3,
     async run({ signal }) {
       while (!signal.aborted && (await table.prune(clock.now() - keptFor, prunedAtOnce)) === prunedAtOnce);
-      while (!signal.aborted && (await table.forgetSpent(clock.now(), prunedAtOnce)) === prunedAtOnce);
+      while (!signal.aborted && (await table.forgetSpent(clock.now() - spentKeptFor, prunedAtOnce)) === prunedAtOnce);
     },
   };
 }

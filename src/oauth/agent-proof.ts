@@ -9,6 +9,11 @@ export const agentProofType = 'gatehouse-pop+jwt';
 export const agentProofLife = 60;
 /** How far the two clocks may differ, seconds, either way. */
 export const agentProofSkew = 5;
+/**
+ * For how long the mark of a proof must live from its first use on, milliseconds. No clock that accepts the proof is further
+ * from its end than its life and both skews, and a request that was judged may take its time before it is marked.
+ */
+export const agentProofRemembered = (agentProofLife + 2 * agentProofSkew + 30) * 1000;
 
 /** The request a proof is for. `url` is absolute, at the organization's public origin; `body` its exact bytes (empty: none). */
 export interface ProvenRequest {
@@ -28,8 +33,7 @@ export interface ReadAgentProof {
 }
 
 export type ProofJudgement =
-  /** `rememberUntil`: milliseconds; the mark of `jti` must live at least that long. */
-  | { readonly kind: 'good'; readonly jti: string; readonly issuedAt: number; readonly rememberUntil: number }
+  | { readonly kind: 'good'; readonly jti: string; readonly issuedAt: number }
   | { readonly kind: 'bad'; readonly reason: ProofFlaw };
 
 export type ProofFlaw = 'signature' | 'claims' | 'issuer' | 'audience' | 'time' | 'method' | 'target' | 'body';
@@ -81,7 +85,7 @@ export function judgeAgentProof(
   if (claims.htm !== request.method.toUpperCase()) return flaw('method');
   if (claims.htu !== provenTarget(request.url)) return flaw('target');
   if (claims.bsh !== bodyHash(request.body)) return flaw('body');
-  return { kind: 'good', jti: claims.jti, issuedAt: claims.iat * 1000, rememberUntil: (claims.exp + agentProofSkew + 1) * 1000 };
+  return { kind: 'good', jti: claims.jti, issuedAt: claims.iat * 1000 };
 }
 
 interface Claims {

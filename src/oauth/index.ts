@@ -7,6 +7,7 @@
  */
 export {
   agentProofLife,
+  agentProofRemembered,
   agentProofScheme,
   agentProofSkew,
   agentProofType,

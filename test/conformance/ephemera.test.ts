@@ -1,4 +1,6 @@
-import { fakeClock } from '#kernel';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, describe, expect, vi } from 'vitest';
+import { fakeClock, systemClock } from '#kernel';
 import { createMemoryEphemera, type Ephemera } from '#store';
 import { kinds, openPair, pooledDatabase, pooledNeeds } from '../support/databases.ts';
 import { testWith } from '../support/need.ts';
@@ -40,6 +42,39 @@ runSuite(
   },
   testWith(...pooledNeeds),
 );
+
+describe.each(kinds)('the clocks of processes on $name', ({ needs, ...kind }) => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  /** Of now on, this process is wrong by so many milliseconds. */
+  const shift = (by: number) => {
+    const right = Date.now.bind(Date);
+    vi.spyOn(Date, 'now').mockImplementation(() => right() + by);
+  };
+
+  testWith(...needs).each([-300_000, 300_000])('may be wrong by %i ms: nothing ends earlier or later for that', async (wrong) => {
+    const { first, second, close } = await openPair({ needs, ...kind }, systemClock);
+    try {
+      await first.ephemera.put('right', 'value', 60_000);
+      expect(await first.ephemera.claim('claimed', 'right', 60_000)).toBe(true);
+      shift(wrong);
+      await second.ephemera.put('wrong', 'value', 60_000);
+      await second.ephemera.put('brief', 'value', 1);
+      await setTimeout(50);
+      await second.ephemera.sweep();
+      expect(await second.ephemera.claim('claimed', 'wrong', 60_000)).toBe(false);
+      expect(await second.ephemera.bump('counted', 60_000)).toBe(1);
+      expect(await second.ephemera.get('right')).toBe('value');
+      vi.restoreAllMocks();
+      expect(await first.ephemera.get('brief')).toBeUndefined();
+      expect(await first.ephemera.claim('claimed', 'right', 60_000)).toBe(false);
+      expect(await first.ephemera.bump('counted', 60_000)).toBe(2);
+      expect(await first.ephemera.take('wrong')).toBe('value');
+    } finally {
+      await close();
+    }
+  });
+});
 
 /** A good implementation with some verbs replaced by bad ones, which lean on the good ones. */
 function broken(breaking: (good: Ephemera) => Partial<Ephemera>): Opener<EphemeraBackend> {

@@ -20,29 +20,29 @@ export function createMemoryEphemera(clock: Clock): Ephemera {
 
   const table: EphemeraTable = {
     get: async (key, now) => living(key, now)?.value,
-    put: async (key, value, end) => entries.set(key, { value, end }),
-    async claim(key, value, end, now) {
+    put: async (key, value, ttl, now) => entries.set(key, { value, end: now + ttl }),
+    async claim(key, value, ttl, now) {
       if (living(key, now) !== undefined) return false;
-      entries.set(key, { value, end });
+      entries.set(key, { value, end: now + ttl });
       return true;
     },
-    async take(key) {
-      const entry = entries.get(key);
+    async take(key, now) {
+      const entry = living(key, now);
       entries.delete(key);
-      return entry;
+      return entry?.value;
     },
     drop: async (key, value, now) => living(key, now)?.value === value && entries.delete(key),
-    async bump(key, end, now) {
+    async bump(key, ttl, now) {
       const entry = living(key, now);
       const count = entry === undefined ? 1 : (Number.parseInt(entry.value, 10) || 0) + 1;
-      entries.set(key, { value: String(count), end: entry?.end ?? end });
+      entries.set(key, { value: String(count), end: entry?.end ?? now + ttl });
       return count;
     },
     async ping() {},
     sweep: async (now) => sweepSome(entries, now),
     close: async () => entries.clear(),
   };
-  return ephemeraIn(table, clock);
+  return ephemeraIn(table, clock.now);
 }
 
 function sweepSome(entries: Map<string, Entry>, now: number): number {

@@ -14,14 +14,14 @@ const expiryIndex = 'create index if not exists ephemera_expires_at on ephemera 
 
 export const verbs = {
   get: 'select value from ephemera where key = ?1 and expires_at > ?2',
-  put: `insert into ephemera (key, value, expires_at) values (?1, ?2, ?3)
+  put: `insert into ephemera (key, value, expires_at) values (?1, ?2, ?3 + ?4)
     on conflict (key) do update set value = excluded.value, expires_at = excluded.expires_at`,
-  claim: `insert into ephemera (key, value, expires_at) values (?1, ?2, ?3)
+  claim: `insert into ephemera (key, value, expires_at) values (?1, ?2, ?3 + ?4)
     on conflict (key) do update set value = excluded.value, expires_at = excluded.expires_at where ephemera.expires_at <= ?4
     returning 1 as won`,
-  take: 'delete from ephemera where key = ?1 returning value, expires_at',
+  take: 'delete from ephemera where key = ?1 returning value, expires_at > ?2 as lives',
   drop: 'delete from ephemera where key = ?1 and value = ?2 and expires_at > ?3 returning 1 as held',
-  bump: `insert into ephemera (key, value, expires_at) values (?1, '1', ?2)
+  bump: `insert into ephemera (key, value, expires_at) values (?1, '1', ?2 + ?3)
     on conflict (key) do update set
       value = case when ephemera.expires_at <= ?3 then '1' else cast(cast(ephemera.value as integer) + 1 as text) end,
       expires_at = case when ephemera.expires_at <= ?3 then excluded.expires_at else ephemera.expires_at end
@@ -36,7 +36,7 @@ export async function openSqliteEphemera(path: string, clock: Clock): Promise<Ep
   await whenFree(() => connection.run({ sql: schema, parameters: [] }));
   await whenFree(() => connection.run({ sql: expiryIndex, parameters: [] }));
   const checkpointer = createCheckpointer(path, longestLog);
-  const run = (verb: EphemeraVerb, ...parameters: readonly (string | number)[]) => {
+  const run = (verb: EphemeraVerb, ...parameters: readonly (string | number | null)[]) => {
     checkpointer.watch();
     return execute(connection, verbs[verb], parameters);
   };
@@ -44,7 +44,7 @@ export async function openSqliteEphemera(path: string, clock: Clock): Promise<Ep
     await checkpointer.close();
     connection.close();
   };
-  return ephemeraIn(returningTable(run, close), clock);
+  return ephemeraIn(returningTable<number>(run, close), clock.now);
 }
 
 async function execute(connection: Connection, sql: string, parameters: readonly unknown[]): Promise<readonly EphemeraRow[]> {
