@@ -48,6 +48,8 @@ export async function underLoad(site: Site, strike: (site: Site) => Promise<void
       () => `${replica.name} is not normal: ${load.told()}`,
     );
   const normalAfter = performance.now() - whole;
+  // What was used while it was broken is dead now.
+  await load.useAgain(load.items.slice(-usedAgain));
   await until(() => load.items.length >= least, long ? 1_200_000 : 60_000);
   going = false;
   await Promise.all(loops);
