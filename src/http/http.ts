@@ -4,6 +4,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { Fault, newId } from '#kernel';
 import type { CallerDeps } from './callers.ts';
 import type { Http, HttpDeps, Where } from './contract.ts';
+import { crossOrigin } from './cross-origin.ts';
 import { everyAnswer, pagePolicy, strictTransport } from './headers.ts';
 import { createHosts } from './hosts.ts';
 import { calledAs } from './incoming.ts';
@@ -100,9 +101,17 @@ function guard(app: FastifyInstance, deps: HttpDeps, { hosts }: CallerDeps, gate
     const given = incoming(request);
     if (!given.url.startsWith('/')) throw new Fault('invalid_request', { detail: 'This is not a proxy' });
     if (!given.local) hosts.check(calledAs(request.raw));
-    if ((request.routeOptions.config as { readonly fromElsewhere?: boolean }).fromElsewhere !== true) hosts.checkOrigin(given.headers);
+    const open = (request.routeOptions.config ?? {}) as OpenRoute;
+    if (open.crossOrigin === true) reply.headers(crossOrigin);
+    else if (open.fromElsewhere !== true) hosts.checkOrigin(given.headers);
     await gate.pass(given);
   });
+}
+
+/** The few routes that scripts of other sites may call, and those that pages of other sites may send a form to. */
+interface OpenRoute {
+  readonly crossOrigin?: boolean;
+  readonly fromElsewhere?: boolean;
 }
 
 function renderErrors(app: FastifyInstance, deps: HttpDeps, base: string): void {

@@ -12,6 +12,7 @@ import {
 } from '#issuer';
 import { Fault } from '#kernel';
 import type { HttpDeps } from './contract.ts';
+import { preflight } from './cross-origin.ts';
 import { incoming } from './mount.ts';
 import { registrationEndpoints } from './mount-registration.ts';
 import { bySlug } from './places.ts';
@@ -26,25 +27,47 @@ export interface Endpoint {
   readonly proofs?: true;
   /** It takes access tokens. */
   readonly resource?: true;
+  /** Scripts of other sites may call it. */
+  readonly crossOrigin?: true;
 }
 
 /** What programs ask the issuers: at the base URL for the default organization, below `/o/{slug}` for every other. */
 export function mountIssuer(app: FastifyInstance, deps: HttpDeps, base: string): void {
-  const mount = (path: string, { method, serve, proofs, resource }: Omit<Endpoint, 'path'>) =>
-    app.route({
-      method,
-      url: path,
-      config: { oauth: resource === true ? 'resource' : 'client' },
-      handler: async (request, reply) => {
-        const { slug } = request.params as { readonly slug?: string };
-        const at = await deps.issuer.at(slug);
-        if (proofs === true) tellNonce(reply, deps.issuer.nonce(at));
-        const answer = await serve(at, request, reply);
-        return reply.header('content-type', 'application/json; charset=utf-8').send(answer === undefined ? '' : JSON.stringify(answer));
-      },
-    });
-  for (const { path, ...endpoint } of endpoints(deps)) for (const prefix of ['', bySlug]) mount(prefix + path, endpoint);
-  for (const path of discoveryPaths(base)) mount(path, { method: 'GET', serve: metadata(deps) });
+  const below = endpoints(deps).flatMap((endpoint) => ['', bySlug].map((prefix) => ({ ...endpoint, path: prefix + endpoint.path })));
+  const found = [...discoveryPaths(base)].map((path) => ({ method: 'GET', path, serve: metadata(deps), crossOrigin: true }) as const);
+  const mounted: readonly Endpoint[] = [...below, ...found];
+  for (const endpoint of mounted) mount(app, deps, endpoint);
+  const open = mounted.filter(({ crossOrigin }) => crossOrigin === true);
+  for (const [path, same = []] of Object.entries(Object.groupBy(open, ({ path }) => path)))
+    mountPreflight(
+      app,
+      path,
+      same.map(({ method }) => method),
+    );
+}
+
+function mount(app: FastifyInstance, deps: HttpDeps, { method, path, serve, proofs, resource, crossOrigin }: Endpoint): void {
+  app.route({
+    method,
+    url: path,
+    config: { oauth: resource === true ? 'resource' : 'client', ...(crossOrigin === true ? { crossOrigin } : {}) },
+    handler: async (request, reply) => {
+      const { slug } = request.params as { readonly slug?: string };
+      const at = await deps.issuer.at(slug);
+      if (proofs === true) tellNonce(reply, deps.issuer.nonce(at));
+      const answer = await serve(at, request, reply);
+      return reply.header('content-type', 'application/json; charset=utf-8').send(answer === undefined ? '' : JSON.stringify(answer));
+    },
+  });
+}
+
+function mountPreflight(app: FastifyInstance, url: string, methods: readonly string[]): void {
+  app.route({
+    method: 'OPTIONS',
+    url,
+    config: { oauth: 'client', crossOrigin: true },
+    handler: async (_, reply) => reply.code(204).headers(preflight(methods)).send(),
+  });
 }
 
 /** RFC 8414 §3.1 and OpenID Connect with the well-known segment inserted, and OpenID Connect Discovery §4 with it appended. */
@@ -64,6 +87,7 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
     serve: (at, request) => issuer.userinfo(at, resourceRequest(request)),
     proofs: true,
     resource: true,
+    crossOrigin: true,
   };
   const push: Serve = async (at, request, reply) => {
     const { requestUri, life } = await issuer.push(at, protocolRequest(request), incoming(request).address);
@@ -75,6 +99,7 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
       method: 'GET',
       path: endpointPaths.keySet,
       serve: async (at, _, reply) => cached(reply, await issuer.keySet(at)),
+      crossOrigin: true,
     },
     { method: 'GET', path: endpointPaths.endings, serve: (at, request) => issuer.endedSince(at, endingsAsked(request)) },
     {
@@ -82,13 +107,14 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
       path: endpointPaths.token,
       serve: async (at, request) => tokenBody(await issuer.token(at, protocolRequest(request)), clock.now()),
       proofs: true,
+      crossOrigin: true,
     },
     {
       method: 'POST',
       path: endpointPaths.deviceAuthorization,
       serve: async (at, request) => deviceBody(await issuer.devices.authorize(at, protocolRequest(request), incoming(request).address)),
     },
-    { method: 'POST', path: endpointPaths.push, serve: push },
+    { method: 'POST', path: endpointPaths.push, serve: push, proofs: true, crossOrigin: true },
     {
       method: 'POST',
       path: endpointPaths.backchannel,
@@ -96,7 +122,12 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
         backchannelBody(await issuer.backchannel.authenticate(at, protocolRequest(request), incoming(request).address)),
     },
     { method: 'POST', path: endpointPaths.introspect, serve: (at, request) => issuer.introspect(at, protocolRequest(request)) },
-    { method: 'POST', path: endpointPaths.revoke, serve: (at, request) => issuer.revoke(at, protocolRequest(request)) },
+    {
+      method: 'POST',
+      path: endpointPaths.revoke,
+      serve: (at, request) => issuer.revoke(at, protocolRequest(request)),
+      crossOrigin: true,
+    },
     ...registrationEndpoints(issuer),
     { method: 'GET', ...userinfo },
     { method: 'POST', ...userinfo },

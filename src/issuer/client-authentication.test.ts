@@ -92,6 +92,13 @@ describe('a client assertion', () => {
     expect(await present(await sign(claims))).toBe('client_unauthenticated');
   });
 
+  it('may say by its typ that it is one, and is refused where it says that it is something else', async () => {
+    for (const typ of ['client-authentication+jwt', 'application/client-authentication+jwt', 'JWT'])
+      expect(await present(await sign({}, { typ })), typ).toBeUndefined();
+    for (const typ of ['at+jwt', 'dpop+jwt', 'oauth-authz-req+jwt', 'logout+jwt', ''])
+      expect(await present(await sign({}, { typ })), typ).toBe('client_unauthenticated');
+  });
+
   it('of another key, another type, or beside a secret is refused', async () => {
     const other = await generateKeyPair('ES256');
     const claims = {

@@ -106,6 +106,14 @@ async function assertionHolds(deps: IssuerDeps, at: Issuing, client: Client, { p
   return true;
 }
 
+/** Of its own kind, or of none: what was signed for something else is not taken for an assertion (RFC 7523 as revised, §4). */
+const assertionTypes: ReadonlySet<string | undefined> = new Set([
+  undefined,
+  'JWT',
+  'client-authentication+jwt',
+  'application/client-authentication+jwt',
+]);
+
 /** By a key that the client has, or has come to have since they were kept. */
 async function verified(deps: IssuerDeps, at: Issuing, client: Client, assertion: Secret<string>) {
   const claims = await verifiedBy(await clientKeys(deps, client), deps, { at, client, assertion });
@@ -122,16 +130,20 @@ interface Asserting {
 
 async function verifiedBy(keys: Client['jwks'], { clock }: IssuerDeps, { at, client, assertion }: Asserting) {
   try {
-    const { payload } = await jwtVerify(assertion.reveal(), createLocalJWKSet({ keys: [...keys] } as unknown as JSONWebKeySet), {
-      algorithms: assertionAlgorithms,
-      issuer: client.id,
-      subject: client.id,
-      audience: at.issuer,
-      clockTolerance: lives.skew / 1000,
-      currentDate: new Date(clock.now()),
-      requiredClaims: ['exp', 'jti', 'aud'],
-    });
-    return payload;
+    const { payload, protectedHeader } = await jwtVerify(
+      assertion.reveal(),
+      createLocalJWKSet({ keys: [...keys] } as unknown as JSONWebKeySet),
+      {
+        algorithms: assertionAlgorithms,
+        issuer: client.id,
+        subject: client.id,
+        audience: at.issuer,
+        clockTolerance: lives.skew / 1000,
+        currentDate: new Date(clock.now()),
+        requiredClaims: ['exp', 'jti', 'aud'],
+      },
+    );
+    return assertionTypes.has(protectedHeader.typ) ? payload : undefined;
   } catch {
     return undefined;
   }

@@ -12,6 +12,7 @@ import {
 import { allowFor, allowGrantType } from './steps/allow-grant-type.ts';
 import { answerRevocation, answerTokenState } from './steps/answer-token-state.ts';
 import { authenticateClient } from './steps/authenticate-client.ts';
+import { bindRequest } from './steps/bind-request.ts';
 import { bindSender } from './steps/bind-sender.ts';
 import { checkDelivery } from './steps/check-delivery.ts';
 import { checkDpopKey } from './steps/check-dpop-key.ts';
@@ -51,9 +52,11 @@ export const matrix = {
   redirect: pipeline((deps, input: Requested) => checkRedirect(deps, input)),
   authorize,
   push: pipeline((_, input: Parsed & { readonly address: string }) => refuseRepeats(input))
-    .step(async (deps, input) => ({ ...input, ...(await authenticateClient(deps, input)) }))
+    .step(checkProof('push'))
+    .step(authenticateClient)
     .step(beginPush)
     .step(openRequestObject)
+    .step(bindRequest)
     .step(checkRedirect)
     .step(async (deps, input) => ({ ...(await authorize.run(deps, input)), ...input }))
     .step(endPush),

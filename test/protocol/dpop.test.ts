@@ -1,7 +1,9 @@
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { decodeJwt, SignJWT } from 'jose';
+import * as openid from 'openid-client';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createProver, type ProofUse, type Prover } from '../support/dpop.ts';
+import { fetchOver } from '../support/fetching.ts';
 import { basic, callback, formOf, type Issuance, openIssuance, type Registered } from '../support/issuing.ts';
 import { testIssuer } from '../support/people.ts';
 import { openServing, type Received, type Serving } from '../support/serving.ts';
@@ -348,5 +350,61 @@ describe('a nonce, where the operator demands it', () => {
     expect(refused(answer)).toEqual([401, 'use_dpop_nonce']);
     expect(answer.headers['www-authenticate']).toMatch(/^DPoP .*error="use_dpop_nonce"/);
     expect((await show(nonceOf(answer))).status).toBe(200);
+  });
+});
+
+describe('a pushed request', () => {
+  const parUrl = `${testIssuer}/par`;
+  const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM';
+  const asked = { response_type: 'code', redirect_uri: callback, code_challenge: challenge, code_challenge_method: 'S256' };
+  const push = async (dpop: string | undefined, more: Form = {}) => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded', dpop };
+    return serving.send({ method: 'POST', path: '/par', headers, body: formOf({ client_id: app.id, ...asked, ...more }) });
+  };
+
+  test('that comes with a proof binds the code to its key', async () => {
+    const pushed = await push(await key.proof({ htu: parUrl }));
+    expect(pushed.status).toBe(201);
+    const { code } = await issuance.code(app, { request_uri: String(pushed.json().request_uri) });
+    const verifier = 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk';
+    const redeem = async (prover: Prover) =>
+      post({ grant_type: 'authorization_code', client_id: app.id, code, code_verifier: verifier }, { dpop: await prover.proof({}) });
+    expect(refused(await redeem(other))).toEqual([400, 'invalid_grant']);
+    const again = await push(await key.proof({ htu: parUrl }), { dpop_jkt: key.jkt });
+    const second = await issuance.code(app, { request_uri: String(again.json().request_uri) });
+    const parameters = { grant_type: 'authorization_code', client_id: app.id, code: second.code, code_verifier: verifier };
+    expect((await post(parameters, { dpop: await key.proof({}) })).json().token_type).toBe('DPoP');
+  });
+
+  test('is refused where dpop_jkt names another key than the proof shows', async () => {
+    expect(refused(await push(await key.proof({ htu: parUrl }), { dpop_jkt: other.jkt }))).toEqual(invalid);
+  });
+
+  test('takes a proof for its own URL only, and once', async () => {
+    expect(refused(await push(await key.proof({})))).toEqual(invalid);
+    const proof = await key.proof({ htu: parUrl });
+    expect((await push(proof)).status).toBe(201);
+    expect(refused(await push(proof))).toEqual(invalid);
+  });
+});
+
+describe('openid-client with DPoP', () => {
+  test.each([false, true])('gets, uses and refreshes tokens; a nonce demanded: %s', async (dpopNonce) => {
+    const server = await openServing({ people: serving.people, issuer: { dpopNonce } });
+    const options = { [openid.customFetch]: fetchOver(server) as openid.CustomFetch };
+    const metadata = { [openid.clockSkew]: Math.round((now() - Date.now()) / 1000) };
+    const config = await openid.discovery(new URL(testIssuer), app.id, metadata, openid.None(), options);
+    const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair('ES256'));
+    const { code, verifier } = await issuance.code(app, { dpop_jkt: await DPoP.calculateThumbprint(), scope: 'openid email' });
+    const back = new URL(`${callback}?code=${code}&iss=${encodeURIComponent(testIssuer)}`);
+    const checks = { pkceCodeVerifier: verifier, idTokenExpected: true };
+    const tokens = await openid.authorizationCodeGrant(config, back, checks, undefined, { DPoP });
+    expect(tokens.token_type).toBe('dpop');
+    const sub = tokens.claims()?.sub ?? '';
+    expect((await openid.fetchUserInfo(config, tokens.access_token, sub, { DPoP })).sub).toBe(sub);
+    const refreshed = await openid.refreshTokenGrant(config, tokens.refresh_token ?? '', undefined, { DPoP });
+    expect((await openid.fetchUserInfo(config, refreshed.access_token, sub, { DPoP })).sub).toBe(sub);
+    await expect(openid.fetchUserInfo(config, refreshed.access_token, sub)).rejects.toThrow();
+    await expect(openid.refreshTokenGrant(config, refreshed.refresh_token ?? '')).rejects.toMatchObject({ error: 'invalid_grant' });
   });
 });

@@ -10,7 +10,7 @@ import type { Authenticated, Prompted, Pushing } from '../stages.ts';
 const mostPushed = { most: 200, window: 15 * 60_000 };
 
 /** An authorization request in a form, under a new reference (RFC 9126 §2.1). @throws {Fault} `invalid_request`, `rate_limited` */
-export async function beginPush(deps: IssuerDeps, asked: Authenticated & { readonly address: string }): Promise<Pushing> {
+export async function beginPush<S extends Authenticated & { readonly address: string }>(deps: IssuerDeps, asked: S): Promise<S & Pushing> {
   if (asked.parameters.one('request_uri') !== undefined)
     throw new Fault('invalid_request', { detail: 'A request_uri cannot be pushed', hint: 'send the parameters themselves' });
   if (asked.method === 'none') {
