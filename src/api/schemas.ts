@@ -224,6 +224,31 @@ export const newClient = z.strictObject({
 
 export const newClientSecret = z.strictObject({ secret_sha256: sha256, expires_at: time.optional() });
 
+const trustMembers = {
+  issuer: z.string().min(1).max(512),
+  client: z.string().min(1).max(2000),
+  subjects: texts(255).describe('whole subjects, or their beginning up to : or / and then *'),
+  claims: z.record(z.string().min(1).max(128), z.string().max(512)).describe('claims that must have exactly this value'),
+};
+
+/** An issuer whose assertions a client may present: with its keys, where they are, or by discovery. */
+export const newTrust = z.strictObject({
+  ...trustMembers,
+  claims: trustMembers.claims.default({}),
+  user: z.string().min(1).max(320).optional().describe('e-mail address or id of the person in whose name the tokens are'),
+  jwks: z.array(z.record(z.string(), z.unknown())).max(10).optional(),
+  jwks_uri: z.string().max(512).optional(),
+});
+
+export const trustView = z.object({
+  id: id('tri'),
+  ...trustMembers,
+  user: id('usr').optional(),
+  keys: z.enum(['jwks', 'jwks_uri', 'discovery']),
+  jwks_uri: z.string().optional(),
+  created_at: time,
+});
+
 /** A token with which clients register themselves, as somebody asks for it; only its hash leaves their hands. */
 export const newRegistrationToken = z.strictObject({
   name: z.string().min(1).max(100),

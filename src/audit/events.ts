@@ -110,6 +110,11 @@ export const events = {
     tells: 'a person refused a client that asked from elsewhere',
     fields: ['client', 'scopes', 'resources', 'address'],
   },
+  'trust.added': {
+    tells: 'assertions of another issuer are taken for tokens from now on',
+    fields: ['trust', 'issuer', 'client', 'user', 'subjects'],
+  },
+  'trust.removed': { tells: 'assertions of another issuer are taken no more', fields: ['trust'] },
   'grant.made': { tells: 'a client was granted access for a person', fields: ['grant', 'client', 'scopes', 'resources'] },
   'grant.ended': { tells: 'a grant ended, with every token below it', fields: ['grant', 'client', 'reason'] },
   'resource.added': { tells: 'a resource that tokens are for was registered', fields: ['resource', 'identifier', 'name'] },

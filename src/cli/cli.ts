@@ -23,6 +23,7 @@ import { resourceCommands } from './commands/resource.ts';
 import { runCommands } from './commands/run.ts';
 import { serverCommands } from './commands/server.ts';
 import { serviceCommands } from './commands/service.ts';
+import { trustCommands } from './commands/trust.ts';
 import { vaultCommands } from './commands/vault.ts';
 import { whoamiCommand } from './commands/whoami.ts';
 import type { Cli, CliDeps } from './contract.ts';
@@ -38,6 +39,7 @@ const families = [
   providerCommands,
   clientCommands,
   resourceCommands,
+  trustCommands,
   registrationTokenCommands,
   grantCommands,
   logCommands,

@@ -7,6 +7,7 @@ import { clientDraft, type NewClient, tokenDraft } from './client-draft.ts';
 import type { Rooms, Writing } from './contract.ts';
 import type { Lookups } from './lookups.ts';
 import { timeText } from './pages/layout.ts';
+import { trustDraft, trustedUser } from './trust-draft.ts';
 import { type NewResource, resourceDraft } from './resource-draft.ts';
 
 /** A change in words: what will be true after yes. */
@@ -360,6 +361,33 @@ const changes = {
     async apply({ rooms }, tx, by, { resource, version, ...given }) {
       return { resource: await rooms.issuer.resources.change(tx, by, resource, version, resourceDraft(given)) };
     },
+  }),
+  'trust.add': change({
+    schema: schemas.newTrust,
+    async tell({ rooms }, given) {
+      const user = await trustedUser(rooms, given.user);
+      const client = await rooms.issuer.clients.find(rooms.organization.id, given.client);
+      if (client === undefined) throw new Fault('client_unknown');
+      return {
+        title: `Trust ${given.issuer}?`,
+        sentence: `Whoever holds a token of that issuer for one of these subjects gets access tokens of the client ${client.name}.`,
+        facts: [
+          ['Issuer', given.issuer],
+          ['Client', client.id],
+          ['In the name of', user?.email ?? 'the client itself'],
+          ['Subjects', given.subjects.join(', ')],
+          ['Keys', given.jwks === undefined ? (given.jwks_uri ?? 'from its discovery document') : `${given.jwks.length}, given here`],
+          ...Object.entries(given.claims).map(([name, value]) => [`Claim ${name}`, value] as const),
+        ],
+        ...(user === undefined ? {} : { warning: `They act as ${user.email}, who is not asked.` }),
+        yes: 'Yes, trust it',
+      };
+    },
+    async prepare({ rooms }, by, given) {
+      const draft = await trustDraft(rooms, given);
+      return (tx) => rooms.issuer.trustedIssuers.add(tx, by, draft);
+    },
+    apply: async (_context, _tx, _by, given) => ({ issuer: given.issuer }),
   }),
   'registration_token.add': change({
     schema: schemas.newRegistrationToken,

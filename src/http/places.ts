@@ -19,6 +19,7 @@ import { providerRoutes } from './routes/providers.ts';
 import { registrationTokenRoutes } from './routes/registration-tokens.ts';
 import { resourceRoutes } from './routes/resources.ts';
 import { runRoutes } from './routes/runs.ts';
+import { trustRoutes } from './routes/trusts.ts';
 
 /** Where every organization but the default one is. */
 export const bySlug = '/o/:slug';
@@ -42,6 +43,10 @@ export const elsewhere = [
   'registration_token_get',
   'registration_token_add',
   'registration_token_end',
+  'trust_list',
+  'trust_get',
+  'trust_add',
+  'trust_remove',
   'grant_list',
   'grant_end',
   'resource_list',
@@ -121,6 +126,7 @@ function handlersOf(kit: Kit) {
     ...peopleRoutes(kit),
     ...clientRoutes(kit),
     ...registrationTokenRoutes(kit),
+    ...trustRoutes(kit),
     ...resourceRoutes(kit),
   };
 }

@@ -32,6 +32,7 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'resource.add',
   'resource.change',
   'registration_token.add',
+  'trust.add',
   'signing_key.rotate',
 ]);
 

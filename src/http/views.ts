@@ -4,7 +4,7 @@ import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
 import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
 import type { Agent } from '#identity';
-import type { Client, RegistrationToken, Resource, SigningKeyFact, StandingGrant } from '#issuer';
+import type { Client, RegistrationToken, Resource, SigningKeyFact, StandingGrant, TrustedIssuer } from '#issuer';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
 
@@ -195,6 +195,20 @@ export function clientView(client: Client): View<'clientView'> {
       created_at: secret.createdAt,
       ...optional('expires_at', secret.expiresAt),
     })),
+  };
+}
+
+export function trustView({ id, issuer, keys, client, user, subjects, claims, createdAt }: TrustedIssuer): View<'trustView'> {
+  return {
+    id,
+    issuer,
+    client,
+    subjects: [...subjects],
+    claims: { ...claims },
+    keys: keys.kind,
+    created_at: createdAt,
+    ...optional('user', user),
+    ...(keys.kind === 'jwks_uri' ? { jwks_uri: keys.uri } : {}),
   };
 }
 

@@ -11,8 +11,7 @@ import type {
   ResourceId,
   Secret,
   SigningKeyId,
-  UserId,
-} from '#kernel';
+  UserId, TrustedIssuerId } from '#kernel';
 import type { TokenAlgorithmName } from '#oauth';
 import type { Session } from '#signin';
 import type { Writing } from '#store';
@@ -368,6 +367,49 @@ export interface RegistrationTokens {
   end(by: Principal, id: string): Promise<void>;
 }
 
+/** An issuer whose assertions a client may present for tokens (RFC 7523 §3), as an administrator trusts it. */
+export interface TrustedIssuerDraft {
+  /** Exact, as its assertions name it. */
+  readonly issuer: string;
+  /** Its keys, or where it publishes them: there, or where its discovery document says. */
+  readonly keys:
+    | { readonly kind: 'jwks'; readonly keys: ClientMetadata['jwks'] }
+    | { readonly kind: 'jwks_uri'; readonly uri: string }
+    | { readonly kind: 'discovery' };
+  /** Who may present them. */
+  readonly client: ClientId;
+  /** In whose name the tokens are; undefined: in the client's own. */
+  readonly user: UserId | undefined;
+  /** Whole subjects, or their beginning and `*`. */
+  readonly subjects: readonly string[];
+  /** Claims that must have exactly this value. */
+  readonly claims: Readonly<Record<string, string>>;
+}
+
+export interface TrustedIssuer extends TrustedIssuerDraft {
+  readonly id: TrustedIssuerId;
+  readonly organization: OrganizationId;
+  readonly createdAt: number;
+}
+
+/** Issuers whose assertions an organization takes. */
+export interface TrustedIssuers {
+  /** @throws {Fault} `invalid_request` with a sentence per field */
+  judge(draft: TrustedIssuerDraft): void;
+  /** @throws {Fault} `invalid_request` */
+  add(tx: Writing, by: Principal, draft: TrustedIssuerDraft): Promise<TrustedIssuerId>;
+  list(
+    organization: OrganizationId,
+    query: { readonly text?: string; readonly cursor?: string; readonly limit: number },
+  ): Promise<{ readonly items: readonly TrustedIssuer[]; readonly next?: string }>;
+  /** @throws {Fault} `not_found` */
+  find(organization: OrganizationId, id: string): Promise<TrustedIssuer>;
+  /** Its next assertion is refused. @throws {Fault} `not_found` */
+  remove(by: Principal, id: string): Promise<void>;
+  /** Those whose assertions this client may present. */
+  of(organization: OrganizationId, client: ClientId): Promise<readonly TrustedIssuer[]>;
+}
+
 /** OAuth 2.1 and OpenID Connect, one issuer per organization. Every method throws faults; endpoints speak their OAuth error. */
 export interface Issuer {
   /** The issuer at the base URL, or at `/o/{slug}`. @throws {Fault} `issuer_unknown` */
@@ -395,6 +437,7 @@ export interface Issuer {
   token(at: Issuing, request: ProtocolRequest): Promise<TokenAnswer>;
   readonly devices: Devices;
   readonly backchannel: Backchannel;
+  readonly trustedIssuers: TrustedIssuers;
   /** RFC 7662 §2.2. */
   introspect(at: Issuing, request: ProtocolRequest): Promise<Readonly<Record<string, unknown>>>;
   /** RFC 7009. */

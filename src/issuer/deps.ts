@@ -4,7 +4,7 @@ import type { Clock, Log } from '#kernel';
 import type { Net } from '#net';
 import type { Changes, Ephemera, Records } from '#store';
 import type { Vault } from '#vault';
-import type { Clients, RegistrationPolicy, Resources } from './contract.ts';
+import type { Clients, RegistrationPolicy, Resources, TrustedIssuers } from './contract.ts';
 import type { Endings } from './endings.ts';
 import type { Keys } from './keys.ts';
 
@@ -29,5 +29,6 @@ export interface IssuerDeps extends IssuerGround {
   readonly keys: Keys;
   readonly clients: Clients;
   readonly resources: Resources;
+  readonly trustedIssuers: TrustedIssuers;
   readonly endings: Endings;
 }

@@ -9,6 +9,13 @@ export interface Fetched {
   readonly freshFor: number | undefined;
 }
 
+interface Limits {
+  /** Bytes. */
+  readonly limit: number;
+  /** Also in the clear, where the operator opened the address. */
+  readonly allowHttp?: boolean;
+}
+
 const bounds = Object.freeze({
   timeout: 5_000,
   minute: 60_000,
@@ -21,9 +28,10 @@ const bounds = Object.freeze({
  * JSON that a client publishes: https, no redirects, 200 and nothing else, so many bytes and no more (RFC 8414 §6.2, CIMD §6).
  * @throws {Fault} `rate_limited`, `upstream_invalid`, and as `net.fetch`
  */
-export async function fetchJson(deps: IssuerGround, organization: OrganizationId, url: string, limit: number): Promise<Fetched> {
+export async function fetchJson(deps: IssuerGround, organization: OrganizationId, url: string, given: number | Limits): Promise<Fetched> {
+  const { limit, allowHttp = false } = typeof given === 'number' ? { limit: given } : given;
   await countFetch(deps, organization, new URL(url).host);
-  const { status, headers, body } = await deps.net.fetch(url, { headers: { accept: 'application/json' }, timeout: bounds.timeout, limit });
+  const { status, headers, body } = await deps.net.fetch(url, { headers: { accept: 'application/json' }, timeout: bounds.timeout, limit, allowHttp });
   if (status !== 200) throw new Fault('upstream_invalid', { detail: 'The answer is not 200' });
   if (!/^application\/([a-z0-9.+-]+\+)?json\s*(;|$)/i.test(headers['content-type'] ?? ''))
     throw new Fault('upstream_invalid', { detail: 'The answer is not JSON by its Content-Type' });

@@ -32,6 +32,8 @@ export type {
   SigningKeyFact,
   StandingGrant,
   TokenAnswer,
+  TrustedIssuer,
+  TrustedIssuerDraft,
   WaitingRequest,
 } from './contract.ts';
 export type { IssuerGround } from './deps.ts';

@@ -21,6 +21,7 @@ import { endRegistration, readRegistration, replaceRegistration } from './regist
 import { createRegistrationTokens } from './registration-tokens.ts';
 import { createResources } from './resources.ts';
 import { sweep } from './sweep.ts';
+import { createTrustedIssuers } from './trusted-issuers.ts';
 import { endedSince } from './tell-endings.ts';
 import { waitingFor } from './waiting-requests.ts';
 
@@ -29,8 +30,9 @@ export function createIssuer(ground: IssuerGround): Issuer {
   const keys = createKeys(ground);
   const clients = createClients(ground);
   const resources = createResources(ground);
+  const trustedIssuers = createTrustedIssuers(ground);
   const endings = createEndings(ground);
-  const deps: IssuerDeps = { ...ground, keys, clients, resources, endings };
+  const deps: IssuerDeps = { ...ground, keys, clients, resources, trustedIssuers, endings };
   const stopHearing = ground.identity.whenUserEnds((tx, { id, epoch, organization }) =>
     endings.insert(tx, { organization, subject: parent.user(id, epoch), expiresAt: longestUntil(ground.clock.now()) }),
   );
@@ -94,6 +96,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     registrationTokens: createRegistrationTokens(ground),
     clients,
     resources,
+    trustedIssuers,
     signingKeys: (organization) => keys.facts(organization),
     nextSigningKey: (by, algorithm) => nextKey(keys, by, algorithm),
     sweep: () => sweep(deps),
@@ -102,6 +105,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
       keys.close();
       clients.close();
       resources.close();
+      trustedIssuers.close();
       endings.close();
     },
   } satisfies Issuer);

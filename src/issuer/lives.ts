@@ -29,6 +29,8 @@ export const lives = Object.freeze({
   assertionRemembered: 8 * minute,
   /** A nonce for DPoP proofs is followed by the next; the one before is taken as long again. */
   dpopNonce: 3 * minute,
+  /** An assertion of a trusted issuer at most. */
+  trustedAssertion: 60 * minute,
   /** How far clocks may differ. */
   skew: 60 * second,
   /** What is dead is removed so much later: the server that removes it may be ahead of the others. */

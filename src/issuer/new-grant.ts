@@ -1,6 +1,6 @@
 import { Fault, type GrantId, newId, type OrganizationId, type Secret } from '#kernel';
 import { isUniqueViolation, madeFrom, spend, type Writing } from '#store';
-import type { Client, Grant, TokenAnswer } from './contract.ts';
+import type { Grant, TokenAnswer } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { endGrant, insertedGrant, livingUser } from './grants.ts';
 import { lives } from './lives.ts';
@@ -21,17 +21,20 @@ export interface SingleUse {
 export interface Beginning {
   readonly granted: Granted;
   readonly nonce?: string | undefined;
+  /** False: no refresh token, whatever the client is registered for. */
+  readonly refresh?: false;
   /** Marks what it is made from as spent, in the transaction that stores the grant. */
   spend(tx: Writing, grant: Grant): Promise<void>;
 }
 
 /** Stores a person's grant and gives its first tokens. What it is made from is spent in the same transaction. */
-export async function beginGrant(deps: IssuerDeps, asked: Allowed, { granted, nonce, spend }: Beginning): Promise<TokenAnswer> {
+export async function beginGrant(deps: IssuerDeps, asked: Allowed, { granted, nonce, refresh: refreshes, spend }: Beginning): Promise<TokenAnswer> {
   const { at, client, confirmation } = asked;
   const resources = narrowed(asked, granted);
-  const grant = grantOf(deps, client, granted);
+  const lasting = refreshes !== false && client.grantTypes.includes('refresh_token');
+  const grant = grantOf(deps, granted, lasting);
   const user = await livingUser(deps, at, grant);
-  const refresh = client.grantTypes.includes('refresh_token') ? firstRefreshToken(deps, asked, grant) : undefined;
+  const refresh = lasting ? firstRefreshToken(deps, asked, grant) : undefined;
   await deps.records.in(grant.organization).write(async (tx) => {
     await spend(tx, grant);
     await insertedGrant(deps, tx, grant);
@@ -91,9 +94,9 @@ function narrowed({ parameters }: Allowed, { resources }: Granted): readonly str
 }
 
 /** Without refresh tokens nothing hangs on it longer than its one access token. */
-function grantOf(deps: IssuerDeps, { grantTypes }: Client, granted: Granted): Grant {
+function grantOf(deps: IssuerDeps, granted: Granted, lasting: boolean): Grant {
   const now = deps.clock.now();
-  const life = grantTypes.includes('refresh_token') ? lives.grant : lives.accessToken + lives.skew;
+  const life = lasting ? lives.grant : lives.accessToken + lives.skew;
   const { organization, client, user, scopes, resources, authenticatedAt, epochs } = granted;
   return { id: newId('grt', now), organization, client, user, scopes, resources, authenticatedAt, epochs, expiresAt: now + life };
 }

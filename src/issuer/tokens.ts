@@ -51,13 +51,18 @@ export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) 
     exp: Math.floor(expiresAt / 1000),
     jti: randomUUID(),
     ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
-    ...(subject.kind === 'user' ? { auth_time: Math.floor(subject.grant.authenticatedAt / 1000), grant_id: subject.grant.id } : {}),
+    ...(subject.kind === 'user' ? { ...signedInAt(subject.grant), grant_id: subject.grant.id } : {}),
     ...(under === undefined ? {} : { parents: under.tokens, parent_clients: under.clients }),
     ...(confirmation === undefined ? {} : { cnf: confirmation }),
     epochs: subject.kind === 'user' ? [subject.grant.epochs.organization, subject.grant.epochs.user] : [at.organization.epoch],
   };
   const key = await deps.keys.signer(at.organization.id, 'ES256');
   return { accessToken: new Secret(signToken(key, typ, { ...claims })), expiresAt, tokenType: tokenTypeOf(confirmation) };
+}
+
+/** Where the person did not sign in, there is no time of that. */
+function signedInAt({ authenticatedAt }: Grant): { readonly auth_time?: number } {
+  return authenticatedAt === 0 ? {} : { auth_time: Math.floor(authenticatedAt / 1000) };
 }
 
 /** How the token is shown (RFC 9449 §5). */

@@ -110,6 +110,7 @@ export type ChangeKind =
   | 'resource.add'
   | 'resource.change'
   | 'registration_token.add'
+  | 'trust.add'
   | 'signing_key.rotate';
 
 export interface PermissionQuery {

@@ -19,6 +19,9 @@ export const ephemeraKinds = {
   client_keys_renewed: 'they were fetched again before their time, once a minute',
   registration_used: 'a client that registered itself was used, once an hour',
   assertion_replay: 'client assertion jti, once',
+  trusted_assertion_replay: 'assertion of a trusted issuer, once',
+  trusted_keys: 'keys of a trusted issuer as it published them',
+  trusted_keys_renewed: 'they were fetched again before their time, once a minute',
   dpop_replay: 'DPoP proof jti, once for each URL',
   setup_link: 'first-administrator link',
 } as const;

@@ -6,6 +6,7 @@ import { authorizationCode } from './authorization-code.ts';
 import { ciba } from './ciba.ts';
 import { clientCredentials } from './client-credentials.ts';
 import { deviceCode } from './device-code.ts';
+import { jwtBearer } from './jwt-bearer.ts';
 import { refreshToken } from './refresh-token.ts';
 import { tokenExchange } from './token-exchange.ts';
 
@@ -26,4 +27,5 @@ export const grantTypes: Readonly<Record<GrantTypeName, GrantType>> = {
   'urn:ietf:params:oauth:grant-type:device_code': deviceCode,
   'urn:ietf:params:oauth:grant-type:token-exchange': tokenExchange,
   'urn:openid:params:grant-type:ciba': ciba,
+  'urn:ietf:params:oauth:grant-type:jwt-bearer': jwtBearer,
 };
