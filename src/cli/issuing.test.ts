@@ -148,6 +148,41 @@ describe('registration tokens', () => {
   });
 });
 
+describe('trusted issuers', () => {
+  const issuer = 'https://ci.example';
+  const add = (client: string, ...more: readonly string[]) => [
+    'trust',
+    'add',
+    issuer,
+    '--client',
+    client,
+    '--subject',
+    'repo:acme/*',
+    ...more,
+  ];
+
+  test('are added for a client once confirmed, listed, shown, and removed after a look', async () => {
+    expect((await typed(['trust', 'list'])).err).toContain('gatehouse trust add');
+    const job = ['client', 'add', 'Deploy job', '--auth', 'none', '--grant', 'jwt-bearer', '--scope', 'deploy', '--json'];
+    const { client_id: client } = (await typed(job, person())).json<{ readonly client_id: string }>();
+    expect((await typed(add(client, '--claim', 'environment=production'), person())).out).toContain('gatehouse trust list');
+    expect((await typed(['trust', 'list', '--search', 'CI.EXAMPLE'])).out).toMatch(/repo:acme\/\* +clt_/);
+    const [trust] = (await typed(['trust', 'list', '--json'])).json<{ readonly items: readonly { readonly id: string }[] }>().items;
+    const id = trust?.id ?? '';
+    expect((await typed(['trust', 'show', id])).out).toContain('claim environment: production');
+    expect((await typed(['trust', 'remove', id, '--preview'])).out).toContain('would be trusted no more');
+    expect((await typed(['trust', 'remove', id])).out).toContain('is trusted no more');
+    expect((await typed(['trust', 'remove', id])).code).not.toBe(0);
+  });
+
+  test('are refused for a client or a person that is not there, and without subjects', async () => {
+    const plain = ['client', 'add', 'Plain', '--grant', 'client_credentials', '--json'];
+    const { client_id: client } = (await typed(plain, person())).json<{ readonly client_id: string }>();
+    for (const wrong of [add('clt_nobody'), add(client), ['trust', 'add', issuer, '--client', client], ['trust', 'add', issuer]])
+      expect((await typed(wrong)).code, wrong.join(' ')).not.toBe(0);
+  });
+});
+
 describe('signing keys', () => {
   test('are listed, and followed by the next once confirmed', async () => {
     expect((await typed(['issuer-keys', 'list'])).err).toContain('no keys yet');

@@ -7,8 +7,8 @@ import { clientDraft, type NewClient, tokenDraft } from './client-draft.ts';
 import type { Rooms, Writing } from './contract.ts';
 import type { Lookups } from './lookups.ts';
 import { timeText } from './pages/layout.ts';
-import { trustDraft, trustedUser } from './trust-draft.ts';
 import { type NewResource, resourceDraft } from './resource-draft.ts';
+import { trustDraft, trustedUser } from './trust-draft.ts';
 
 /** A change in words: what will be true after yes. */
 export interface Told {

@@ -11,7 +11,9 @@ import type {
   ResourceId,
   Secret,
   SigningKeyId,
-  UserId, TrustedIssuerId } from '#kernel';
+  TrustedIssuerId,
+  UserId,
+} from '#kernel';
 import type { TokenAlgorithmName } from '#oauth';
 import type { Session } from '#signin';
 import type { Writing } from '#store';

@@ -31,7 +31,12 @@ const bounds = Object.freeze({
 export async function fetchJson(deps: IssuerGround, organization: OrganizationId, url: string, given: number | Limits): Promise<Fetched> {
   const { limit, allowHttp = false } = typeof given === 'number' ? { limit: given } : given;
   await countFetch(deps, organization, new URL(url).host);
-  const { status, headers, body } = await deps.net.fetch(url, { headers: { accept: 'application/json' }, timeout: bounds.timeout, limit, allowHttp });
+  const { status, headers, body } = await deps.net.fetch(url, {
+    headers: { accept: 'application/json' },
+    timeout: bounds.timeout,
+    limit,
+    allowHttp,
+  });
   if (status !== 200) throw new Fault('upstream_invalid', { detail: 'The answer is not 200' });
   if (!/^application\/([a-z0-9.+-]+\+)?json\s*(;|$)/i.test(headers['content-type'] ?? ''))
     throw new Fault('upstream_invalid', { detail: 'The answer is not JSON by its Content-Type' });

@@ -21,8 +21,8 @@ import { endRegistration, readRegistration, replaceRegistration } from './regist
 import { createRegistrationTokens } from './registration-tokens.ts';
 import { createResources } from './resources.ts';
 import { sweep } from './sweep.ts';
-import { createTrustedIssuers } from './trusted-issuers.ts';
 import { endedSince } from './tell-endings.ts';
+import { createTrustedIssuers } from './trusted-issuers.ts';
 import { waitingFor } from './waiting-requests.ts';
 
 /** OAuth 2.1 and OpenID Connect: we issue. */

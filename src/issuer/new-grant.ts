@@ -28,7 +28,11 @@ export interface Beginning {
 }
 
 /** Stores a person's grant and gives its first tokens. What it is made from is spent in the same transaction. */
-export async function beginGrant(deps: IssuerDeps, asked: Allowed, { granted, nonce, refresh: refreshes, spend }: Beginning): Promise<TokenAnswer> {
+export async function beginGrant(
+  deps: IssuerDeps,
+  asked: Allowed,
+  { granted, nonce, refresh: refreshes, spend }: Beginning,
+): Promise<TokenAnswer> {
   const { at, client, confirmation } = asked;
   const resources = narrowed(asked, granted);
   const lasting = refreshes !== false && client.grantTypes.includes('refresh_token');

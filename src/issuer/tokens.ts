@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { Secret } from '#kernel';
 import { signToken } from '#oauth';
-import type { Confirmation } from './contract.ts';
+import type { Confirmation, Grant } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
 import type { Authorized } from './stages.ts';
