@@ -178,7 +178,13 @@ describe('trusted issuers', () => {
   test('are refused for a client or a person that is not there, and without subjects', async () => {
     const plain = ['client', 'add', 'Plain', '--grant', 'client_credentials', '--json'];
     const { client_id: client } = (await typed(plain, person())).json<{ readonly client_id: string }>();
-    for (const wrong of [add('clt_nobody'), add(client), ['trust', 'add', issuer, '--client', client], ['trust', 'add', issuer]])
+    for (const wrong of [
+      add('clt_nobody'),
+      add(client),
+      add(client, '--user', 'nobody@example.com'),
+      ['trust', 'add', issuer, '--client', client],
+      ['trust', 'add', issuer],
+    ])
       expect((await typed(wrong)).code, wrong.join(' ')).not.toBe(0);
   });
 });

@@ -384,7 +384,7 @@ const changes = {
       };
     },
     async prepare({ rooms }, by, given) {
-      const draft = await trustDraft(rooms, given);
+      const draft = await trustDraft(rooms, by, given);
       return (tx) => rooms.issuer.trustedIssuers.add(tx, by, draft);
     },
     apply: async (_context, _tx, _by, given) => ({ issuer: given.issuer }),

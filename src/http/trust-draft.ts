@@ -2,8 +2,9 @@ import type { z } from 'zod';
 import type { schemas } from '#api';
 import type { User } from '#identity';
 import type { TrustedIssuerDraft } from '#issuer';
-import { Fault, parseId } from '#kernel';
+import { Fault, type Principal, parseId } from '#kernel';
 import type { Rooms } from './contract.ts';
+import { administers } from './rights.ts';
 
 export type NewTrust = z.output<typeof schemas.newTrust>;
 
@@ -11,13 +12,21 @@ export type NewTrust = z.output<typeof schemas.newTrust>;
  * What an administrator asked for, as the issuer takes it: the client is one of the organization, and so is the person.
  * @throws {Fault} `client_unknown`, `invalid_request`
  */
-export async function trustDraft(rooms: Pick<Rooms, 'issuer' | 'identity' | 'organization'>, given: NewTrust): Promise<TrustedIssuerDraft> {
+export async function trustDraft(
+  rooms: Pick<Rooms, 'issuer' | 'identity' | 'organization'>,
+  by: Principal,
+  given: NewTrust,
+): Promise<TrustedIssuerDraft> {
   const { issuer, subjects, claims } = given;
   const client = await rooms.issuer.clients.find(rooms.organization.id, given.client);
   if (client === undefined) throw new Fault('client_unknown');
   if (!client.grantTypes.includes('urn:ietf:params:oauth:grant-type:jwt-bearer'))
     throw new Fault('invalid_request', { fields: { '/client': 'it is not registered for the grant type jwt-bearer' } });
-  return { issuer, keys: keysOf(given), client: client.id, user: (await trustedUser(rooms, given.user))?.id, subjects, claims };
+  const user = await trustedUser(rooms, given.user);
+  // Else an administrator would have tokens of another one, or of the owner.
+  if (user !== undefined && administers(user) && !(by.subject.kind === 'user' && by.subject.id === user.id))
+    throw new Fault('invalid_request', { fields: { '/user': 'who administers the organization can only be named by themselves' } });
+  return { issuer, keys: keysOf(given), client: client.id, user: user?.id, subjects, claims };
 }
 
 function keysOf({ jwks, jwks_uri: uri }: NewTrust): TrustedIssuerDraft['keys'] {

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, describe, expect } from 'vitest';
 import { createIdentity } from '#identity';
 import { createIssuer, type Issuer } from '#issuer';
@@ -53,6 +55,9 @@ interface Pair {
 
 async function openPair(place: Place): Promise<Pair> {
   const people = await openPeople({ store: place });
+  // Redis has its own time, and remembers from its start on what was used (SECURITY 14).
+  const since = Math.ceil((await people.store.ephemera.since('any')) / 1000) * 1000;
+  people.clock.set(Math.max(people.clock.now(), since));
   const first = await openIssuance(people);
   const { clock, keyring } = people;
   const store = await openTestStore({ ...place, clock });
@@ -77,6 +82,45 @@ async function openPair(place: Place): Promise<Pair> {
   };
 }
 
+const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
+const cibaGrant = 'urn:openid:params:grant-type:ciba';
+const bearerGrant = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+const here = '127.0.0.1';
+
+/** Asked of one replica, typed and approved at the other. */
+async function approvedDevice({ first, both }: Pair, client: Registered): Promise<string> {
+  const asking = { parameters: formOf({ scope: 'things:read' }), authorization: basic(client) };
+  // As many as the test needs come from one address.
+  const from = `198.51.100.${Math.floor(Math.random() * 256)}`;
+  const { deviceCode, userCode } = await both[0].devices.authorize(first.at, asking, from);
+  const at = await both[1].at(undefined);
+  const { transaction } = await both[1].devices.type(at, first.session, userCode, from);
+  await both[1].devices.answer(at, first.session, transaction, true);
+  return deviceCode.reveal();
+}
+
+async function approvedRequest({ first, both }: Pair, client: Registered): Promise<string> {
+  const asking = { parameters: formOf({ scope: 'openid', login_hint: first.session.user.id }), authorization: basic(client) };
+  const { authReqId } = await both[0].backchannel.authenticate(first.at, asking, here);
+  const [waiting] = await both[1].backchannel.waiting(first.session);
+  await both[1].backchannel.answer(await both[1].at(undefined), first.session, waiting?.id ?? '', true);
+  return authReqId.reveal();
+}
+
+/** Makes assertions of an issuer that is trusted for this client. */
+async function trustedSigner({ people, issuer, by, at }: Issuance, client: Registered): Promise<() => Promise<string>> {
+  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
+  const keys = { kind: 'jwks', keys: [{ ...(await exportJWK(publicKey)) }] } as const;
+  const trust = { issuer: 'https://ci.example', keys, client: client.id, user: undefined, subjects: ['job'], claims: {} };
+  await people.store.records.in(by.organization).write((tx) => issuer.trustedIssuers.add(tx, by, trust));
+  // A minute ahead: an earlier one may have been used before that.
+  const now = Math.floor(people.clock.now() / 1000) + 60;
+  return () =>
+    new SignJWT({ iss: trust.issuer, sub: 'job', aud: at.issuer, iat: now, exp: now + 300, jti: randomUUID() })
+      .setProtectedHeader({ alg: 'ES256' })
+      .sign(privateKey);
+}
+
 const rounds = count(3, 1_000);
 const crowd = Array.from({ length: 12 }, (_, index) => (index % 2) as 0 | 1);
 
@@ -99,6 +143,29 @@ describe.each(places)('two replicas that issue, on $name', (place) => {
         const refresh = { grant_type: 'refresh_token', refresh_token: token };
         const answers = await Promise.all(crowd.map((which) => pair.ask(which, client, refresh)));
         expect(new Set(answers.map(({ refreshToken }) => refreshToken?.reveal())).size).toBe(1);
+      }
+    },
+    count(60_000, 1_800_000),
+  );
+
+  testWith(...place.needs)(
+    'redeem once what a person approved elsewhere, and an assertion of a trusted issuer',
+    async () => {
+      const pair = await openPair(await place.make());
+      const client = await pair.first.add({ grantTypes: [deviceGrant, cibaGrant, bearerGrant] });
+      const signer = await trustedSigner(pair.first, client);
+      await pair.heard();
+      for (let round = 0; round < rounds; round++) {
+        const grants = [
+          { grant_type: deviceGrant, device_code: await approvedDevice(pair, client) },
+          { grant_type: bearerGrant, assertion: await signer() },
+          // One client asks one person five times in ten minutes.
+          ...(round < 3 ? [{ grant_type: cibaGrant, auth_req_id: await approvedRequest(pair, client) }] : []),
+        ];
+        for (const given of grants) {
+          const tries = await Promise.allSettled(crowd.map((which) => pair.ask(which, client, given)));
+          expect(tries.filter(({ status }) => status === 'fulfilled').length, given.grant_type).toBe(1);
+        }
       }
     },
     count(60_000, 1_800_000),

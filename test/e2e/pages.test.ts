@@ -3,8 +3,10 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, describe, expect } from 'vitest';
 import type { Principal } from '#kernel';
 import { createPkce } from '#oauth';
+import { basic, formOf } from '../support/issuing.ts';
 import { testWith } from '../support/need.ts';
 import { enrolTestAgent, testKeys, testPassword } from '../support/people.ts';
+import { register } from '../support/relying.ts';
 import { openServing, type Serving } from '../support/serving.ts';
 
 const browserTest = testWith('chromium');
@@ -110,6 +112,39 @@ async function letIn(serving: Serving, page: Page, by: Principal, judge: () => P
   await goesBack(() => page.keyboard.press('Enter'));
 }
 
+/** A device in a link, and a client elsewhere: what each asks for, and the person's yes. */
+async function letInElsewhere(serving: Serving, page: Page, by: Principal, judge: () => Promise<void>): Promise<void> {
+  const base = `http://localhost:${serving.port}`;
+  const grantTypes = ['urn:ietf:params:oauth:grant-type:device_code', 'urn:openid:params:grant-type:ciba'] as const;
+  const client = await register(serving, by, { name: publicClient.name, redirectUris: [], grantTypes });
+  const at = await serving.issuer.at(undefined);
+  const asked = (parameters: Readonly<Record<string, string>>) => ({ parameters: formOf(parameters), authorization: basic(client) });
+  const sayYes = async (done: RegExp) => {
+    await judge();
+    await tabTo(page, '#password');
+    await page.keyboard.type(testPassword.reveal());
+    await tabTo(page, 'button[value=yes]');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(done);
+    await judge();
+  };
+  const { userCode } = await serving.issuer.devices.authorize(at, asked({ scope: 'openid email' }), '203.0.113.7');
+  await page.goto(`${base}/device?user_code=${userCode}`);
+  await judge();
+  await page.keyboard.press('Enter');
+  await page.getByText('203.0.113.7 (not your address)').waitFor();
+  await sayYes(/what=device$/);
+
+  const hinted = { scope: 'openid', login_hint: 'ada@example.com', binding_message: 'Order 17: tea, 9 €' };
+  await serving.issuer.backchannel.authenticate(at, asked(hinted), '203.0.113.8');
+  await page.goto(`${base}/requests`);
+  await judge();
+  await tabTo(page, 'main a');
+  await page.keyboard.press('Enter');
+  await page.getByText('203.0.113.8').waitFor();
+  await sayYes(/what=request$/);
+}
+
 const publicClient = {
   name: 'An application whose name is longer than what any phone shows in one line',
   authentication: 'none',
@@ -210,7 +245,8 @@ async function walk(serving: Serving, page: Page): Promise<void> {
   await page.waitForURL(/what=confirmed/);
   expect((await serving.policy.confirmation(organization.id, asked.id))?.status).toBe('confirmed');
   await letIn(serving, page, by, judge);
-  for (const path of ['/', '/confirmations', '/device', '/signout', '/nothing', '/setup?token=x']) {
+  await letInElsewhere(serving, page, by, judge);
+  for (const path of ['/', '/confirmations', '/device', '/requests', '/signout', '/nothing', '/setup?token=x']) {
     await page.goto(base + path);
     await judge();
   }

@@ -6,9 +6,9 @@ import type { TrustedIssuerDraft } from '#issuer';
 import type { ClientId } from '#kernel';
 import { startScriptedProvider } from '../support/connecting.ts';
 import { api, type Registered } from '../support/issuing.ts';
-import { createTestUser, testIssuer } from '../support/people.ts';
+import { createTestUser, testIssuer, testPassword } from '../support/people.ts';
 import { asClient, register, relyingParty } from '../support/relying.ts';
-import { openServing, type Received, type Serving, type SignedIn, signedIn } from '../support/serving.ts';
+import { openServing, post, type Received, type Serving, type SignedIn, signedIn } from '../support/serving.ts';
 
 const bearerGrant = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const foreign = 'https://ci.example/issuer';
@@ -293,5 +293,38 @@ describe('keys that the issuer publishes', () => {
     const own = await trusting({ kind: 'jwks_uri', uri: 'https://localhost:1/keys' });
     expect(errorOf(await present(issued(), own))).toEqual(refused);
     await expect(trust({ keys: { kind: 'jwks_uri', uri: 'http://example.com/keys' } })).rejects.toThrow();
+  });
+});
+
+describe('an administrator', () => {
+  const ask = (user: string, own: Registered) =>
+    serving.send({
+      method: 'POST',
+      path: '/v1/trusts',
+      headers: { cookie: person.cookie, 'content-type': 'application/json', origin: testIssuer, 'sec-fetch-site': 'same-origin' },
+      body: JSON.stringify({ issuer: foreign, client: own.id, subjects: [subject], user }),
+    });
+
+  it('names a member or themselves as the person, and no other administrator', async () => {
+    const own = await newClient();
+    await createTestUser(serving.people, 'member@example.com');
+    await createTestUser(serving.people, 'admin@example.com', 'administrator');
+    const statuses = [];
+    for (const email of ['ada@example.com', 'member@example.com', 'admin@example.com', 'nobody@example.com'])
+      statuses.push((await ask(email, own)).status);
+    expect(statuses).toEqual([202, 202, 400, 400]);
+  });
+
+  it('confirms it in the browser, told in whose name it is, and until then nothing is trusted', async () => {
+    const own = await newClient();
+    const parked = (await ask('member@example.com', own)).json();
+    expect(errorOf(await present(assertion(), own))).toEqual(refused);
+    const path = new URL(String(parked.url)).pathname;
+    const page = await serving.send({ path, headers: { cookie: person.cookie } });
+    expect(page.text).toContain('They act as member@example.com, who is not asked.');
+    expect(page.text).toContain('from its discovery document');
+    await post(serving, person, path, { answer: 'yes', password: testPassword.reveal() });
+    const { items } = await serving.issuer.trustedIssuers.list(person.user.organization, { limit: 50 });
+    expect(items.filter((one) => one.client === own.id)).toHaveLength(1);
   });
 });

@@ -85,7 +85,7 @@ async function answered(kit: PageKit, request: PageRequest<Session>): Promise<Pa
 
 function ask(kit: PageKit, { token, session, incoming }: PageRequest<Session>, view: DeviceView, error?: string): PageAnswer {
   const { transaction, client, scopes, resources, address, at } = view;
-  const from = `${address}${address === incoming.address ? ', as you are' : ', which is not where you are'}`;
+  const from = `${address} (${address === incoming.address ? 'your address, too' : 'not your address'})`;
   return {
     kind: 'page',
     status: error === undefined ? 200 : 403,

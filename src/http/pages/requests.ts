@@ -66,9 +66,8 @@ export function requestRows(kit: PageKit, waiting: readonly WaitingRequest[]): M
   )}</ul>`;
 }
 
-function ask(kit: PageKit, { token, session, incoming }: PageRequest<Session>, request: WaitingRequest, error?: string): PageAnswer {
+function ask(kit: PageKit, { token, session }: PageRequest<Session>, request: WaitingRequest, error?: string): PageAnswer {
   const { id, client, scopes, resources, bindingMessage, address, at, expiresAt } = request;
-  const from = `${address}${address === incoming.address ? ', as you are' : ', which is not where you are'}`;
   return {
     kind: 'page',
     status: error === undefined ? 200 : 403,
@@ -79,7 +78,7 @@ ${bindingMessage === undefined ? note('warn', 'If you did not just ask for this,
 <form class="card" method="post" action="${kit.base}/requests/${id}">${tokenField(token)}
 <p>It will be able to:</p>
 <ul>${scopes.map(({ name, tells }) => html`<li>${tells} <code>${name}</code></li>`)}</ul>
-${facts([['Client', client.id], ['Asked from', from], ['Asked', when(at)], ['Good until', when(expiresAt)], ...(resources.length === 0 ? [] : [['For', resources.join(', ')] as const])])}
+${facts([['Client', client.id], ['Asked from', address], ['Asked', when(at)], ['Good until', when(expiresAt)], ...(resources.length === 0 ? [] : [['For', resources.join(', ')] as const])])}
 ${passwordAgain(mustProve(kit, session), error)}
 <div class="actions"><button name="answer" value="yes">Yes, let it in</button><button class="quiet" name="answer" value="no" formnovalidate>No</button></div></form>
 <p class="soft small"><a href="${kit.base}/requests">Everything that waits for you</a></p>`,

@@ -23,7 +23,7 @@ export function trustRoutes(kit: Kit): HandlersOf<Routes> {
 
     async trust_add({ caller, body }) {
       mustAdminister(caller.session.user);
-      trusts.judge(await trustDraft(kit.rooms, body));
+      trusts.judge(await trustDraft(kit.rooms, caller.principal, body));
       return parked(kit, await kit.changes.ask(caller.principal, 'trust.add', body));
     },
 
