@@ -1,0 +1,244 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createServer, request as httpRequest, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import {
+  Client as NewClient,
+  ClientCredentialsProvider as NewCredentials,
+  StreamableHTTPClientTransport as NewTransport,
+} from '@modelcontextprotocol/client';
+import type { OAuthClientProvider } from '@modelcontextprotocol/sdk/client/auth.js';
+import { ClientCredentialsProvider } from '@modelcontextprotocol/sdk/client/auth-extensions.js';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import type { OAuthClientInformationMixed, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { type CommandOptions, execute, freePort, type Installation, install, owner, setUp, until } from '../support/installation.ts';
+import { testWith } from '../support/need.ts';
+import { answers, must, withPerson } from '../support/person.ts';
+
+const test = testWith();
+const root = join(import.meta.dirname, '..', '..');
+
+let site: Installation;
+let resource: string;
+/** Where a host waits for the answer. */
+let callback: string;
+const children: ChildProcess[] = [];
+const fronts: Server[] = [];
+
+beforeAll(async () => {
+  const port = await freePort();
+  resource = `http://localhost:${port}/mcp`;
+  site = await install();
+  await setUp(site);
+  const scopes = ['--scope', 'notes:read=read your notes', '--scope', 'notes:write=write notes for you'];
+  await asked('resource', 'add', resource, '--name', 'Notes', '--any-client', ...scopes);
+  const app = await listening((_, answer) => answer.end('back at the host'));
+  callback = `${app}/callback`;
+  await startNotes({ PORT: String(port), ISSUER: site.url, RESOURCE: resource });
+}, 180_000);
+afterAll(async () => {
+  for (const child of children) child.kill('SIGTERM');
+  for (const front of fronts) front.close();
+  await site?.close();
+});
+
+/** A command that a person says yes to. */
+async function asked(...parameters: readonly string[]): Promise<Record<string, string>> {
+  return JSON.parse(must(await withPerson(site, [...parameters, '--json'], [answers(site)])).stdout) as Record<string, string>;
+}
+
+/** The example, as `npm run example:mcp` starts it. */
+async function startNotes(env: Readonly<Record<string, string>>): Promise<void> {
+  const flags = ['--conditions=gatehouse-source', '--disable-warning=ExperimentalWarning'];
+  const child = spawn(process.execPath, [...flags, join(root, 'examples', 'mcp-server', 'server.ts')], { env: { ...env } });
+  children.push(child);
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (part: Buffer) => (printed += String(part)));
+  await until(
+    () => printed.includes('notes are at'),
+    60_000,
+    () => `the example did not start: ${printed}`,
+  );
+}
+
+async function credentials(scope: string) {
+  const flags = ['--grant', 'client_credentials', '--scope', 'notes:read', '--scope', 'notes:write', '--resource', resource];
+  const { client_id = '', client_secret = '' } = await asked('client', 'add', `Machine for ${scope}`, ...flags);
+  return { clientId: client_id, clientSecret: client_secret, scope, expectedIssuer: site.url };
+}
+
+async function connectedBy(authProvider: OAuthClientProvider, url = resource): Promise<Client> {
+  const client = new Client({ name: 'a test', version: '1.0.0' });
+  // Its type says less than what it takes, where optional members may not be undefined.
+  await client.connect(new StreamableHTTPClientTransport(new URL(url), { authProvider }) as Parameters<Client['connect']>[0]);
+  return client;
+}
+
+/** What a tool said. */
+const textOf = (result: unknown) => (result as { readonly content?: { readonly text: string }[] }).content?.[0]?.text;
+
+interface Kept {
+  client?: OAuthClientInformationMixed;
+  tokens?: OAuthTokens;
+  verifier?: string;
+  to?: URL;
+}
+
+/** What an MCP client keeps of a person's sign-in, whose browser ends at a page of it with the code. */
+function personsProvider(metadata: Readonly<Record<string, unknown>>, more: Partial<OAuthClientProvider> = {}) {
+  const kept: Kept = {};
+  const provider: OAuthClientProvider = {
+    redirectUrl: callback,
+    clientMetadata: { client_name: 'A Host', redirect_uris: [callback], token_endpoint_auth_method: 'none', ...metadata },
+    clientInformation: () => kept.client,
+    saveClientInformation: (client) => void Object.assign(kept, { client }),
+    tokens: () => kept.tokens,
+    saveTokens: (tokens) => void Object.assign(kept, { tokens }),
+    redirectToAuthorization: (to) => void Object.assign(kept, { to }),
+    saveCodeVerifier: (verifier) => void Object.assign(kept, { verifier }),
+    codeVerifier: () => kept.verifier ?? '',
+    ...more,
+  };
+  return { kept, provider };
+}
+
+/** Goes through the pages, and gives the parameters of the answer. */
+async function throughThePages(url: URL | undefined): Promise<URLSearchParams> {
+  let page = await site.browser.open(url?.href ?? '');
+  if (page.url.includes('/signin')) page = await site.browser.submit(page, '/signin', { email: owner.email, password: owner.password });
+  if (page.url.includes('/authorize/'))
+    page = await site.browser.submit(page, '/authorize/answer', { answer: 'yes', password: owner.password });
+  return new URL(page.url).searchParams;
+}
+
+async function listening(handler: Parameters<typeof createServer>[1]): Promise<string> {
+  const server = createServer(handler as RequestListener);
+  fronts.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** A person's host connects: it is refused, sends them to sign in, and comes again. */
+async function connectedByPerson(provider: OAuthClientProvider, kept: { readonly to?: URL }, url = resource): Promise<Client> {
+  const transport = new StreamableHTTPClientTransport(new URL(url), { authProvider: provider });
+  await expect(connectedBy(provider, url)).rejects.toThrow(/unauthorized/i);
+  const answer = await throughThePages(kept.to);
+  await transport.finishAuth(answer.get('code') ?? '');
+  return connectedBy(provider, url);
+}
+
+describe('an MCP server that Gatehouse protects', () => {
+  test('says in its refusal where its metadata is, which names the issuer', async () => {
+    const refused = await fetch(resource, { method: 'POST', body: '{}' });
+    const place = /resource_metadata="([^"]+)"/.exec(refused.headers.get('www-authenticate') ?? '')?.[1] ?? '';
+    expect(refused.status).toBe(401);
+    expect(await (await fetch(place)).json()).toMatchObject({
+      resource,
+      authorization_servers: [site.url],
+      scopes_supported: ['notes:read', 'notes:write'],
+    });
+  });
+
+  test('serves the client of the SDK, before and since its second version, by client credentials', async () => {
+    const old = await connectedBy(new ClientCredentialsProvider(await credentials('notes:read notes:write')));
+    expect(textOf(await old.callTool({ name: 'add_note', arguments: { text: 'milk' } }))).toBe('added');
+    expect(textOf(await old.callTool({ name: 'list_notes' }))).toBe('milk');
+    const fresh = new NewClient({ name: 'a test', version: '1.0.0' });
+    const authProvider = new NewCredentials(await credentials('notes:read'));
+    await fresh.connect(new NewTransport(new URL(resource), { authProvider }));
+    expect(textOf(await fresh.callTool({ name: 'list_notes' }))).toBe('');
+    for (const client of [old, fresh]) await client.close();
+  }, 60_000);
+
+  test('tells a client with 403 which scope a tool needs, and the client gets it', async () => {
+    const made = await credentials('notes:read');
+    const token = async (scope: string) => {
+      const authorization = `Basic ${Buffer.from(`${made.clientId}:${made.clientSecret}`).toString('base64')}`;
+      const body = new URLSearchParams({ grant_type: 'client_credentials', scope, resource });
+      const answer = await fetch(`${site.url}/token`, { method: 'POST', headers: { authorization }, body });
+      return ((await answer.json()) as { readonly access_token: string }).access_token;
+    };
+    const call = async (bearer: string) =>
+      fetch(resource, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${bearer}`,
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+        },
+        body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'add_note', arguments: { text: 'x' } } }),
+      });
+    const refused = await call(await token('notes:read'));
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([
+      403,
+      expect.stringContaining('scope="notes:read notes:write"'),
+    ]);
+    expect((await call(await token('notes:read notes:write'))).status).toBe(200);
+    const ended = must(await site.command(['client', 'remove', made.clientId]));
+    expect(ended.code).toBe(0);
+  }, 60_000);
+
+  test('serves a host that registers itself, for its person; and refuses it within a second of the end of the grant', async () => {
+    const { kept, provider } = personsProvider({ client_name: 'A Host', scope: 'notes:read notes:write' });
+    const client = await connectedByPerson(provider, kept);
+    expect(textOf(await client.callTool({ name: 'add_note', arguments: { text: 'bread' } }))).toBe('added');
+    expect(textOf(await client.callTool({ name: 'list_notes' }))).toBe('bread');
+    const { items } = JSON.parse(must(await site.command(['grant', 'list', '--json'])).stdout) as { items: { readonly id: string }[] };
+    const { access_token: bearer = '' } = (await provider.tokens()) ?? {};
+    const listing = () => fetch(resource, { method: 'GET', headers: { authorization: `Bearer ${bearer}` } });
+    expect((await listing()).status).toBe(405);
+    for (const { id } of items) must(await site.command(['grant', 'end', id]));
+    const began = performance.now();
+    while ((await listing()).status !== 401) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(performance.now() - began).toBeLessThan(1_000);
+  }, 60_000);
+});
+
+describe('the conformance tests of MCP', () => {
+  const program = join(root, 'node_modules', '@modelcontextprotocol', 'conformance', 'dist', 'index.js');
+  const conformance = (parameters: readonly string[], watch?: CommandOptions['watch']) =>
+    execute([process.execPath, program, ...parameters], {
+      env: { PATH: process.env.PATH ?? '', HOME: site.folder },
+      cwd: site.folder,
+      ...(watch === undefined ? {} : { watch }),
+    });
+
+  test('pass for the authorization server: its metadata, and a code for a person', async () => {
+    const port = await freePort();
+    const flags = ['--auth', 'client_secret_post', '--redirect', `http://127.0.0.1:${port}/callback`, '--scope', 'notes:read'];
+    const made = await asked('client', 'add', 'Conformance', ...flags, '--resource', resource);
+    let opened: Promise<unknown> | undefined;
+    const about = ['--url', site.url, '--client-id', made.client_id ?? '', '--client-secret', made.client_secret ?? ''];
+    const { code, stdout, stderr } = await conformance(
+      ['authorization', ...about, '--resource', resource, '--port', String(port), '--verbose'],
+      (output) => {
+        const url = /http:\S+\/authorize\?\S+/.exec(output)?.[0];
+        if (url !== undefined) opened ??= throughThePages(new URL(url));
+      },
+    );
+    await opened;
+    expect([code, code === 0 ? '' : stdout + stderr]).toEqual([0, '']);
+    expect(opened).toBeDefined();
+  }, 90_000);
+
+  test('pass for the MCP server behind its gate', async () => {
+    const provider = new ClientCredentialsProvider(await credentials('notes:read notes:write'));
+    await (await connectedBy(provider)).close();
+    const { access_token: bearer = '' } = provider.tokens() ?? {};
+    // The program has no token to send, so this sends one for it.
+    const relay = await listening((request, response) => {
+      const headers = { ...request.headers, authorization: `Bearer ${bearer}` };
+      const onwards = httpRequest(resource, { method: request.method, headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 500, answer.headers);
+        answer.pipe(response);
+      });
+      request.pipe(onwards);
+    });
+    for (const scenario of ['server-initialize', 'ping', 'tools-list']) {
+      const { code, stdout, stderr } = await conformance(['server', '--url', relay, '--scenario', scenario]);
+      expect([scenario, code, code === 0 ? '' : stdout + stderr]).toEqual([scenario, 0, '']);
+    }
+  }, 90_000);
+});
