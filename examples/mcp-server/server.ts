@@ -7,11 +7,15 @@ import { z } from 'zod';
 
 const { PORT = '7400', ISSUER = 'http://localhost:7300', RESOURCE = `http://localhost:${PORT}/mcp` } = process.env;
 
+// Clients of MCP 2025-03-26 name neither a resource nor a scope: what they get is for the issuer itself.
+const reading = RESOURCE === ISSUER ? [] : ['notes:read'];
+const writing = [...reading, 'notes:write'];
+
 const verifier = createVerifier({
   issuer: ISSUER,
   resource: RESOURCE,
-  scopes: ['notes:read'],
-  metadata: { name: 'Notes', scopes: ['notes:read', 'notes:write'] },
+  scopes: reading,
+  metadata: { name: 'Notes', scopes: writing },
 });
 const gate = forMcp(verifier);
 
@@ -36,7 +40,7 @@ function notesServer(): McpServer {
 function needsOf({ body }: Request): { readonly scopes: readonly string[] } {
   const calls: unknown[] = [body].flat();
   const writes = calls.some((call) => (call as { readonly params?: { readonly name?: unknown } } | undefined)?.params?.name === 'add_note');
-  return { scopes: writes ? ['notes:read', 'notes:write'] : ['notes:read'] };
+  return { scopes: writes ? writing : reading };
 }
 
 async function serve(request: Request, response: Response): Promise<void> {
@@ -57,5 +61,5 @@ app.use('/mcp', (request, response, next) => gate.needs(needsOf(request))(reques
 app.post('/mcp', (request, response, next) => void serve(request, response).catch(next));
 app.all('/mcp', (_, response) => void response.status(405).set('allow', 'POST').end());
 app.listen(Number(PORT), '127.0.0.1', () => {
-  console.log(`notes are at ${RESOURCE}, for tokens of ${ISSUER}`);
+  console.log(`notes are at http://localhost:${PORT}/mcp, for tokens of ${ISSUER}`);
 });
