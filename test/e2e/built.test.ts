@@ -124,6 +124,17 @@ describe('installed from the packed archive', () => {
     ]);
   });
 
+  test('a resource server imports its verifier, and with it no driver and no framework', async () => {
+    const script = `import { createVerifier } from 'gatehouse/verify';
+      const verifier = createVerifier({ issuer: 'https://gatehouse.example.com', resource: 'https://api.example.com/' });
+      console.log(verifier.metadataUrl);
+      await verifier.close();`;
+    const ended = await execute([process.execPath, '--input-type=module', '-e', script], { env: { HOME: user }, cwd: user });
+    expect([ended.code, ended.stdout, ended.stderr]).toEqual([0, 'https://api.example.com/.well-known/oauth-protected-resource\n', '']);
+    expect(existsSync(join(user, 'node_modules', 'gatehouse', 'dist', 'verify', 'index.d.ts'))).toBe(true);
+    for (const name of ['express', 'hono', '@modelcontextprotocol']) expect(readdirSync(join(user, 'node_modules'))).not.toContain(name);
+  });
+
   test('it runs', async () => {
     const { code, stdout } = await command(['run', '--help']);
     expect([code, stdout]).toEqual([0, expect.stringContaining('gatehouse run -- python agent.py')]);

@@ -33,6 +33,7 @@ let resource: string;
 let callback: string;
 const children: ChildProcess[] = [];
 const fronts: Server[] = [];
+const closing: Installation[] = [];
 
 beforeAll(async () => {
   const port = await freePort();
@@ -48,7 +49,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const child of children) child.kill('SIGTERM');
   for (const front of fronts) front.close();
-  await site?.close();
+  for (const one of [site, ...closing]) await one?.close();
 });
 
 /** A command that a person says yes to. */
@@ -112,18 +113,17 @@ function personsProvider(metadata: Readonly<Record<string, unknown>>, more: Part
 }
 
 /** Goes through the pages, and gives the parameters of the answer. */
-async function throughThePages(url: URL | undefined): Promise<URLSearchParams> {
-  let page = await site.browser.open(url?.href ?? '');
-  if (page.url.includes('/signin')) page = await site.browser.submit(page, '/signin', { email: owner.email, password: owner.password });
-  if (page.url.includes('/authorize/'))
-    page = await site.browser.submit(page, '/authorize/answer', { answer: 'yes', password: owner.password });
+async function throughThePages(url: URL | undefined, { browser } = site): Promise<URLSearchParams> {
+  let page = await browser.open(url?.href ?? '');
+  if (page.url.includes('/signin')) page = await browser.submit(page, '/signin', { email: owner.email, password: owner.password });
+  if (page.url.includes('/authorize/')) page = await browser.submit(page, '/authorize/answer', { answer: 'yes', password: owner.password });
   return new URL(page.url).searchParams;
 }
 
-async function listening(handler: Parameters<typeof createServer>[1]): Promise<string> {
-  const server = createServer(handler as RequestListener);
+async function listening(handler: RequestListener, port = 0): Promise<string> {
+  const server = createServer(handler);
   fronts.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
@@ -135,13 +135,19 @@ function relay(to: string, request: IncomingMessage, response: ServerResponse): 
     response.writeHead(answer.statusCode ?? 500, answer.headers);
     answer.pipe(response);
   });
+  onwards.on('error', () => response.destroy());
   request.pipe(onwards);
 }
 
 /** A person's host tries; it is refused, sends them to the pages, and has a token when this ends. */
-async function letIn(provider: OAuthClientProvider, kept: Kept, trying: () => Promise<unknown>, url = resource): Promise<void> {
+async function letIn(
+  provider: OAuthClientProvider,
+  kept: Kept,
+  trying: () => Promise<unknown>,
+  { url, at } = { url: resource, at: site },
+): Promise<void> {
   await expect(trying()).rejects.toThrow(/unauthorized/i);
-  const answer = await throughThePages(kept.to);
+  const answer = await throughThePages(kept.to, at);
   await new StreamableHTTPClientTransport(new URL(url), { authProvider: provider }).finishAuth(answer.get('code') ?? '');
 }
 
@@ -221,24 +227,33 @@ describe('an MCP server that Gatehouse protects', () => {
 
 describe('a client of MCP 2025-03-26', () => {
   test('that knows /authorize, /token and /register alone comes to a server at the origin of the issuer', async () => {
-    const port = await freePort();
-    await startNotes({ PORT: String(port), ISSUER: site.url, RESOURCE: site.url });
+    const [port, front] = [await freePort(), await freePort()];
+    const origin = `http://localhost:${front}`;
     const seen = new Set<string>();
+    let there: Installation | undefined;
     // As a balancer that puts both behind one name, in a time without metadata.
-    const origin = await listening((request, response) => {
+    const balance: RequestListener = (request, response) => {
       const [path = ''] = (request.url ?? '').split('?');
-      if (path.startsWith('/.well-known/')) return void response.writeHead(404).end();
+      if (path.startsWith('/.well-known/') && request.headers['user-agent'] !== 'gatehouse') return void response.writeHead(404).end();
       seen.add(path);
-      relay(path === '/mcp' ? `http://localhost:${port}` : site.url, request, response);
-    });
+      relay(path === '/mcp' ? `http://localhost:${port}` : (there?.url ?? ''), request, response);
+    };
+    await listening(balance, front);
+    there = await install({ env: { GATEHOUSE_PUBLIC_URL: origin } });
+    closing.push(there);
+    await setUp(there);
+    await startNotes({ PORT: String(port), ISSUER: origin, RESOURCE: origin });
+    seen.clear();
     const url = `${origin}/mcp`;
     const { kept, provider } = personsProvider({ client_name: 'An old host' });
-    await letIn(provider, kept, () => connectedBy(provider, url), url);
+    await letIn(provider, kept, () => connectedBy(provider, url), { url, at: there });
     const client = await connectedBy(provider, url);
     expect(textOf(await client.callTool({ name: 'list_notes' }))).toBe('');
     expect(kept.to?.href).toContain(`${origin}/authorize?`);
-    expect([...seen].sort()).toEqual(['/authorize', '/mcp', '/register', '/token']);
-  }, 60_000);
+    const asked = ['/authorize', '/mcp', '/register', '/token'];
+    expect(kept.tokens?.access_token).toBeDefined();
+    expect([...seen].filter((path) => asked.includes(path)).sort()).toEqual(asked);
+  }, 120_000);
 });
 
 describe('the conformance tests of MCP', () => {
