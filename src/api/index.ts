@@ -18,6 +18,7 @@ export {
   type QueryInput,
   type Send,
 } from './client.ts';
+export { type LifeName, type Lives, lifeBounds, lifeNames, livesSchema, parseLives } from './lives.ts';
 export { openApi } from './openapi.ts';
 export { type CompiledPattern, compilePattern, couldMatchPattern, matchPattern } from './pattern.ts';
 export { checkReach, parseReach, printReach } from './reach.ts';

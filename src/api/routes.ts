@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { livesSchema } from './lives.ts';
 import * as s from './schemas.ts';
 import { nameSchema, reachSchema } from './vocabulary.ts';
 
@@ -561,6 +562,45 @@ export const routes = {
     summary: 'remove a resource; with preview, only tell what it is',
     query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
     answers: { 200: s.resourceView },
+  }),
+  lives_get: route({
+    method: 'GET',
+    path: '/v1/lives',
+    callers: person,
+    summary: 'how long what is issued lives, where the organization differs from the usual',
+    answers: { 200: livesSchema },
+  }),
+  lives_change: route({
+    method: 'PUT',
+    path: '/v1/lives',
+    callers: person,
+    summary: 'ask to change how long what is issued lives; what is left out lives as usual',
+    body: livesSchema,
+    answers: { 202: s.confirmationView },
+  }),
+  details_type_list: route({
+    method: 'GET',
+    path: '/v1/details-types',
+    callers: person,
+    summary: 'types of authorization details that clients may ask for',
+    query: z.object({ q: z.string().max(200).optional() }),
+    answers: { 200: z.object({ items: z.array(s.detailsType) }) },
+  }),
+  details_type_add: route({
+    method: 'POST',
+    path: '/v1/details-types',
+    callers: person,
+    summary: 'ask to register a type of authorization details',
+    body: s.detailsType,
+    answers: { 202: s.confirmationView },
+  }),
+  details_type_remove: route({
+    method: 'DELETE',
+    path: '/v1/details-types',
+    callers: person,
+    summary: 'remove a type of authorization details; with preview, only tell what it is',
+    query: z.object({ type: z.string().min(1).max(200), preview: z.enum(['true', 'false']).default('false') }),
+    answers: { 200: s.detailsType },
   }),
   signing_key_list: route({
     method: 'GET',

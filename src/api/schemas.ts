@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { livesSchema } from './lives.ts';
 import { clientAuthenticationNames, grantTypeNames, nameSchema, reachSchema, tokenFormatNames } from './vocabulary.ts';
 
 const time = z.int().describe('milliseconds since 1970');
@@ -202,6 +203,8 @@ const clientMembers = {
   jwks: z.array(z.record(z.string(), z.unknown())).max(10).describe('public keys for private_key_jwt and request objects'),
   signing: tokenAlgorithm.describe('of its ID tokens'),
   require_pushed_authorization_requests: z.boolean().describe('it asks for codes by way of /par only'),
+  lives: livesSchema.describe('its own lives, in seconds'),
+  authorization_details_types: texts(200).describe('types of authorization details it may ask for'),
   require_signed_request_object: z.boolean().describe('it asks for codes by signed request objects only'),
   dpop_bound_access_tokens: z.boolean().describe('it is given no token that is not bound to its key by DPoP'),
 };
@@ -218,6 +221,8 @@ export const newClient = z.strictObject({
   signing: tokenAlgorithm.default('ES256'),
   require_pushed_authorization_requests: clientMembers.require_pushed_authorization_requests.default(false),
   require_signed_request_object: clientMembers.require_signed_request_object.default(false),
+  authorization_details_types: clientMembers.authorization_details_types.default([]),
+  lives: clientMembers.lives.default({}),
   dpop_bound_access_tokens: clientMembers.dpop_bound_access_tokens.default(false),
   secret_sha256: sha256.optional(),
 });
@@ -315,6 +320,20 @@ export const resourceView = z.object({
   ...resourceMembers,
   created_at: time,
   version: z.int(),
+});
+
+const detailsField = z.strictObject({
+  kind: z.enum(['text', 'texts', 'number', 'boolean']),
+  required: z.boolean().default(false),
+  values: z.array(z.string().max(1000)).max(100).optional().describe('the only ones of a text'),
+  tells: z.string().min(1).max(200).describe('what people are told it is'),
+});
+
+/** A type of authorization details (RFC 9396 §2). */
+export const detailsType = z.strictObject({
+  type: z.string().min(1).max(200),
+  tells: z.string().min(1).max(200).describe('the end of "it will be able to ..."'),
+  fields: z.record(z.string(), detailsField).default({}),
 });
 
 export const signingKeyView = z.object({

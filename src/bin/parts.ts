@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { type Lives, parseLives } from '#api';
 import { type Audit, auditSealedColumns, createAudit } from '#audit';
 import { type Broker, brokerSealedColumns, createBroker } from '#broker';
 import { type Environment, type Folders, foldersOf, productionProblems, productionRules, type Settings } from '#config';
@@ -95,7 +96,8 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
   const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail, passwordLimits: passwordLimits(ground.processes) });
-  const issuer = createIssuer({ ...shared, net, dpopNonce: settings.dpopNonce, registration: registrationPolicy(ground) });
+  const lives = livesSet(settings);
+  const issuer = createIssuer({ ...shared, net, lives, dpopNonce: settings.dpopNonce, registration: registrationPolicy(ground) });
   const ownHosts = ownHostsOf(settings, publicUrl);
   const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });
   const close = async () => {
@@ -107,6 +109,13 @@ async function buildRooms(ground: Ground): Promise<Parts> {
 /** Under production rules a client registers itself with a token, or not at all (SECURITY 26). */
 function registrationPolicy({ settings, production }: Ground): RegistrationPolicy {
   return settings.clientRegistration ?? (production ? 'token' : 'open');
+}
+
+/** @throws {Fault} `invalid_setting` */
+function livesSet({ lives }: Settings): Lives {
+  const given = parseLives(lives);
+  if (typeof given === 'string') throw settingFault({ GATEHOUSE_LIVES: given });
+  return given;
 }
 
 function passwordLimits(processes: number): PasswordLimits {

@@ -6,12 +6,14 @@ import { clientCommands } from './commands/client.ts';
 import { configCommands } from './commands/config.ts';
 import { connectionCommands } from './commands/connections.ts';
 import { databaseCommands } from './commands/database.ts';
+import { detailsTypeCommands } from './commands/details-type.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { grantCommands } from './commands/grant.ts';
 import { importCommands } from './commands/import.ts';
 import { initCommand } from './commands/init.ts';
 import { issuerKeyCommands } from './commands/issuer-keys.ts';
 import { keyCommands } from './commands/keys.ts';
+import { livesCommands } from './commands/lives.ts';
 import { logCommands } from './commands/log.ts';
 import { loginCommands } from './commands/login.ts';
 import { migrateCommands } from './commands/migrate.ts';
@@ -38,6 +40,8 @@ const families = [
   policyCommands,
   providerCommands,
   clientCommands,
+  detailsTypeCommands,
+  livesCommands,
   resourceCommands,
   trustCommands,
   registrationTokenCommands,

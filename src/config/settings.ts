@@ -244,6 +244,14 @@ export const settingsTable = {
     example: 'yes',
     readers: ['server'],
   }),
+  lives: row({
+    env: 'GATEHOUSE_LIVES',
+    schema: list,
+    tells:
+      'how long what is issued lives, where an organization or a client says nothing else: access_token, id_token, code, pushed_request, device_code, refresh_idle, grant',
+    example: 'access_token=30m,refresh_idle=30d',
+    readers: ['server'],
+  }),
   databaseUrl: row({
     env: 'GATEHOUSE_DATABASE_URL',
     schema: databaseUrl,

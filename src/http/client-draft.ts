@@ -20,6 +20,8 @@ export function clientDraft(given: NewClient): ClientDraft {
     signing,
     requirePushedAuthorizationRequests: given.require_pushed_authorization_requests,
     requireSignedRequestObject: given.require_signed_request_object,
+    lives: given.lives,
+    authorizationDetailsTypes: given.authorization_details_types,
     dpopBound: given.dpop_bound_access_tokens,
   };
 }

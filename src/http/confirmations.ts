@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nameSchema, printReach, type Reach, reachSchema, schemas } from '#api';
+import { livesSchema, nameSchema, printReach, type Reach, reachSchema, schemas } from '#api';
 import { accountLabel, isTenant, type Provider } from '#connect';
 import { type AgentId, type ConnectionId, Fault, type FlowId, type PermissionId, type Principal, type UserId } from '#kernel';
 import type { ChangeKind, PermissionDraft } from '#policy';
@@ -333,6 +333,38 @@ const changes = {
       return { client: given.client, secret: await rooms.issuer.clients.addSecret(tx, by, given.client, secret) };
     },
   }),
+  'lives.change': change({
+    schema: livesSchema,
+    async tell(_, given) {
+      const set = Object.entries(given).map(([name, seconds]) => [name, `${seconds} seconds`] as const);
+      return {
+        title: 'Change how long tokens live?',
+        sentence:
+          'What is issued from now on lives so long; what is not named here lives as usual. Clients with lives of their own keep them.',
+        facts: set.length === 0 ? [['All', 'as usual']] : set,
+        yes: 'Yes, change it',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      await rooms.issuer.lifetimes.change(tx, by, given);
+      return {};
+    },
+  }),
+  'details_type.add': change({
+    schema: schemas.detailsType,
+    async tell(_, given) {
+      return {
+        title: 'Register a type of authorization details?',
+        sentence: `Clients that are registered for it will be able to ask people whether they may ${given.tells}.`,
+        facts: [
+          ['Type', given.type],
+          ...Object.entries(given.fields).map(([name, { kind, tells }]) => [name, `${tells} (${kind})`] as const),
+        ],
+        yes: 'Yes, register it',
+      };
+    },
+    apply: async ({ rooms }, tx, by, given) => ({ type: await rooms.issuer.detailsTypes.add(tx, by, given) }),
+  }),
   'resource.add': change({
     schema: schemas.newResource,
     async tell(_, given) {
@@ -540,6 +572,7 @@ function clientFacts(given: NewClient): Told['facts'] {
     ['Grant types', given.grant_types],
     ['Scopes', given.scopes],
     ['Resources', given.resources],
+    ['Authorization details', given.authorization_details_types],
     ['Server of', given.protects],
   ] as const;
   return [

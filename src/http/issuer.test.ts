@@ -217,7 +217,6 @@ describe('the consent page', () => {
     [{ scope: 'everything' }, 'invalid_scope'],
     [{ resource: 'https://evil.example/' }, 'invalid_target'],
     [{ prompt: 'none login' }, 'invalid_request'],
-    [{ prompt: 'create' }, 'invalid_request'],
     [{ request_uri: 'https://evil.example/' }, 'request_uri_not_supported'],
     [{ prompt: 'none', max_age: '0' }, 'login_required'],
     [{ prompt: 'none', scope: 'email' }, 'consent_required'],

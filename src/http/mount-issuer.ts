@@ -187,12 +187,16 @@ function deviceBody({ deviceCode, userCode, verificationUri, expiresIn, interval
   };
 }
 
-function tokenBody({ accessToken, tokenType, expiresAt, scopes, idToken, refreshToken, issuedTokenType }: TokenAnswer, now: number) {
+function tokenBody(
+  { accessToken, tokenType, expiresAt, scopes, details, idToken, refreshToken, issuedTokenType }: TokenAnswer,
+  now: number,
+) {
   return {
     access_token: accessToken.reveal(),
     token_type: tokenType,
     expires_in: Math.max(0, Math.floor((expiresAt - now) / 1000)),
     scope: scopes.join(' '),
+    ...(details === undefined ? {} : { authorization_details: details }),
     ...(issuedTokenType === undefined ? {} : { issued_token_type: issuedTokenType }),
     ...(refreshToken === undefined ? {} : { refresh_token: refreshToken.reveal() }),
     ...(idToken === undefined ? {} : { id_token: idToken.reveal() }),

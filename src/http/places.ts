@@ -13,6 +13,7 @@ import type { PageKit, PageRoute } from './pages/page.ts';
 import { agentRoutes } from './routes/agents.ts';
 import { clientRoutes } from './routes/clients.ts';
 import { connectionRoutes } from './routes/connections.ts';
+import { detailsTypeRoutes } from './routes/details-types.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { permissionRoutes } from './routes/permissions.ts';
 import { providerRoutes } from './routes/providers.ts';
@@ -49,6 +50,11 @@ export const elsewhere = [
   'trust_remove',
   'grant_list',
   'grant_end',
+  'lives_get',
+  'lives_change',
+  'details_type_list',
+  'details_type_add',
+  'details_type_remove',
   'resource_list',
   'resource_get',
   'resource_add',
@@ -128,5 +134,6 @@ function handlersOf(kit: Kit) {
     ...registrationTokenRoutes(kit),
     ...trustRoutes(kit),
     ...resourceRoutes(kit),
+    ...detailsTypeRoutes(kit),
   };
 }

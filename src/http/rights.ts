@@ -29,6 +29,8 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'key.rotate',
   'client.add',
   'client.secret',
+  'details_type.add',
+  'lives.change',
   'resource.add',
   'resource.change',
   'registration_token.add',

@@ -4,7 +4,7 @@ import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
 import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
 import type { Agent } from '#identity';
-import type { Client, RegistrationToken, Resource, SigningKeyFact, StandingGrant, TrustedIssuer } from '#issuer';
+import type { Client, DetailsType, RegistrationToken, Resource, SigningKeyFact, StandingGrant, TrustedIssuer } from '#issuer';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
 
@@ -188,6 +188,8 @@ export function clientView(client: Client): View<'clientView'> {
     signing,
     require_pushed_authorization_requests: client.requirePushedAuthorizationRequests,
     require_signed_request_object: client.requireSignedRequestObject,
+    lives: client.lives,
+    authorization_details_types: [...client.authorizationDetailsTypes],
     dpop_bound_access_tokens: dpopBound,
     created_at: client.createdAt,
     secrets: client.secrets.map((secret) => ({
@@ -248,4 +250,12 @@ export function signingKeyView({ id, algorithm, state, createdAt, signsFrom }: S
 /** A page of a listing as views. */
 export function pageView<T, V>(listing: { readonly items: readonly T[]; readonly next?: string }, view: (item: T) => V) {
   return { items: listing.items.map(view), ...optional('next', listing.next) };
+}
+
+export function detailsTypeView({ type, tells, fields }: DetailsType): View<'detailsType'> {
+  const viewed = Object.entries(fields).map(([name, { kind, required, values, tells: words }]) => {
+    const only = values === undefined ? {} : { values: [...values] };
+    return [name, { kind, required, ...only, tells: words }] as const;
+  });
+  return { type, tells, fields: Object.fromEntries(viewed) };
 }

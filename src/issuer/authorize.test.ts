@@ -145,9 +145,9 @@ describe('consent', () => {
     const { issuer, by, session } = issuance;
     client = await issuance.add({ grantTypes: ['authorization_code'] });
     const { expiresAt } = await issuance.tokens(client);
-    expect(expiresAt - issuance.people.clock.now()).toBe(lives.accessToken);
+    expect(expiresAt - issuance.people.clock.now()).toBe(15 * 60_000);
     expect((await issuer.grants(by.organization, session.user.id)).length).toBe(1);
-    await issuance.people.pass(lives.accessToken + lives.skew);
+    await issuance.people.pass(15 * 60_000 + lives.skew);
     expect(await issuer.grants(by.organization, session.user.id)).toEqual([]);
     await issuance.people.pass(lives.kept);
     expect(await issuer.sweep()).toBe(1);

@@ -1,5 +1,6 @@
 import { Fault, type FaultCode } from '#kernel';
 import type { Session } from '#signin';
+import { detailWords } from './authorization-details.ts';
 import { makeCode } from './codes.ts';
 import { remember, remembers, tellRefusal } from './consents.ts';
 import type { Authorization, Browsing, ConsentView, Issuing } from './contract.ts';
@@ -10,9 +11,10 @@ import { holdPushed, newReference, requestUriOf } from './pushed-requests.ts';
 import { isLocal, redirectHost, redirectSource } from './redirects.ts';
 import { answerTo } from './responses.ts';
 import { scopeWords } from './scopes.ts';
-import type { Prompted, Requested } from './stages.ts';
+import { signInNeeded } from './sign-in-needed.ts';
+import type { Detailed, Requested } from './stages.ts';
 import { nameClient } from './steps/name-client.ts';
-import { countWaiting, held, hold, spend } from './waiting-requests.ts';
+import { countWaiting, held, hold, isChosen, spend } from './waiting-requests.ts';
 
 /** How a request stands with the person at the browser. */
 interface Standing {
@@ -20,6 +22,8 @@ interface Standing {
   readonly startedAt: number;
   /** Gives the name under which the request waits. */
   wait(): Promise<string>;
+  /** The person said that this session is the one they mean. */
+  chosen(session: Session): Promise<boolean>;
   /** Spends the request, where it waited. @throws {Fault} `link_ended` */
   spend(): Promise<void>;
 }
@@ -31,20 +35,28 @@ export async function authorize(deps: IssuerDeps, at: Issuing, query: string, br
     await countWaiting(deps, browsing);
     return hold(deps, requested, browsing, startedAt);
   };
-  return judged(deps, requested, (asked) => goOn(deps, asked, { browsing, startedAt, wait, spend: async () => undefined }));
+  return judged(deps, requested, (asked) =>
+    goOn(deps, asked, { browsing, startedAt, wait, chosen: async () => false, spend: async () => undefined }),
+  );
 }
 
 export async function resume(deps: IssuerDeps, at: Issuing, transaction: string, browsing: Browsing): Promise<Authorization> {
   const { requested, startedAt } = await held(deps, at, transaction, browsing);
-  const wait = async () => transaction;
-  return judged(deps, requested, (asked) => goOn(deps, asked, { browsing, startedAt, wait, spend: () => spend(deps, at, transaction) }));
+  const standing = {
+    browsing,
+    startedAt,
+    wait: async () => transaction,
+    chosen: (session: Session) => isChosen(deps, at, transaction, session),
+    spend: () => spend(deps, at, transaction),
+  };
+  return judged(deps, requested, (asked) => goOn(deps, asked, standing));
 }
 
 export async function answer(deps: IssuerDeps, at: Issuing, transaction: string, browsing: Browsing, yes: boolean): Promise<Authorization> {
   const { requested, startedAt } = await held(deps, at, transaction, browsing);
   return judged(deps, requested, async (asked) => {
     const signIn = signInNeeded(asked, browsing.session, startedAt);
-    if (signIn.needed) return { kind: 'sign_in', transaction, again: signIn.again };
+    if (signIn.needed) return { kind: 'sign_in', transaction, again: signIn.again, create: false };
     await spend(deps, at, transaction);
     if (!yes) await tellRefusal(deps, asked, signIn.session.user);
     if (!yes) throw new Fault('consent_refused');
@@ -73,7 +85,7 @@ export async function carry(deps: IssuerDeps, at: Issuing, form: string, address
 const forThePerson: ReadonlySet<FaultCode> = new Set(['link_ended', 'rate_limited']);
 
 /** Every check of the request. What fails before the redirect is verified is thrown; what fails after goes back to the client. */
-async function judged(deps: IssuerDeps, requested: Requested, then: (asked: Prompted) => Promise<Authorization>): Promise<Authorization> {
+async function judged(deps: IssuerDeps, requested: Requested, then: (asked: Detailed) => Promise<Authorization>): Promise<Authorization> {
   const addressed = await matrix.redirect.run(deps, requested);
   try {
     return await then(await matrix.authorize.run(deps, addressed));
@@ -88,13 +100,15 @@ function describe({ message }: Fault): string {
   return message.replaceAll('"', "'").replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?');
 }
 
-async function goOn(deps: IssuerDeps, asked: Prompted, standing: Standing): Promise<Authorization> {
+async function goOn(deps: IssuerDeps, asked: Detailed, standing: Standing): Promise<Authorization> {
   const quiet = asked.prompt.has('none');
   const signIn = signInNeeded(asked, standing.browsing.session, standing.startedAt);
   if (signIn.needed) {
     if (quiet) throw new Fault('login_needed');
-    return { kind: 'sign_in', transaction: await standing.wait(), again: signIn.again };
+    return { kind: 'sign_in', transaction: await standing.wait(), again: signIn.again, create: asked.prompt.has('create') };
   }
+  if (await mustChoose(asked, signIn.session, standing))
+    return { kind: 'account', transaction: await standing.wait(), client: asked.client.name };
   if (asked.prompt.has('consent') || !(await remembers(deps, asked, signIn.session.user))) {
     if (quiet) throw new Fault('consent_needed');
     return { kind: 'consent', transaction: await standing.wait(), view: await viewOf(deps, asked) };
@@ -103,19 +117,15 @@ async function goOn(deps: IssuerDeps, asked: Prompted, standing: Standing): Prom
   return withCode(deps, asked, signIn.session);
 }
 
-type SignIn = { readonly needed: true; readonly again: boolean } | { readonly needed: false; readonly session: Session };
-
-/** Whether the person must prove who they are, first or once more (OpenID Connect Core §3.1.2.1: prompt, max_age). */
-function signInNeeded(asked: Prompted, session: Session | undefined, startedAt: number): SignIn {
-  if (session === undefined || session.organization !== asked.at.organization.id) return { needed: true, again: session !== undefined };
-  const old = asked.maxAge !== undefined && startedAt - session.authenticatedAt > asked.maxAge;
-  const before = asked.prompt.has('login') && session.authenticatedAt < startedAt;
-  return old || before ? { needed: true, again: true } : { needed: false, session };
+/** OpenID Connect Core §3.1.2.1, `select_account`: who signed in for this very request has chosen. */
+async function mustChoose({ prompt }: Detailed, session: Session, { startedAt, chosen }: Standing): Promise<boolean> {
+  return prompt.has('select_account') && session.authenticatedAt < startedAt && !(await chosen(session));
 }
 
-async function withCode(deps: IssuerDeps, asked: Prompted, { user, authenticatedAt }: Session): Promise<Authorization> {
-  const { at, client, redirect, challenge, jkt, scopes, resources, nonce, delivery } = asked;
-  const code = await makeCode(deps, {
+async function withCode(deps: IssuerDeps, asked: Detailed, { user, authenticatedAt, methods }: Session): Promise<Authorization> {
+  const { at, client, redirect, challenge, jkt, scopes, resources, nonce, delivery, idTokenClaims, details } = asked;
+  const life = await deps.lifetimes.of(client, 'code');
+  const given = {
     organization: at.organization.id,
     client: client.id,
     user: user.id,
@@ -127,13 +137,16 @@ async function withCode(deps: IssuerDeps, asked: Prompted, { user, authenticated
     nonce,
     pushed: delivery.pushed,
     authenticatedAt,
+    facts: { methods, idTokenClaims, ...(details.length === 0 ? {} : { details }) },
     epochs: { user: user.epoch, organization: at.organization.epoch },
-  });
+  };
+  const code = await makeCode(deps, given, life);
   return answerTo(asked, { code: code.reveal() });
 }
 
-async function viewOf(deps: IssuerDeps, { at, client, redirect, scopes, resources }: Prompted): Promise<ConsentView> {
+async function viewOf(deps: IssuerDeps, { at, client, redirect, scopes, resources, details }: Detailed): Promise<ConsentView> {
   const registered = await deps.resources.registered(at.organization.id);
+  const types = await deps.detailsTypes.registered(at.organization.id);
   return {
     client: { id: client.id, name: client.name },
     redirectHost: redirectHost(redirect),
@@ -141,5 +154,6 @@ async function viewOf(deps: IssuerDeps, { at, client, redirect, scopes, resource
     scopes: scopes.map((name) => ({ name, tells: scopeWords(name, registered, resources) })),
     resources: resources.map((identifier) => ({ identifier, name: registered.get(identifier)?.name })),
     destination: redirectSource(redirect),
+    details: details.map((detail) => detailWords(detail, types)),
   };
 }

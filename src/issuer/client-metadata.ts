@@ -10,6 +10,8 @@ import { isScope } from './scopes.ts';
 export const clientDefaults = Object.freeze({
   requirePushedAuthorizationRequests: false,
   requireSignedRequestObject: false,
+  authorizationDetailsTypes: [],
+  lives: {},
   dpopBound: false,
 }) satisfies Partial<ClientMetadata>;
 
@@ -33,6 +35,11 @@ const rules: readonly (readonly [string, (draft: ClientDraft) => string | undefi
   ['scopes', ({ scopes }) => (scopes.length <= 100 && scopes.every(isScope) ? undefined : 'a scope is not well formed')],
   ['resources', ({ resources }) => (resources.length <= 100 && resources.every(isResource) ? undefined : notResource)],
   ['protects', protectsFlaw],
+  [
+    'authorization_details_types',
+    ({ authorizationDetailsTypes: types }) =>
+      types.length <= 100 && types.every((type) => /^[\x21-\x7e]{1,200}$/.test(type)) ? undefined : 'a type is not well formed',
+  ],
   ['jwks', keysFlaw],
   ['secret_sha256', secretFlaw],
 ];

@@ -1,9 +1,8 @@
 import type { ClientId, OrganizationId, UserId } from '#kernel';
 import { bearerValue } from '#oauth';
 import { bearerKey } from '#store';
-import type { Epochs } from './contract.ts';
+import type { Epochs, GrantFacts } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
-import { lives } from './lives.ts';
 
 /** What a code stands for. It lies in Ephemera under the code's hash and holds nothing secret: the challenge is a hash. */
 export interface AuthorizationCode {
@@ -20,15 +19,16 @@ export interface AuthorizationCode {
   /** The hash of the reference of the pushed request it came from. */
   readonly pushed: string | undefined;
   readonly authenticatedAt: number;
+  readonly facts: GrantFacts;
   readonly epochs: Epochs;
   readonly expiresAt: number;
 }
 
 /** A new code, good once. */
-export async function makeCode(deps: IssuerDeps, given: Omit<AuthorizationCode, 'expiresAt'>) {
+export async function makeCode(deps: IssuerDeps, given: Omit<AuthorizationCode, 'expiresAt'>, life: number) {
   const code = bearerValue();
-  const kept: AuthorizationCode = { ...given, expiresAt: deps.clock.now() + lives.code };
-  await deps.ephemera.put(bearerKey('authorization_code', code.reveal()), JSON.stringify(kept), lives.code);
+  const kept: AuthorizationCode = { ...given, expiresAt: deps.clock.now() + life };
+  await deps.ephemera.put(bearerKey('authorization_code', code.reveal()), JSON.stringify(kept), life);
   return code;
 }
 

@@ -1,12 +1,13 @@
 import type { User } from '#identity';
 import { Fault, newId } from '#kernel';
 import { isUniqueViolation, sha256 } from '#store';
+import { detailHash } from './authorization-details.ts';
 import { type ConsentRow, consentAbout, insertConsent, widenConsent } from './consents.sql.ts';
 import type { IssuerDeps } from './deps.ts';
 import { isLocal, redirectHost } from './redirects.ts';
-import type { Prompted } from './stages.ts';
+import type { Detailed } from './stages.ts';
 
-type Asked = Pick<Prompted, 'at' | 'client' | 'redirect' | 'scopes' | 'resources'>;
+type Asked = Pick<Detailed, 'at' | 'client' | 'redirect' | 'scopes' | 'resources' | 'details'>;
 
 /**
  * What a consent is about: never another organization, person, client, redirect host, name or set of keys than the person saw
@@ -25,7 +26,8 @@ function aboutHash({ at, client, redirect }: Asked, user: User): string {
 export async function remembers(deps: IssuerDeps, asked: Asked, user: User): Promise<boolean> {
   if (isLocal(asked.redirect) || !asked.at.issuer.startsWith('https:')) return false;
   const row = await deps.records.in(user.organization).read((tx) => consentAbout(tx, aboutHash(asked, user)));
-  return row !== undefined && holds(row.scopes_json, asked.scopes) && holds(row.resources_json, asked.resources);
+  if (row === undefined || !holds(row.scopes_json, asked.scopes) || !holds(row.resources_json, asked.resources)) return false;
+  return holds(row.details_json ?? '[]', asked.details.map(detailHash));
 }
 
 function holds(json: string, asked: readonly string[]): boolean {
@@ -83,10 +85,15 @@ function consentOf(deps: IssuerDeps, asked: Asked, user: User, hash: string): Om
     about_hash: hash,
     scopes_json: JSON.stringify(asked.scopes),
     resources_json: JSON.stringify(asked.resources),
+    details_json: JSON.stringify(asked.details.map(detailHash)),
   };
 }
 
-function widened(before: ConsentRow, { scopes, resources }: Asked) {
+function widened(before: ConsentRow, { scopes, resources, details }: Asked) {
   const join = (json: string, more: readonly string[]) => JSON.stringify([...new Set([...(JSON.parse(json) as string[]), ...more])]);
-  return { scopes_json: join(before.scopes_json, scopes), resources_json: join(before.resources_json, resources) };
+  return {
+    scopes_json: join(before.scopes_json, scopes),
+    resources_json: join(before.resources_json, resources),
+    details_json: join(before.details_json ?? '[]', details.map(detailHash)),
+  };
 }

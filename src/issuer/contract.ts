@@ -1,4 +1,4 @@
-import type { ClientAuthenticationName, GrantTypeName, TokenFormatName } from '#api';
+import type { ClientAuthenticationName, GrantTypeName, LifeName, Lives, TokenFormatName } from '#api';
 import type { Organization } from '#identity';
 import type {
   BackchannelRequestId,
@@ -60,6 +60,7 @@ export interface TokenAnswer {
   /** RFC 6749 §7.1, RFC 9449 §5. */
   readonly tokenType: 'Bearer' | 'DPoP';
   readonly scopes: readonly string[];
+  readonly details?: readonly AuthorizationDetail[] | undefined;
   readonly idToken?: Secret<string>;
   /** Of an exchange (RFC 8693 §2.2.1). */
   readonly issuedTokenType?: string;
@@ -152,7 +153,9 @@ export type Authorization =
   /** The browser posts these there. */
   | { readonly kind: 'form'; readonly to: string; readonly members: Readonly<Record<string, string>> }
   /** Once more, although somebody is signed in, where `again`. */
-  | { readonly kind: 'sign_in'; readonly transaction: string; readonly again: boolean }
+  | { readonly kind: 'sign_in'; readonly transaction: string; readonly again: boolean; readonly create: boolean }
+  /** The person says whether it is they who is meant. */
+  | { readonly kind: 'account'; readonly transaction: string; readonly client: string }
   | { readonly kind: 'consent'; readonly transaction: string; readonly view: ConsentView };
 
 /** What the consent page shows. */
@@ -166,6 +169,12 @@ export interface ConsentView {
   readonly resources: readonly { readonly identifier: string; readonly name: string | undefined }[];
   /** Where the browser goes afterwards, as `form-action` names it. */
   readonly destination: string;
+  /** What is asked for beside scopes. */
+  readonly details: readonly {
+    readonly type: string;
+    readonly tells: string;
+    readonly fields: readonly (readonly [name: string, value: string])[];
+  }[];
 }
 
 /** One thing that a resource lets clients do, and what a person is told of it. */
@@ -234,6 +243,10 @@ export interface ClientMetadata {
   readonly requirePushedAuthorizationRequests: boolean;
   /** It asks for codes by signed request objects only (RFC 9101 §10.5). */
   readonly requireSignedRequestObject: boolean;
+  /** Types of authorization details that it may ask for (RFC 9396 §10). */
+  readonly authorizationDetailsTypes: readonly string[];
+  /** Its own lives, in seconds. */
+  readonly lives: Lives;
   /** It is given no token that is not bound to its key by DPoP (RFC 9449 §5.2). */
   readonly dpopBound: boolean;
   /** What it tells of itself besides, in the words of RFC 7591 §2; nothing is decided by it. */
@@ -426,6 +439,8 @@ export interface Issuer {
   carry(at: Issuing, form: string, address: string): Promise<string>;
   /** Goes on with a request that waited for its person. @throws {Fault} `link_ended` */
   resume(at: Issuing, transaction: string, browsing: Browsing): Promise<Authorization>;
+  /** The person of this session is the one who is meant. @throws {Fault} `link_ended` */
+  choose(at: Issuing, transaction: string, browsing: Browsing & { readonly session: Session }): Promise<void>;
   /** The person's answer; spends the waiting request. @throws {Fault} `link_ended` */
   answer(at: Issuing, transaction: string, browsing: Browsing, yes: boolean): Promise<Authorization>;
   /** For whom a sign-in is, and where the browser goes afterwards; undefined when nothing waits under this name. */
@@ -433,7 +448,7 @@ export interface Issuer {
     at: Issuing,
     transaction: string,
     binding: string,
-  ): Promise<{ readonly client: string; readonly destination: string } | undefined>;
+  ): Promise<{ readonly client: string; readonly destination: string; readonly loginHint: string | undefined } | undefined>;
   /** RFC 9126. @throws {Fault} `rate_limited` of a client that cannot prove who it is */
   push(at: Issuing, request: ProtocolRequest, address: string): Promise<PushedAnswer>;
   token(at: Issuing, request: ProtocolRequest): Promise<TokenAnswer>;
@@ -464,6 +479,8 @@ export interface Issuer {
   };
   readonly registrationTokens: RegistrationTokens;
   readonly clients: Clients;
+  readonly detailsTypes: DetailsTypes;
+  readonly lifetimes: Lifetimes;
   readonly resources: Resources;
   signingKeys(organization: OrganizationId): Promise<readonly SigningKeyFact[]>;
   /**
@@ -485,8 +502,62 @@ export interface Grant {
   readonly scopes: readonly string[];
   readonly resources: readonly string[];
   readonly authenticatedAt: number;
+  readonly facts?: GrantFacts | undefined;
   readonly epochs: Epochs;
   readonly expiresAt: number;
+}
+
+/** What a detail of this type may hold, and what people are told of it (RFC 9396 §2). */
+export interface DetailsType {
+  readonly type: string;
+  /** The end of "it will be able to ...". */
+  readonly tells: string;
+  readonly fields: Readonly<Record<string, DetailsField>>;
+}
+
+export interface DetailsField {
+  readonly kind: 'text' | 'texts' | 'number' | 'boolean';
+  readonly required: boolean;
+  /** The only ones of a text. */
+  readonly values?: readonly string[] | undefined;
+  readonly tells: string;
+}
+
+/** One thing a client may do, in the fields of its type. */
+export interface AuthorizationDetail {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** How long what is issued lives. */
+export interface Lifetimes {
+  /** Milliseconds, for this client. */
+  of(client: Pick<Client, 'organization' | 'lives'>, name: LifeName): Promise<number>;
+  /** What the organization has set, in seconds. */
+  set(organization: OrganizationId): Promise<Lives>;
+  /** All of it. @throws {Fault} `conflict` */
+  change(tx: Writing, by: Principal, lives: Lives): Promise<void>;
+}
+
+/** Types of authorization details of an organization. */
+export interface DetailsTypes {
+  /** @throws {Fault} `invalid_request` with a sentence per field */
+  judge(type: DetailsType): void;
+  /** By name, from a cache kept by generation. */
+  registered(organization: OrganizationId): Promise<ReadonlyMap<string, DetailsType>>;
+  /** @throws {Fault} `invalid_request`, `conflict` */
+  add(tx: Writing, by: Principal, type: DetailsType): Promise<string>;
+  /** @throws {Fault} `not_found` */
+  remove(by: Principal, type: string): Promise<void>;
+}
+
+/** What else is known of a grant. */
+export interface GrantFacts {
+  /** How its person had signed in, as RFC 8176 names it. */
+  readonly methods?: readonly string[];
+  /** Told in ID tokens too, where their scope is granted. */
+  readonly idTokenClaims?: readonly string[];
+  readonly details?: readonly AuthorizationDetail[];
 }
 
 /** A grant, and what its person calls its client. */

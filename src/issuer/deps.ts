@@ -1,10 +1,11 @@
+import type { Lives } from '#api';
 import type { Audit } from '#audit';
 import type { Identity } from '#identity';
 import type { Clock, Log } from '#kernel';
 import type { Net } from '#net';
 import type { Changes, Ephemera, Records } from '#store';
 import type { Vault } from '#vault';
-import type { Clients, RegistrationPolicy, Resources, TrustedIssuers } from './contract.ts';
+import type { Clients, DetailsTypes, Lifetimes, RegistrationPolicy, Resources, TrustedIssuers } from './contract.ts';
 import type { Endings } from './endings.ts';
 import type { Keys } from './keys.ts';
 
@@ -22,6 +23,8 @@ export interface IssuerGround {
   readonly log: Log;
   /** DPoP proofs must hold a nonce of ours (RFC 9449 §8). */
   readonly dpopNonce?: boolean;
+  /** Of the installation, in seconds. */
+  readonly lives?: Lives;
 }
 
 /** What every step has at hand. */
@@ -30,5 +33,7 @@ export interface IssuerDeps extends IssuerGround {
   readonly clients: Clients;
   readonly resources: Resources;
   readonly trustedIssuers: TrustedIssuers;
+  readonly detailsTypes: DetailsTypes;
+  readonly lifetimes: Lifetimes;
   readonly endings: Endings;
 }

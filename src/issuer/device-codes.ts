@@ -35,7 +35,7 @@ interface Typed {
 }
 
 /** A request is remembered for twice its life, so that a device that comes late is told so. */
-const remembered = 2 * lives.deviceCode;
+const remembered = 2 * lives.longestDeviceCode;
 /** Requests from one address. */
 const offersOfAddress = { most: 200, window: 15 * 60_000 };
 /** Codes that were typed and wrong. Twice a code's life: none that lived when the tries ran out lives when they come back. */
@@ -66,6 +66,7 @@ export async function offerDeviceCode(
   const device = sha256(deviceCode.reveal());
   const userCode = deviceUserCode().reveal();
   const now = deps.clock.now();
+  const life = await deps.lifetimes.of(client, 'device_code');
   const organization = at.organization.id;
   const request: DeviceRequest = {
     organization,
@@ -74,11 +75,11 @@ export async function offerDeviceCode(
     resources,
     address,
     at: now,
-    expiresAt: now + lives.deviceCode,
+    expiresAt: now + life,
   };
   await deps.ephemera.put(requestKey(device), JSON.stringify(request), remembered);
-  await deps.ephemera.put(codeKey(deps, organization, userCode), device, lives.deviceCode);
-  return { deviceCode, userCode, verificationUri: `${at.issuer}/device`, expiresIn: lives.deviceCode / 1000, interval: pollInterval };
+  await deps.ephemera.put(codeKey(deps, organization, userCode), device, life);
+  return { deviceCode, userCode, verificationUri: `${at.issuer}/device`, expiresIn: life / 1000, interval: pollInterval };
 }
 
 /** What a person typed, and from where. */
@@ -102,7 +103,7 @@ export async function typeDeviceCode(deps: IssuerDeps, at: Issuing, session: Ses
   await deps.ephemera.take(personTries(session.user));
   const transaction = bearerValue().reveal();
   const waiting: Typed = { device, session: session.id, code: key };
-  await deps.ephemera.put(typedKey(transaction), JSON.stringify(waiting), lives.deviceCode);
+  await deps.ephemera.put(typedKey(transaction), JSON.stringify(waiting), lives.longestDeviceCode);
   return viewOf(deps, device, transaction);
 }
 

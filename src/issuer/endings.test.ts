@@ -12,7 +12,7 @@ test('what ends after everything earlier was forgotten is refused too', async ()
     for (const { id } of await issuer.grants(issuance.at.organization.id, issuance.session.user.id))
       expect(await issuer.endGrant(issuance.by, id)).toBe(true);
     expect(await issuance.active(client, accessToken.reveal())).toBe(false);
-    await people.pass(lives.accessToken + lives.skew + 1);
+    await people.pass(lives.longestToken + lives.skew + 1);
     await issuer.sweep();
   }
 });

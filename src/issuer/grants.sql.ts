@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely';
 import type { ClientId, GrantId, UserId } from '#kernel';
 import type { Reading, Schema, Writing } from '#store';
-import type { Grant } from './contract.ts';
+import type { Grant, GrantFacts } from './contract.ts';
 
 export type GrantRow = Selectable<Schema['grants']>;
 
@@ -16,6 +16,7 @@ export async function insertGrant(tx: Writing, grant: Grant, now: number): Promi
       user_id: grant.user,
       scopes_json: JSON.stringify(grant.scopes),
       resources_json: JSON.stringify(grant.resources),
+      granted_json: grant.facts === undefined ? null : JSON.stringify(grant.facts),
       authenticated_at: grant.authenticatedAt,
       user_epoch: grant.epochs.user,
       organization_epoch: grant.epochs.organization,
@@ -88,6 +89,7 @@ function grantOf(row: GrantRow): Grant {
     scopes: JSON.parse(row.scopes_json) as string[],
     resources: JSON.parse(row.resources_json) as string[],
     authenticatedAt: row.authenticated_at,
+    facts: row.granted_json === null ? undefined : (JSON.parse(row.granted_json) as GrantFacts),
     epochs: { user: row.user_epoch, organization: row.organization_epoch },
     expiresAt: row.expires_at,
   });

@@ -7,11 +7,13 @@ import { createBackchannel } from './backchannel.ts';
 import { createClients } from './clients.ts';
 import type { Issuer, Issuing, ProtocolRequest, RegistrationRequest } from './contract.ts';
 import type { IssuerDeps, IssuerGround } from './deps.ts';
+import { createDetailsTypes } from './details-types.ts';
 import { createDevices } from './devices.ts';
 import { dpopNonce } from './dpop.ts';
 import { createEndings } from './endings.ts';
 import { endOwnGrant, grantsOf } from './grants.ts';
 import { createKeys, nextKey } from './keys.ts';
+import { createLifetimes } from './lifetimes.ts';
 import { longestUntil } from './lives.ts';
 import { matrix } from './matrix.ts';
 import { metadataOf } from './metadata.ts';
@@ -23,7 +25,7 @@ import { createResources } from './resources.ts';
 import { sweep } from './sweep.ts';
 import { endedSince } from './tell-endings.ts';
 import { createTrustedIssuers } from './trusted-issuers.ts';
-import { waitingFor } from './waiting-requests.ts';
+import { choose, waitingFor } from './waiting-requests.ts';
 
 /** OAuth 2.1 and OpenID Connect: we issue. */
 export function createIssuer(ground: IssuerGround): Issuer {
@@ -31,8 +33,10 @@ export function createIssuer(ground: IssuerGround): Issuer {
   const clients = createClients(ground);
   const resources = createResources(ground);
   const trustedIssuers = createTrustedIssuers(ground);
+  const detailsTypes = createDetailsTypes(ground);
+  const lifetimes = createLifetimes(ground);
   const endings = createEndings(ground);
-  const deps: IssuerDeps = { ...ground, keys, clients, resources, trustedIssuers, endings };
+  const deps: IssuerDeps = { ...ground, keys, clients, resources, trustedIssuers, detailsTypes, lifetimes, endings };
   const stopHearing = ground.identity.whenUserEnds((tx, { id, epoch, organization }) =>
     endings.insert(tx, { organization, subject: parent.user(id, epoch), expiresAt: longestUntil(ground.clock.now()) }),
   );
@@ -50,7 +54,8 @@ export function createIssuer(ground: IssuerGround): Issuer {
       const organization = await ground.identity.organizationBySlug(slug);
       return { organization, issuer: organization.issuer, registration: ground.registration };
     },
-    metadata: async (at) => metadataOf(at, await resources.registered(at.organization.id)),
+    metadata: async (at) =>
+      metadataOf(at, await resources.registered(at.organization.id), await detailsTypes.registered(at.organization.id)),
     async keySet(at) {
       // A key is there before the first token is: whoever fetches the set early has it.
       await keys.signer(at.organization.id, 'ES256');
@@ -71,6 +76,10 @@ export function createIssuer(ground: IssuerGround): Issuer {
     async answer(at, transaction, browsing, yes) {
       fresh();
       return answer(deps, at, transaction, browsing, yes);
+    },
+    async choose(at, transaction, browsing) {
+      fresh();
+      return choose(deps, at, transaction, browsing);
     },
     waiting: (at, transaction, binding) => waitingFor(deps, at, transaction, binding),
     push: async (at, request, address) => matrix.push.run(deps, { ...parsed(at, request), address }),
@@ -97,6 +106,8 @@ export function createIssuer(ground: IssuerGround): Issuer {
     clients,
     resources,
     trustedIssuers,
+    detailsTypes,
+    lifetimes,
     signingKeys: (organization) => keys.facts(organization),
     nextSigningKey: (by, algorithm) => nextKey(keys, by, algorithm),
     sweep: () => sweep(deps),
@@ -106,6 +117,8 @@ export function createIssuer(ground: IssuerGround): Issuer {
       clients.close();
       resources.close();
       trustedIssuers.close();
+      detailsTypes.close();
+      lifetimes.close();
       endings.close();
     },
   } satisfies Issuer);

@@ -61,7 +61,7 @@ describe('signing keys', () => {
     await people.pass(1);
     expect(decodeProtectedHeader(await accessToken(issuance, client)).kid).toBe(next);
     expect(await issuance.active(client, last)).toBe(true);
-    await people.pass(lives.idToken + lives.skew - 1);
+    await people.pass(lives.longestToken + lives.skew - 1);
     expect((await kids(issuance)).length).toBe(2);
     await people.pass(1);
     expect(await kids(issuance)).toEqual([next]);

@@ -153,7 +153,7 @@ function publishedOf(row: SigningKeyRow): PublishedKey {
 /** A key's signatures count until the last token has expired that it signed before the next one took over. */
 export function retiresAt(key: PublishedKey, ring: readonly PublishedKey[]): number {
   const next = ring.find(({ algorithm, sequence }) => algorithm === key.algorithm && sequence > key.sequence);
-  return next === undefined ? Number.POSITIVE_INFINITY : next.signsFrom + Math.max(lives.accessToken, lives.idToken) + lives.skew;
+  return next === undefined ? Number.POSITIVE_INFINITY : next.signsFrom + lives.longestToken + lives.skew;
 }
 
 function factOf(key: PublishedKey, ring: readonly PublishedKey[], now: number): SigningKeyFact {

@@ -1,24 +1,26 @@
+import { lifeBounds } from '#api';
+
 const second = 1_000;
 const minute = 60 * second;
 const day = 24 * 60 * minute;
 
-/** How long everything lives, in milliseconds. */
+/**
+ * How long everything lives that nobody sets, in milliseconds; what can be set is in `lifeBounds` of the contract, and asked of
+ * `lifetimes`.
+ */
 export const lives = Object.freeze({
   /** An authorization request that waits for its person. */
   request: 30 * minute,
-  code: 60 * second,
-  deviceCode: 10 * minute,
-  /** A pushed authorization request (RFC 9126 §2.2). */
-  pushedRequest: 60 * second,
+  /** The longest that a device code may be set to live. */
+  longestDeviceCode: lifeBounds.device_code.most * second,
   /** A question to a person elsewhere, unless its client asks for another life. */
   backchannelRequest: 5 * minute,
   backchannelShortest: 30 * second,
   backchannelLongest: 30 * minute,
-  accessToken: 15 * minute,
-  idToken: 60 * minute,
-  refreshIdle: 14 * day,
-  /** Of a grant, whatever is done with it. */
-  grant: 90 * day,
+  /** The longest that an access token or an ID token may be set to live. */
+  longestToken: Math.max(lifeBounds.access_token.most, lifeBounds.id_token.most) * second,
+  /** The longest that a refresh token may lie unused. */
+  longestRefreshIdle: lifeBounds.refresh_idle.most * second,
   /** The stored answer for a client that lost it. */
   grace: 30 * second,
   /** A signed request object at most. */
@@ -49,5 +51,5 @@ export const lives = Object.freeze({
 
 /** When the last access token has ended that could be made until now, on any replica. */
 export function longestUntil(now: number): number {
-  return now + lives.accessToken + lives.skew;
+  return now + lives.longestToken + lives.skew;
 }

@@ -2,9 +2,9 @@ import type { PushedAnswer, TokenAnswer } from './contract.ts';
 import {
   type Addressed,
   type Authenticated,
+  type Detailed,
   type Parsed,
   type Pipeline,
-  type Prompted,
   pipeline,
   type Requested,
   type Scoped,
@@ -15,7 +15,9 @@ import { authenticateClient } from './steps/authenticate-client.ts';
 import { bindRequest } from './steps/bind-request.ts';
 import { bindSender } from './steps/bind-sender.ts';
 import { checkDelivery } from './steps/check-delivery.ts';
+import { checkDetails } from './steps/check-details.ts';
 import { checkDpopKey } from './steps/check-dpop-key.ts';
+import { checkPerson } from './steps/check-person.ts';
 import { checkPkce } from './steps/check-pkce.ts';
 import { checkPrompt } from './steps/check-prompt.ts';
 import { checkProof } from './steps/check-proof.ts';
@@ -28,6 +30,7 @@ import { nameClient } from './steps/name-client.ts';
 import { openRequestObject } from './steps/open-request-object.ts';
 import { beginPush, endPush } from './steps/push-request.ts';
 import { redeem } from './steps/redeem.ts';
+import { refuseDetails } from './steps/refuse-details.ts';
 import { refuseRepeats } from './steps/refuse-repeats.ts';
 import { refuseUnbuilt } from './steps/refuse-unbuilt.ts';
 import { takePushedRequest } from './steps/take-pushed-request.ts';
@@ -42,7 +45,9 @@ const authorize = pipeline((_, input: Addressed) => refuseRepeats(input))
   .step(checkDpopKey)
   .step(checkResources)
   .step(checkScopes)
-  .step(checkPrompt);
+  .step(checkPrompt)
+  .step(checkPerson)
+  .step(checkDetails);
 
 /** Every step of every endpoint, in order. */
 export const matrix = {
@@ -65,6 +70,7 @@ export const matrix = {
     .step(authenticateClient)
     .step(bindSender)
     .step(allowGrantType)
+    .step(refuseDetails)
     .step(redeem),
   deviceAuthorization: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)
@@ -85,7 +91,7 @@ export const matrix = {
 } as const satisfies {
   request: Pipeline<Parsed, Requested>;
   redirect: Pipeline<Requested, Addressed>;
-  authorize: Pipeline<Addressed, Prompted>;
+  authorize: Pipeline<Addressed, Detailed>;
   push: Pipeline<Parsed & { readonly address: string }, PushedAnswer>;
   token: Pipeline<Parsed, TokenAnswer>;
   deviceAuthorization: Pipeline<Parsed, Scoped<Authenticated>>;

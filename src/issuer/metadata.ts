@@ -1,5 +1,6 @@
 import { clientAuthenticationNames, grantTypeNames } from '#api';
 import { dpopAlgorithms, tokenAlgorithmNames } from '#oauth';
+import { contextNames } from './authentication-contexts.ts';
 import { assertionAlgorithms } from './client-authentication.ts';
 import type { Issuing, Resource } from './contract.ts';
 import { endpointPaths } from './endpoints.ts';
@@ -15,6 +16,7 @@ import { prompts } from './stages.ts';
 export function metadataOf(
   { issuer, registration }: Issuing,
   registered: ReadonlyMap<string, Resource>,
+  detailsTypes: ReadonlyMap<string, unknown>,
 ): Readonly<Record<string, unknown>> {
   const open = [...registered.values()].filter((resource) => resource.open);
   const proving = clientAuthenticationNames.filter((name) => name !== 'none');
@@ -35,6 +37,7 @@ export function metadataOf(
     revocation_endpoint_auth_methods_supported: clientAuthenticationNames,
     revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     dpop_signing_alg_values_supported: dpopAlgorithms,
+    ...(detailsTypes.size === 0 ? {} : { authorization_details_types_supported: [...detailsTypes.keys()] }),
     ...(open.length === 0 ? {} : { protected_resources: open.map(({ identifier }) => identifier) }),
   };
 }
@@ -55,9 +58,11 @@ function forPeople(issuer: string, open: readonly Resource[]): Readonly<Record<s
     authorization_response_iss_parameter_supported: true,
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: tokenAlgorithmNames,
-    claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'nonce', 'at_hash', 'name', 'email'],
+    claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'auth_time', 'acr', 'amr', 'nonce', 'at_hash', 'name', 'email'],
+    acr_values_supported: contextNames,
+    ui_locales_supported: ['en'],
     prompt_values_supported: prompts,
-    claims_parameter_supported: false,
+    claims_parameter_supported: true,
     request_parameter_supported: true,
     request_object_signing_alg_values_supported: requestObjectAlgorithms,
     request_uri_parameter_supported: false,

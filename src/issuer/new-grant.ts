@@ -1,6 +1,7 @@
 import { Fault, type GrantId, newId, type OrganizationId, type Secret } from '#kernel';
 import { isUniqueViolation, madeFrom, spend, type Writing } from '#store';
-import type { Grant, TokenAnswer } from './contract.ts';
+import { narrowedDetails } from './authorization-details.ts';
+import type { Client, Grant, TokenAnswer } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { endGrant, insertedGrant, livingUser } from './grants.ts';
 import { lives } from './lives.ts';
@@ -10,7 +11,7 @@ import { resourcesWithin } from './steps/check-resources.ts';
 import { mintAccessToken, mintIdToken } from './tokens.ts';
 
 /** What a person granted, before it is stored. */
-export type Granted = Pick<Grant, 'organization' | 'client' | 'user' | 'scopes' | 'resources' | 'authenticatedAt' | 'epochs'>;
+export type Granted = Pick<Grant, 'organization' | 'client' | 'user' | 'scopes' | 'resources' | 'authenticatedAt' | 'epochs' | 'facts'>;
 
 /** A value that becomes a grant once, and is dead from then on (SECURITY 14). */
 export interface SingleUse {
@@ -36,15 +37,28 @@ export async function beginGrant(
   const { at, client, confirmation } = asked;
   const resources = narrowed(asked, granted);
   const lasting = refreshes !== false && client.grantTypes.includes('refresh_token');
-  const grant = grantOf(deps, granted, lasting);
+  const details = narrowedDetails(
+    asked.parameters.one('authorization_details'),
+    granted.facts?.details ?? [],
+    await deps.detailsTypes.registered(at.organization.id),
+  );
+  const grant = await grantOf(deps, client, granted, lasting);
   const user = await livingUser(deps, at, grant);
-  const refresh = lasting ? firstRefreshToken(deps, asked, grant) : undefined;
+  const refresh = lasting ? await firstRefreshToken(deps, asked, grant) : undefined;
   await deps.records.in(grant.organization).write(async (tx) => {
     await spend(tx, grant);
     await insertedGrant(deps, tx, grant);
     await refresh?.insert(tx);
   });
-  const authorized = { at, client, confirmation, subject: { kind: 'user', user, grant }, scopes: grant.scopes, resources } as const;
+  const authorized = {
+    at,
+    client,
+    confirmation,
+    subject: { kind: 'user', user, grant },
+    scopes: grant.scopes,
+    resources,
+    details,
+  } as const;
   const access = await mintAccessToken(deps, authorized);
   const idToken = await mintIdToken(deps, authorized, access.accessToken, nonce);
   return {
@@ -98,9 +112,9 @@ function narrowed({ parameters }: Allowed, { resources }: Granted): readonly str
 }
 
 /** Without refresh tokens nothing hangs on it longer than its one access token. */
-function grantOf(deps: IssuerDeps, granted: Granted, lasting: boolean): Grant {
+async function grantOf(deps: IssuerDeps, grantee: Client, granted: Granted, lasting: boolean): Promise<Grant> {
   const now = deps.clock.now();
-  const life = lasting ? lives.grant : lives.accessToken + lives.skew;
-  const { organization, client, user, scopes, resources, authenticatedAt, epochs } = granted;
-  return { id: newId('grt', now), organization, client, user, scopes, resources, authenticatedAt, epochs, expiresAt: now + life };
+  const life = lasting ? await deps.lifetimes.of(grantee, 'grant') : (await deps.lifetimes.of(grantee, 'access_token')) + lives.skew;
+  const { organization, client, user, scopes, resources, authenticatedAt, facts, epochs } = granted;
+  return { id: newId('grt', now), organization, client, user, scopes, resources, authenticatedAt, facts, epochs, expiresAt: now + life };
 }

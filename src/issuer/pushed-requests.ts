@@ -3,7 +3,6 @@ import { bearerValue } from '#oauth';
 import { ephemeraKey, sha256 } from '#store';
 import type { Client } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
-import { lives } from './lives.ts';
 import { openHeld, sealHeld } from './sealed-requests.ts';
 import type { Delivery } from './stages.ts';
 
@@ -37,10 +36,13 @@ function keyOf({ organization, id }: Client, hash: string): string {
   return ephemeraKey('pushed_request', organization, id, hash);
 }
 
-export async function holdPushed(deps: IssuerDeps, client: Client, hash: string, pushed: Omit<Pushed, 'expiresAt'>): Promise<void> {
-  const kept: Pushed = { ...pushed, expiresAt: deps.clock.now() + lives.pushedRequest };
+/** Gives how long it waits, in milliseconds. */
+export async function holdPushed(deps: IssuerDeps, client: Client, hash: string, pushed: Omit<Pushed, 'expiresAt'>): Promise<number> {
+  const life = await deps.lifetimes.of(client, 'pushed_request');
+  const kept: Pushed = { ...pushed, expiresAt: deps.clock.now() + life };
   const sealed = await sealHeld(deps, client.organization, { kind: 'pushed_request', hash }, JSON.stringify(kept));
-  await deps.ephemera.put(keyOf(client, hash), sealed, lives.pushedRequest);
+  await deps.ephemera.put(keyOf(client, hash), sealed, life);
+  return life;
 }
 
 /** To exactly one of all who ask. */

@@ -3,9 +3,8 @@ import { Secret } from '#kernel';
 import { bearerValue } from '#oauth';
 import { sha256, type Writing } from '#store';
 import { keyShown } from './confirmation.ts';
-import type { Client, Confirmation, Grant, TokenAnswer } from './contract.ts';
+import type { AuthorizationDetail, Client, Confirmation, Grant, TokenAnswer } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
-import { lives } from './lives.ts';
 import { insertRefreshToken, type RefreshTokenRow } from './refresh-tokens.sql.ts';
 import type { Bound } from './stages.ts';
 import { tokenTypeOf } from './tokens.ts';
@@ -22,8 +21,8 @@ export function refreshTokenOf(text: string | undefined): Secret<string> | undef
   return text !== undefined && shape.test(text) ? new Secret(text) : undefined;
 }
 
-export function firstRefreshToken(deps: IssuerDeps, asked: Bound, grant: Grant): MadeRefreshToken {
-  return make(deps, grant, undefined, boundTo(asked));
+export function firstRefreshToken(deps: IssuerDeps, asked: Bound, grant: Grant): Promise<MadeRefreshToken> {
+  return make(deps, asked.client, { grant, predecessor: undefined, confirmation: boundTo(asked) });
 }
 
 /** Once a family is bound to a key, it stays so. */
@@ -31,8 +30,9 @@ export function successorOf(
   deps: IssuerDeps,
   asked: Bound,
   { grant, predecessor }: { readonly grant: Grant; readonly predecessor: RefreshTokenRow },
-): MadeRefreshToken {
-  return make(deps, grant, predecessor.token_hash, keyOfRow(predecessor) ?? boundTo(asked));
+): Promise<MadeRefreshToken> {
+  const confirmation = keyOfRow(predecessor) ?? boundTo(asked);
+  return make(deps, asked.client, { grant, predecessor: predecessor.token_hash, confirmation });
 }
 
 /** Of a client that cannot prove who it is, the key is the proof; one that can may change its key (RFC 9449 §5). */
@@ -53,15 +53,16 @@ export function showsKey(row: RefreshTokenRow, shown: Confirmation | undefined):
   return keyShown(keyOfRow(row), shown);
 }
 
-function make(
-  { clock }: IssuerDeps,
-  grant: Grant,
-  predecessor: string | undefined,
-  confirmation: Confirmation | undefined,
-): MadeRefreshToken {
+interface Making {
+  readonly grant: Grant;
+  readonly predecessor: string | undefined;
+  readonly confirmation: Confirmation | undefined;
+}
+
+async function make(deps: IssuerDeps, client: Client, { grant, predecessor, confirmation }: Making): Promise<MadeRefreshToken> {
   const token = bearerValue();
-  const createdAt = clock.now();
-  const expiresAt = Math.min(createdAt + lives.refreshIdle, grant.expiresAt);
+  const createdAt = deps.clock.now();
+  const expiresAt = Math.min(createdAt + (await deps.lifetimes.of(client, 'refresh_idle')), grant.expiresAt);
   const hash = sha256(token.reveal());
   const row = { organization: grant.organization, grant: grant.id, hash, predecessor, confirmation, createdAt, expiresAt };
   return { token, insert: (tx) => insertRefreshToken(tx, row) };
@@ -73,6 +74,7 @@ interface StoredAnswer {
   readonly scopes: readonly string[];
   readonly resources: readonly string[];
   readonly confirmation?: Confirmation | undefined;
+  readonly details?: readonly AuthorizationDetail[] | undefined;
   readonly id?: string | undefined;
   readonly refresh: string;
 }
@@ -101,6 +103,7 @@ export function sealAnswer(token: Secret<string>, { answer, resources, confirmat
     scopes: answer.scopes,
     resources,
     confirmation,
+    details: answer.details,
     id: answer.idToken?.reveal(),
     refresh: successor.reveal(),
   };
@@ -121,6 +124,7 @@ export function openAnswer(token: Secret<string>, sealed: Uint8Array): SpentFor 
     expiresAt: stored.expiresAt,
     tokenType: tokenTypeOf(stored.confirmation),
     scopes: stored.scopes,
+    ...(stored.details === undefined ? {} : { details: stored.details }),
     ...(stored.id === undefined ? {} : { idToken: new Secret(stored.id) }),
     refreshToken: successor,
   };

@@ -53,6 +53,9 @@ export function readDescription(document: unknown, manner: Manner): SelfDescript
     signing: readSigning(given),
     requirePushedAuthorizationRequests: given.require_pushed_authorization_requests === true,
     requireSignedRequestObject: given.require_signed_request_object === true,
+    // Given by an administrator alone: whoever registers itself asks for scopes.
+    authorizationDetailsTypes: [],
+    lives: {},
     dpopBound: given.dpop_bound_access_tokens === true,
     about: { ...readAbout(given, manner), application_type: type ?? (redirectUris.some(isLocal) ? 'native' : 'web') },
   };

@@ -2,7 +2,8 @@ import type { ClientAuthenticationName, GrantTypeName } from '#api';
 import type { User } from '#identity';
 import type { Secret } from '#kernel';
 import type { DpopProof } from '#oauth';
-import type { Client, Confirmation, Grant, Issuing, Sender } from './contract.ts';
+import type { AskedContext } from './authentication-contexts.ts';
+import type { AuthorizationDetail, Client, Confirmation, Grant, Issuing, Sender } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import type { Parameters } from './parameters.ts';
 import type { VerifiedRedirect } from './redirects.ts';
@@ -89,11 +90,24 @@ export interface Prompted extends Scoped<Challenged> {
   readonly maxAge: number | undefined;
   readonly nonce: string | undefined;
 }
-export const prompts = ['none', 'login', 'consent'] as const;
+/** Who the person is to be, and how they are to have proved it. */
+export interface Expecting extends Prompted {
+  /** The one whom the client means. */
+  readonly subject: string | undefined;
+  readonly context: AskedContext | undefined;
+  /** Told in the ID token too, where their scope is granted. */
+  readonly idTokenClaims: readonly string[];
+}
+/** What is asked for beside scopes. */
+export interface Detailed extends Expecting {
+  readonly details: readonly AuthorizationDetail[];
+}
+export const prompts = ['none', 'login', 'consent', 'select_account', 'create'] as const;
 export type Prompt = (typeof prompts)[number];
 
 /** Tokens may be made: for whom, and how far. */
 export interface Authorized extends Reach {
+  readonly details?: readonly AuthorizationDetail[] | undefined;
   readonly at: Issuing;
   readonly client: Client;
   readonly confirmation: Confirmation | undefined;

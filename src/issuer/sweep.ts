@@ -19,7 +19,7 @@ export async function sweep(deps: IssuerDeps): Promise<number> {
     platform.write(async (tx) => {
       const grants = await forgetGrants(tx, dead, atOnce);
       await forgetRefreshTokens(tx, grants);
-      const requests = await forgetBackchannelRequests(tx, dead - lives.refreshIdle, atOnce);
+      const requests = await forgetBackchannelRequests(tx, dead - lives.longestRefreshIdle, atOnce);
       return grants.length + requests + (await forgetEndings(tx, dead, atOnce));
     });
   let forgotten = 0;

@@ -1,17 +1,20 @@
 import { createHash, randomUUID } from 'node:crypto';
+import type { User } from '#identity';
 import { Secret } from '#kernel';
 import { signToken } from '#oauth';
-import type { Confirmation, Grant } from './contract.ts';
+import { contextOf } from './authentication-contexts.ts';
+import { detailsFor } from './authorization-details.ts';
+import { claimScopes } from './claims-parameter.ts';
+import type { AuthorizationDetail, Confirmation, Grant } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
-import { lives } from './lives.ts';
 import type { Authorized } from './stages.ts';
 
-/** The forms of the tokens that we sign: their `typ`, and how long they live. Refresh tokens and codes are opaque. */
+/** The forms of the tokens that we sign, by their `typ`. Refresh tokens and codes are opaque. */
 export const tokenFormats = Object.freeze({
   /** RFC 9068. */
-  accessToken: { typ: 'at+jwt', life: lives.accessToken },
+  accessToken: { typ: 'at+jwt' },
   /** OpenID Connect Core §2. */
-  idToken: { typ: 'JWT', life: lives.idToken },
+  idToken: { typ: 'JWT' },
 });
 
 /** An access token as it was read and verified: everything that can end it is named in it. */
@@ -27,6 +30,9 @@ export interface AccessTokenClaims {
   readonly auth_time?: number;
   /** The key it is bound to: of no use to who has not that. */
   readonly cnf?: Confirmation;
+  readonly acr?: string;
+  readonly amr?: readonly string[];
+  readonly authorization_details?: readonly AuthorizationDetail[];
   /** The grant it hangs on; a client's own token hangs on the client. */
   readonly grant_id?: string;
   /** The access tokens that it was made from, by `jti`, and their clients: it ends with any of them. */
@@ -39,8 +45,10 @@ export interface AccessTokenClaims {
 /** An access token for what was authorized (RFC 9068 §2.2). Without a resource it is for the issuer itself. */
 export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) {
   const { at, client, confirmation, scopes, resources, subject, under } = authorized;
-  const { typ, life } = tokenFormats.accessToken;
+  const { typ } = tokenFormats.accessToken;
+  const life = await deps.lifetimes.of(client, 'access_token');
   const now = deps.clock.now();
+  const details = detailsFor(authorized.details ?? [], resources);
   const expiresAt = Math.min(now + life, under?.expiresAt ?? Infinity, subject.kind === 'user' ? subject.grant.expiresAt : Infinity);
   const claims: AccessTokenClaims = {
     iss: at.issuer,
@@ -51,23 +59,39 @@ export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) 
     exp: Math.floor(expiresAt / 1000),
     jti: randomUUID(),
     ...(scopes.length === 0 ? {} : { scope: scopes.join(' ') }),
-    ...(subject.kind === 'user' ? { ...signedInAt(subject.grant), grant_id: subject.grant.id } : {}),
+    ...(details.length === 0 ? {} : { authorization_details: details }),
+    ...(subject.kind === 'user' ? { ...authentication(subject.grant), grant_id: subject.grant.id } : {}),
     ...(under === undefined ? {} : { parents: under.tokens, parent_clients: under.clients }),
     ...(confirmation === undefined ? {} : { cnf: confirmation }),
     epochs: subject.kind === 'user' ? [subject.grant.epochs.organization, subject.grant.epochs.user] : [at.organization.epoch],
   };
   const key = await deps.keys.signer(at.organization.id, 'ES256');
-  return { accessToken: new Secret(signToken(key, typ, { ...claims })), expiresAt, tokenType: tokenTypeOf(confirmation) };
-}
-
-/** Where the person did not sign in, there is no time of that. */
-function signedInAt({ authenticatedAt }: Grant): { readonly auth_time?: number } {
-  return authenticatedAt === 0 ? {} : { auth_time: Math.floor(authenticatedAt / 1000) };
+  return {
+    accessToken: new Secret(signToken(key, typ, { ...claims })),
+    expiresAt,
+    tokenType: tokenTypeOf(confirmation),
+    ...(details.length === 0 ? {} : { details }),
+  };
 }
 
 /** How the token is shown (RFC 9449 §5). */
 export function tokenTypeOf(confirmation: Confirmation | undefined): 'Bearer' | 'DPoP' {
   return confirmation?.jkt === undefined ? 'Bearer' : 'DPoP';
+}
+
+/** When and how the person had signed in (RFC 9068 §2.2.1, RFC 9470 §6). */
+function authentication({ authenticatedAt, facts }: Grant) {
+  const methods = facts?.methods;
+  const how = methods === undefined ? {} : { acr: contextOf(methods), ...(methods.length === 0 ? {} : { amr: methods }) };
+  return { ...(authenticatedAt === 0 ? {} : { auth_time: Math.floor(authenticatedAt / 1000) }), ...how };
+}
+
+/** Claims that were asked for in the ID token itself (OpenID Connect Core §5.5). */
+function toldOf({ name, email }: User, { facts }: Grant, scopes: readonly string[]): Readonly<Record<string, string>> {
+  const told = Object.entries({ name, email });
+  return Object.fromEntries(
+    told.filter(([claim]) => facts?.idTokenClaims?.includes(claim) === true && scopes.includes(claimScopes[claim] ?? claim)),
+  );
 }
 
 function audience(resources: readonly string[], issuer: string): string | readonly string[] {
@@ -83,7 +107,8 @@ export async function mintIdToken(
   nonce?: string,
 ): Promise<Secret<string> | undefined> {
   if (subject.kind !== 'user' || !scopes.includes('openid')) return undefined;
-  const { typ, life } = tokenFormats.idToken;
+  const { typ } = tokenFormats.idToken;
+  const life = await deps.lifetimes.of(client, 'id_token');
   const now = Math.floor(deps.clock.now() / 1000);
   const key = await deps.keys.signer(at.organization.id, client.signing);
   const claims = {
@@ -92,7 +117,8 @@ export async function mintIdToken(
     aud: client.id,
     iat: now,
     exp: now + life / 1000,
-    auth_time: Math.floor(subject.grant.authenticatedAt / 1000),
+    ...authentication(subject.grant),
+    ...toldOf(subject.user, subject.grant, scopes),
     at_hash: halfHash(accessToken, key.algorithm),
     ...(nonce === undefined ? {} : { nonce }),
   };

@@ -1,5 +1,6 @@
 import { type ClientId, Fault } from '#kernel';
 import { bearerValue } from '#oauth';
+import type { Session } from '#signin';
 import { ephemeraKey, sha256 } from '#store';
 import type { Browsing, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
@@ -60,13 +61,33 @@ export async function spend(deps: IssuerDeps, at: Issuing, transaction: string):
   if ((await deps.ephemera.take(keyOf(at, transaction))) === undefined) throw new Fault('link_ended');
 }
 
+/** Keeps that the person of this session is the one who is meant, beside the request: what was spent meanwhile stays spent. */
+export async function choose(deps: IssuerDeps, at: Issuing, transaction: string, browsing: Chosen): Promise<void> {
+  await held(deps, at, transaction, browsing);
+  await deps.ephemera.put(choiceKey(at, transaction), browsing.session.id, lives.request);
+}
+
+type Chosen = Pick<Browsing, 'binding'> & { readonly session: Session };
+
+export async function isChosen(deps: IssuerDeps, at: Issuing, transaction: string, session: Session): Promise<boolean> {
+  return (await deps.ephemera.get(choiceKey(at, transaction))) === session.id;
+}
+
+function choiceKey({ organization }: Issuing, transaction: string): string {
+  return ephemeraKey('account_choice', organization.id, sha256(transaction));
+}
+
 /** For whom a sign-in is, and where the browser goes afterwards. */
 export async function waitingFor(deps: IssuerDeps, at: Issuing, transaction: string, binding: string) {
   const { client, parameters } = (await held(deps, at, transaction, { binding }).catch(nothing))?.requested ?? {};
   const redirect = parameters?.one('redirect_uri') ?? client?.redirectUris[0];
   if (client === undefined || redirect === undefined || !URL.canParse(redirect)) return undefined;
-  return { client: client.name, destination: redirectSource(redirect) };
+  const loginHint = parameters?.one('login_hint')?.slice(0, longestHint);
+  return { client: client.name, destination: redirectSource(redirect), loginHint };
 }
+
+/** Longer ones are nobody's address. */
+const longestHint = 254;
 
 function nothing(error: unknown): undefined {
   if (error instanceof Fault && error.row.status < 500) return undefined;

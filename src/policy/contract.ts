@@ -107,6 +107,8 @@ export type ChangeKind =
   | 'key.rotate'
   | 'client.add'
   | 'client.secret'
+  | 'details_type.add'
+  | 'lives.change'
   | 'resource.add'
   | 'resource.change'
   | 'registration_token.add'

@@ -7,6 +7,8 @@ export interface Session {
   readonly user: User;
   readonly kind: 'browser' | 'command_line';
   readonly authenticatedAt: number;
+  /** How the person proved who they are, as RFC 8176 names it. */
+  readonly methods: readonly string[];
   readonly expiresAt: number;
   readonly principal: Principal;
 }

@@ -20,7 +20,16 @@ export function createLocalSession(identity: Identity, changes: Changes, clock: 
       const user = await owners.get(organization, () => identity.owner(organization));
       if (user === undefined) throw new Fault('setup_required');
       const expiresAt = clock.now() + hour;
-      return Object.freeze({ id, organization, user, kind: 'command_line', authenticatedAt: 0, expiresAt, principal: principalOf(user) });
+      return Object.freeze({
+        id,
+        organization,
+        user,
+        kind: 'command_line',
+        authenticatedAt: 0,
+        methods: [],
+        expiresAt,
+        principal: principalOf(user),
+      });
     },
     close: () => owners.close(),
   });

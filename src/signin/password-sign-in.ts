@@ -1,5 +1,6 @@
 import type { User } from '#identity';
 import { Fault, newId, type OrganizationId, type Secret, type SessionId } from '#kernel';
+import { authenticationMethods, methodsOf } from './authentication-methods.ts';
 import type { Session, Started } from './contract.ts';
 import type { Lockout, Throttle } from './lockout.ts';
 import type { Passwords } from './passwords.ts';
@@ -53,7 +54,7 @@ export async function reauthenticate(deps: PasswordDeps, session: Session, passw
     await deps.audit.record(tx, { name: 'session.confirmed', principal: session.principal, fields });
     await tx.bump('revocations');
   });
-  return Object.freeze({ ...session, user, authenticatedAt: now });
+  return Object.freeze({ ...session, user, authenticatedAt: now, methods: methodsOf(authenticationMethods.password) });
 }
 
 /** Whose password it is. Known and unknown addresses take the same steps: two reads, one hash, one count. */

@@ -1,5 +1,6 @@
 import type { OrganizationId, SessionId, UserId } from '#kernel';
 import type { Reading, Writing } from '#store';
+import { authenticationMethods } from './authentication-methods.ts';
 
 const columns = [
   'id',
@@ -10,6 +11,7 @@ const columns = [
   'last_seen_at',
   'expires_at',
   'user_epoch',
+  'amr',
   'label',
   'created_at',
   'version',
@@ -24,6 +26,7 @@ export interface SessionRow {
   readonly last_seen_at: number;
   readonly expires_at: number;
   readonly user_epoch: number;
+  readonly amr: string | null;
   readonly label: string;
   readonly created_at: number;
   readonly version: number;
@@ -106,7 +109,7 @@ export async function touchSession(tx: Writing, organization: OrganizationId, id
 export async function authenticateSession(tx: Writing, organization: OrganizationId, id: SessionId, now: number): Promise<boolean> {
   const result = await tx.db
     .updateTable('sessions')
-    .set(({ eb }) => ({ authenticated_at: now, last_seen_at: now, version: eb('version', '+', 1) }))
+    .set(({ eb }) => ({ authenticated_at: now, last_seen_at: now, amr: authenticationMethods.password, version: eb('version', '+', 1) }))
     .where('organization_id', '=', organization)
     .where('id', '=', id)
     .where('ended_at', 'is', null)

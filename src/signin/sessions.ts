@@ -3,6 +3,7 @@ import type { Identity, User } from '#identity';
 import { type Clock, Fault, type Log, newId, type OrganizationId, type SessionId } from '#kernel';
 import { bearerValue } from '#oauth';
 import { type Changes, cacheByGeneration, type Records, sha256, stalest, type Writing } from '#store';
+import { authenticationMethods, methodsOf } from './authentication-methods.ts';
 import type { Session, SessionView, Started } from './contract.ts';
 import {
   deleteSessionsBefore,
@@ -72,6 +73,7 @@ export async function startSession(deps: SessionDeps, tx: Writing, beginning: Be
     last_seen_at: now,
     expires_at: now + wholeLife,
     user_epoch: user.epoch,
+    amr: authenticationMethods[beginning.method],
     label: beginning.label.slice(0, 255),
     created_at: now,
     version: 1,
@@ -189,6 +191,7 @@ function sessionOf(row: SessionRow, user: User): Session {
     authenticatedAt: row.authenticated_at,
     expiresAt: row.expires_at,
     principal: principalOf(user),
+    methods: methodsOf(row.amr),
   });
 }
 

@@ -13,6 +13,7 @@ export const ephemeraKinds = {
   device_sign_in: 'command-line sign-in waiting for a person',
   authorization_request: 'an authorization request waiting for its person, sealed',
   pushed_request: 'pushed authorization request, by hash, sealed',
+  account_choice: 'the session that a person chose for an authorization request',
   authorization_code: 'authorization code, by hash',
   device_code: 'a device waiting for its person: request, answer, what was typed',
   client_keys: 'keys of a client as its jwks_uri had them',

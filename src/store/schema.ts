@@ -74,10 +74,18 @@ export interface Schema {
   trusted_issuers: TrustedIssuerTable;
   registrations: ClientRegistrationTable;
   registration_tokens: RegistrationTokenTable;
+  authorization_details_types: AuthorizationDetailsTypeTable;
+  issuer_lives: IssuerLivesTable;
 }
 
 /** The tables of the authorization server. */
 export type IssuerTable = 'signing_keys' | 'clients' | 'client_secrets' | 'consents' | 'grants' | 'refresh_tokens' | 'endings';
+
+/** The tables of what requests may hold, and of how long what is issued lives. */
+export type RequestTable = 'authorization_details_types' | 'issuer_lives';
+
+/** Columns that a later migration added to a table. */
+export type AddedColumn = 'amr' | 'granted_json' | 'details_json';
 
 /** The tables of what tokens are for, and of keys that others signed with. */
 export type ResourceTable = 'resources' | 'imported_keys';
@@ -145,6 +153,8 @@ interface SessionTable extends Row<SessionId> {
   expires_at: number;
   /** User's epoch when it was made. */
   user_epoch: number;
+  /** How the person proved who they are, as RFC 8176 names it, with spaces between. */
+  amr: string | null;
   label: string;
   ended_at: number | null;
   version: number;
@@ -457,6 +467,8 @@ interface ConsentTable extends Row<ConsentId> {
   about_hash: string;
   scopes_json: string;
   resources_json: string;
+  /** Authorization details agreed to, each as its hash. */
+  details_json: string | null;
   version: number;
 }
 
@@ -465,6 +477,8 @@ interface GrantTable extends Row<GrantId> {
   user_id: UserId;
   scopes_json: string;
   resources_json: string;
+  /** What else was granted, and how the person had signed in. */
+  granted_json: string | null;
   authenticated_at: number;
   user_epoch: number;
   organization_epoch: number;
@@ -505,6 +519,25 @@ interface EndingTable {
 }
 
 /** An API or MCP server that tokens may be for. */
+interface AuthorizationDetailsTypeTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  created_at: number;
+  type: string;
+  /** SHA-256; unique per organization. */
+  type_hash: string;
+  definition_json: string;
+  version: number;
+}
+
+interface IssuerLivesTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  lives_json: string;
+  updated_at: number;
+  version: number;
+}
+
 interface RegisteredResourceTable extends Row<ResourceId> {
   /** The exact resource indicator (RFC 8707), and its SHA-256, unique per organization. */
   identifier: string;

@@ -32,6 +32,8 @@ const tenantColumns = {
   grants: 'organization_id',
   refresh_tokens: 'organization_id',
   endings: 'organization_id',
+  authorization_details_types: 'organization_id',
+  issuer_lives: 'organization_id',
   resources: 'organization_id',
   imported_keys: 'organization_id',
   backchannel_requests: 'organization_id',

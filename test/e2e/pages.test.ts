@@ -157,6 +157,8 @@ const publicClient = {
   signing: 'ES256',
   requirePushedAuthorizationRequests: false,
   requireSignedRequestObject: false,
+  authorizationDetailsTypes: [],
+  lives: {},
   dpopBound: false,
 } as const;
 

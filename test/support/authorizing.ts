@@ -1,7 +1,7 @@
 import type { ClientDraft } from '#issuer';
 import { createPkce } from '#oauth';
 import { basic, callback, formOf, openIssuance, type Registered } from './issuing.ts';
-import { testIssuer } from './people.ts';
+import { testIssuer, testPassword } from './people.ts';
 import { openServing, post, type Received, type Serving, type SignedIn, signedIn } from './serving.ts';
 
 type Asked = Parameters<typeof formOf>[0];
@@ -72,7 +72,7 @@ async function through(serving: Serving, person: SignedIn, begun: Received): Pro
   const page = await serving.send({ path: to.pathname + to.search, headers: { cookie: who.cookie } });
   if (page.status === 303) return new URL(String(page.headers.location));
   const transaction = to.searchParams.get('transaction') ?? '';
-  const said = await post(serving, who, '/authorize/answer', { transaction, answer: 'yes' });
+  const said = await post(serving, who, '/authorize/answer', { transaction, answer: 'yes', password: testPassword.reveal() });
   return new URL(String(said.headers.location));
 }
 

@@ -57,6 +57,8 @@ export const draft: ClientDraft = {
   signing: 'ES256',
   requirePushedAuthorizationRequests: false,
   requireSignedRequestObject: false,
+  authorizationDetailsTypes: [],
+  lives: {},
   dpopBound: false,
 };
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { clientAuthenticationNames, type GrantTypeName, grantTypeNames } from '#api';
+import { clientAuthenticationNames, type GrantTypeName, grantTypeNames, type Lives, lifeNames, parseLives } from '#api';
 import { Fault, type Secret } from '#kernel';
 import { bearerValue } from '#oauth';
 import { awaitConfirmation, type Confirmation, type WaitOptions, waitFlags } from '../asking.ts';
@@ -21,6 +21,8 @@ interface AddFlags extends WaitOptions {
   readonly jwks?: string;
   readonly signing: string;
   readonly requirePar?: boolean;
+  readonly detailsType: readonly string[];
+  readonly life: readonly string[];
   readonly requireSignedRequest?: boolean;
   readonly dpop?: true;
 }
@@ -46,6 +48,8 @@ export function clientCommands(program: Command, host: CommandHost): void {
       ['--grant <type>', `a grant type it may use: ${grantTypeNames.map(shortName).join(', ')}; else the first two`],
       ['--scope <scope>', 'a scope it may ask for'],
       ['--resource <uri>', 'a resource it may have tokens for'],
+      ['--details-type <type>', 'a type of authorization details it may ask for'],
+      ['--life <name=time>', `how long what it is issued lives, as access_token=30m: ${lifeNames.join(', ')}`],
       ['--protects <uri>', 'a resource it is the server of: it may introspect tokens for it'],
     ],
     action: add,
@@ -104,6 +108,8 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     jwks: flags.jwks === undefined ? [] : keysOf(flags.jwks),
     signing: oneOf('--signing', flags.signing, ['ES256', 'RS256', 'EdDSA'] as const),
     require_pushed_authorization_requests: flags.requirePar === true,
+    authorization_details_types: [...flags.detailsType],
+    lives: livesGiven(flags.life),
     require_signed_request_object: flags.requireSignedRequest === true,
     dpop_bound_access_tokens: flags.dpop === true,
     ...(made === undefined ? {} : { secret_sha256: made.hash }),
@@ -160,6 +166,12 @@ export function oneOf<T extends string>(flag: string, value: string, known: read
   return found;
 }
 
+export function livesGiven(texts: readonly string[]): Lives {
+  const lives = parseLives(texts);
+  if (typeof lives === 'string') throw new Fault('invalid_usage', { hint: lives });
+  return lives;
+}
+
 /** A JWK set, or one key. */
 function keysOf(file: string): Record<string, unknown>[] {
   try {
@@ -179,6 +191,13 @@ function list(context: Context, _given: readonly string[], options: PagingOption
   });
 }
 
+function wordsOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [value].flat().join(' ');
+  return Object.entries(value)
+    .map(([name, one]) => `${name}=${String(one)}s`)
+    .join(' ');
+}
+
 async function show(context: Context, given: readonly string[]): Promise<undefined> {
   const client = await context.server().person.call('client_get', { params: { client: first(given) } });
   if (context.speech.json) {
@@ -187,7 +206,7 @@ async function show(context: Context, given: readonly string[]): Promise<undefin
   }
   const { secrets, jwks, ...facts } = client;
   for (const [name, value] of Object.entries(facts)) {
-    const told = name === 'created_at' ? timeOf(client.created_at) : [value].flat().join(' ');
+    const told = name === 'created_at' ? timeOf(client.created_at) : wordsOf(value);
     if (told !== '') context.speech.fact(`${name}: ${told}`);
   }
   if (jwks.length > 0) context.speech.fact(`jwks: ${jwks.length}`);

@@ -9,6 +9,7 @@ import { facts, note, passwordAgain, tokenField } from './layout.ts';
 import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, text } from './page.ts';
 
 const continuing = `${endpointPaths.authorize}/continue`;
+const choosing = `${endpointPaths.authorize}/account`;
 const answering = `${endpointPaths.authorize}/answer`;
 
 /** The authorization endpoint, and the page on which a person says what a client may have. */
@@ -44,6 +45,16 @@ export function authorizePages(kit: PageKit): readonly PageRoute[] {
       async handle(request) {
         const transaction = request.query.get('transaction') ?? '';
         return shown(kit, request, await issuer.resume(await issuer.at(slug), transaction, browsing(kit, request)));
+      },
+    },
+    {
+      method: 'POST',
+      path: choosing,
+      needs: 'session',
+      async handle(request) {
+        const transaction = text(request.form, 'transaction');
+        await issuer.choose(await issuer.at(slug), transaction, { ...browsing(kit, request), session: request.session });
+        return { kind: 'go', to: placeOf(transaction) };
       },
     },
     {
@@ -97,14 +108,38 @@ function placeOf(transaction: string): string {
   return `${continuing}?transaction=${transaction}`;
 }
 
-function toSignIn({ transaction, again }: { readonly transaction: string; readonly again: boolean }): string {
-  return `/signin?next=${encodeURIComponent(placeOf(transaction))}${again ? '&again=yes' : ''}`;
+interface ToSignIn {
+  readonly transaction: string;
+  readonly again: boolean;
+  readonly create?: boolean;
+}
+
+function toSignIn({ transaction, again, create = false }: ToSignIn): string {
+  return `/signin?next=${encodeURIComponent(placeOf(transaction))}${again ? '&again=yes' : ''}${create ? '&create=yes' : ''}`;
 }
 
 function shown(kit: PageKit, request: PageRequest, answer: Authorization, error?: string): PageAnswer {
   if (leaves(answer)) return leave(answer);
   if (answer.kind === 'sign_in' || request.session === undefined) return { kind: 'go', to: toSignIn({ again: false, ...answer }) };
+  if (answer.kind === 'account') return account(kit, { ...request, session: request.session }, answer);
   return consent(kit, { ...request, session: request.session }, { ...answer, error });
+}
+
+/** One browser has one session, so the choice is that account or another one. */
+function account(
+  kit: PageKit,
+  { token, session }: PageRequest<Session>,
+  { transaction, client }: { transaction: string; client: string },
+): PageAnswer {
+  return {
+    kind: 'page',
+    title: 'Choose an account',
+    body: html`<h1>Which account?</h1>
+<p class="lead">${client} asks you to choose.</p>
+<form class="card" method="post" action="${kit.base}${choosing}">${tokenField(token)}<input type="hidden" name="transaction" value="${transaction}">
+<p>You are signed in as ${session.user.email}.</p>
+<div class="actions"><button>Go on as ${session.user.email}</button><a class="button quiet" href="${kit.base}${toSignIn({ transaction, again: true })}">Use another account</a></div></form>`,
+  };
 }
 
 interface Asking {
@@ -115,7 +150,7 @@ interface Asking {
 }
 
 function consent(kit: PageKit, { token, session }: PageRequest<Session>, { transaction, view, error }: Asking): PageAnswer {
-  const { client, redirectHost, local, scopes, resources, destination } = view;
+  const { client, redirectHost, local, scopes, resources, details, destination } = view;
   return {
     kind: 'page',
     status: error === undefined ? 200 : 403,
@@ -126,7 +161,9 @@ function consent(kit: PageKit, { token, session }: PageRequest<Session>, { trans
 ${local && note('warn', 'The answer goes to a program on this machine. Say yes only if you have just started it yourself.')}
 <form class="card" method="post" action="${kit.base}${answering}">${tokenField(token)}<input type="hidden" name="transaction" value="${transaction}">
 <p>It will be able to:</p>
-<ul>${scopes.map(({ name, tells }) => html`<li>${tells} <code>${name}</code></li>`)}</ul>
+<ul>${scopes.map(({ name, tells }) => html`<li>${tells} <code>${name}</code></li>`)}${details.map(
+      ({ type, tells, fields }) => html`<li>${tells} <code>${type}</code>${facts(fields)}</li>`,
+    )}</ul>
 ${facts([['Client', client.id], ['The answer goes to', redirectHost], ...resourceFacts(resources)])}
 ${passwordAgain(mustProve(kit, session), error)}
 <div class="actions"><button name="answer" value="yes">Yes, let it in</button><button class="quiet" name="answer" value="no" formnovalidate>No</button></div></form>

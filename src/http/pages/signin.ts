@@ -51,6 +51,9 @@ export function signinPages(kit: PageKit): readonly PageRoute[] {
   ];
 }
 
+/** For who comes to make an account (Initiating User Registration via OpenID Connect §4: prompt=create). */
+const newAccounts = 'No account yet? Whoever administers this server makes one for you. Then come back and sign in with it.';
+
 async function form(
   kit: PageKit,
   request: PageRequest,
@@ -58,6 +61,7 @@ async function form(
   typed: { readonly email?: string; readonly sentence?: string; readonly status?: number },
 ): Promise<PageAnswer> {
   const waiting = await waitingFor(kit, request.incoming, next);
+  const email = typed.email ?? waiting?.loginHint;
   return {
     kind: 'page',
     status: typed.status ?? 200,
@@ -65,10 +69,11 @@ async function form(
     destination: waiting?.destination,
     body: html`<h1>Sign in</h1>
 ${waiting && html`<p class="lead">to go on to ${waiting.client}</p>`}
+${request.query.has('create') && note('plain', newAccounts)}
 ${typed.sentence !== undefined && note('bad', typed.sentence)}
 <form class="card" method="post" action="${kit.base}/signin">${tokenField(request.token)}<input type="hidden" name="next" value="${next}">
-${field({ name: 'email', label: 'E-mail address', type: 'email', value: typed.email, autocomplete: 'username', autofocus: typed.email === undefined })}
-${field({ name: 'password', label: 'Password', type: 'password', autocomplete: 'current-password', autofocus: typed.email !== undefined })}
+${field({ name: 'email', label: 'E-mail address', type: 'email', value: email, autocomplete: 'username', autofocus: email === undefined })}
+${field({ name: 'password', label: 'Password', type: 'password', autocomplete: 'current-password', autofocus: email !== undefined })}
 <div class="actions"><button>Sign in</button></div></form>`,
   };
 }

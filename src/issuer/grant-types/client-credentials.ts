@@ -1,5 +1,7 @@
 import { Fault } from '#kernel';
+import { readDetails } from '../authorization-details.ts';
 import { ownScopes } from '../scopes.ts';
+import { allowedDetails } from '../steps/check-details.ts';
 import { resourcesWithin } from '../steps/check-resources.ts';
 import { scopesWithin } from '../steps/check-scopes.ts';
 import { mintAccessToken } from '../tokens.ts';
@@ -18,7 +20,9 @@ export const clientCredentials: GrantType = {
       client.scopes.filter((scope) => ownScopes[scope] === undefined),
     );
     const resources = resourcesWithin(asked.parameters, client.resources);
-    const authorized = { at, client, confirmation, subject: { kind: 'client' }, scopes, resources } as const;
+    const types = await deps.detailsTypes.registered(at.organization.id);
+    const details = allowedDetails(client, readDetails(asked.parameters.one('authorization_details'), types));
+    const authorized = { at, client, confirmation, subject: { kind: 'client' }, scopes, resources, details } as const;
     return { ...(await mintAccessToken(deps, authorized)), scopes };
   },
 };

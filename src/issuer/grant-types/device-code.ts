@@ -21,7 +21,7 @@ export const deviceCode: GrantType = {
     if (request === undefined) return refuseReplay(deps, asked.at.organization.id, once);
     if (request.organization !== asked.at.organization.id || request.client !== asked.client.id) throw new Fault('grant_invalid');
     if (request.expiresAt <= deps.clock.now()) throw new Fault('request_expired');
-    await keepPace(deps, device, lives.deviceCode);
+    await keepPace(deps, device, lives.longestDeviceCode);
     const answer = await deps.ephemera.take(answerKey(device));
     if (answer === undefined) throw new Fault('authorization_pending');
     await deps.ephemera.take(requestKey(device));

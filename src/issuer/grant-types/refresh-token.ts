@@ -1,7 +1,8 @@
 import { Fault, type Secret } from '#kernel';
 import { isUniqueViolation, sha256 } from '#store';
+import { detailHash, detailsFor, narrowedDetails } from '../authorization-details.ts';
 import { sameKey } from '../confirmation.ts';
-import type { Grant, TokenAnswer } from '../contract.ts';
+import type { AuthorizationDetail, Grant, TokenAnswer } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import { standingGrant } from '../grants.sql.ts';
 import { endGrant, livingUser } from '../grants.ts';
@@ -55,8 +56,8 @@ async function look(deps: IssuerDeps, asked: Allowed, token: Secret<string>): Pr
 /** Undefined when another request has spent it meanwhile. What was made for the loser leaves nobody's hands. */
 async function spendFor(deps: IssuerDeps, asked: Allowed, presented: Presented): Promise<TokenAnswer | undefined> {
   const { token, row, grant } = presented;
-  const successor = successorOf(deps, asked, { grant, predecessor: row });
-  const reach = reachOf(asked, grant);
+  const successor = await successorOf(deps, asked, { grant, predecessor: row });
+  const reach = await reachOf(deps, asked, grant);
   const answer = { ...(await tokensFor(deps, asked, grant, reach)), refreshToken: successor.token };
   const sealed = sealAnswer(token, { answer, resources: reach.resources, confirmation: asked.confirmation, successor: successor.token });
   const won = await deps.records
@@ -76,13 +77,27 @@ async function spendFor(deps: IssuerDeps, asked: Allowed, presented: Presented):
   return won ? answer : undefined;
 }
 
-/** Scope and resources may narrow, for this access token; the grant keeps what it has (RFC 6749 §6). */
-function reachOf({ parameters }: Allowed, grant: Grant): Reach {
-  const resources = resourcesWithin(parameters, grant.resources);
-  return { scopes: scopesWithin(parameters, grant.scopes), resources: resources.length === 0 ? grant.resources : resources };
+interface DetailedReach extends Reach {
+  readonly details: readonly AuthorizationDetail[];
 }
 
-async function tokensFor(deps: IssuerDeps, { at, client, confirmation }: Allowed, grant: Grant, reach: Reach): Promise<TokenAnswer> {
+/** Scope, resources and authorization details may narrow, for this access token; the grant keeps what it has (RFC 6749 §6, RFC 9396 §6). */
+async function reachOf(deps: IssuerDeps, { at, parameters }: Allowed, grant: Grant): Promise<DetailedReach> {
+  const resources = resourcesWithin(parameters, grant.resources);
+  const types = await deps.detailsTypes.registered(at.organization.id);
+  return {
+    scopes: scopesWithin(parameters, grant.scopes),
+    resources: resources.length === 0 ? grant.resources : resources,
+    details: narrowedDetails(parameters.one('authorization_details'), grant.facts?.details ?? [], types),
+  };
+}
+
+async function tokensFor(
+  deps: IssuerDeps,
+  { at, client, confirmation }: Allowed,
+  grant: Grant,
+  reach: DetailedReach,
+): Promise<TokenAnswer> {
   const user = await livingUser(deps, at, grant);
   const authorized = { at, client, confirmation, subject: { kind: 'user', user, grant }, ...reach } as const;
   const access = await mintAccessToken(deps, authorized);
@@ -104,17 +119,19 @@ async function lostTo(deps: IssuerDeps, asked: Allowed, token: Secret<string>): 
 async function again(deps: IssuerDeps, asked: Allowed, { token, row, grant }: Presented): Promise<TokenAnswer> {
   const since = deps.clock.now() - (row.spent_at ?? 0);
   if (row.grace_answer !== null && since < lives.grace) {
-    const reach = reachOf(asked, grant);
+    const reach = await reachOf(deps, asked, grant);
     const { answer, resources, confirmation, successor } = openAnswer(token, row.grace_answer);
     await livingUser(deps, asked.at, grant);
-    if (sameReach(reach, { scopes: answer.scopes, resources }) && sameKey(asked.confirmation, confirmation)) return answer;
+    if (sameReach(reach, { scopes: answer.scopes, resources, details: answer.details ?? [] }) && sameKey(asked.confirmation, confirmation))
+      return answer;
     return { ...(await tokensFor(deps, asked, grant, reach)), refreshToken: successor };
   }
   await endGrant(deps, grant.organization, grant.id, 'refresh_token_replayed');
   throw new Fault('grant_invalid');
 }
 
-function sameReach(one: Reach, other: Reach): boolean {
-  const text = ({ scopes, resources }: Reach) => JSON.stringify([[...scopes].sort(), [...resources].sort()]);
+function sameReach(one: DetailedReach, other: DetailedReach): boolean {
+  const text = ({ scopes, resources, details }: DetailedReach) =>
+    JSON.stringify([[...scopes].sort(), [...resources].sort(), detailsFor(details, resources).map(detailHash)]);
   return text(one) === text(other);
 }

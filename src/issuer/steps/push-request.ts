@@ -2,7 +2,6 @@ import { Fault } from '#kernel';
 import { ephemeraKey } from '#store';
 import type { PushedAnswer } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
-import { lives } from '../lives.ts';
 import { holdPushed, newReference, requestUriOf } from '../pushed-requests.ts';
 import type { Authenticated, Prompted, Pushing } from '../stages.ts';
 
@@ -26,6 +25,6 @@ const proofs: ReadonlySet<string> = new Set(['client_secret', 'client_assertion'
 
 /** Keeps what was found good until the browser brings its reference. */
 export async function endPush(deps: IssuerDeps, { client, parameters, delivery, handle }: Prompted & Pushing): Promise<PushedAnswer> {
-  await holdPushed(deps, client, delivery.pushed, { text: parameters.without(proofs), delivery });
-  return { requestUri: requestUriOf(handle), life: lives.pushedRequest };
+  const life = await holdPushed(deps, client, delivery.pushed, { text: parameters.without(proofs), delivery });
+  return { requestUri: requestUriOf(handle), life };
 }

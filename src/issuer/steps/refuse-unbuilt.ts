@@ -5,10 +5,6 @@ import type { Addressed } from '../stages.ts';
 /** Parameters that change what a request means and are not taken: ignoring them would give something else than was asked. */
 const unbuilt: Readonly<Record<string, FaultCode>> = {
   request_uri: 'request_uri_unsupported',
-  claims: 'invalid_request',
-  authorization_details: 'invalid_request',
-  id_token_hint: 'invalid_request',
-  acr_values: 'invalid_request',
 };
 
 export function refuseUnbuilt(_: IssuerDeps, asked: Addressed): Addressed {

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { GrantSourceTable, IssuerTable, RegistrationTable, ResourceTable, Schema } from '../schema.ts';
+import type { AddedColumn, GrantSourceTable, IssuerTable, RegistrationTable, RequestTable, ResourceTable, Schema } from '../schema.ts';
 import type { Migration } from './index.ts';
 import { createTable, type TableShape } from './tables.ts';
 
@@ -419,8 +419,8 @@ export const tables = {
     indexes: [['expires_at']],
   },
 } as const satisfies {
-  readonly [T in Exclude<keyof Schema, IssuerTable | RegistrationTable | ResourceTable | GrantSourceTable>]: TableShape<
-    keyof Schema[T] & string
+  readonly [T in Exclude<keyof Schema, GrantSourceTable | IssuerTable | RegistrationTable | RequestTable | ResourceTable>]: TableShape<
+    Exclude<keyof Schema[T] & string, AddedColumn>
   >;
 };
 

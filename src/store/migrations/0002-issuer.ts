@@ -1,4 +1,4 @@
-import type { IssuerTable, Schema } from '../schema.ts';
+import type { AddedColumn, IssuerTable, Schema } from '../schema.ts';
 import type { Migration } from './index.ts';
 import { createTable, type TableShape } from './tables.ts';
 
@@ -117,7 +117,7 @@ export const issuerTables = {
     unique: [['subject']],
     indexes: [['expires_at']],
   },
-} as const satisfies { readonly [T in IssuerTable]: TableShape<Exclude<keyof Schema[T] & string, LaterColumn>> };
+} as const satisfies { readonly [T in IssuerTable]: TableShape<Exclude<keyof Schema[T] & string, LaterColumn | AddedColumn>> };
 
 export const issuer: Migration = {
   name: '0002-issuer',

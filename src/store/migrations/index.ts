@@ -4,6 +4,7 @@ import { first, tables } from './0001-first.ts';
 import { issuer, issuerTables } from './0002-issuer.ts';
 import { registrations, registrationTables } from './0003-registrations.ts';
 import { senders } from './0004-senders.ts';
+import { requests, requestTables } from './0005-requests.ts';
 import { grantSources, grantSourceTables } from './0006-grants.ts';
 import { resources, resourceTables } from './0007-resources.ts';
 
@@ -15,12 +16,13 @@ export interface Migration {
 }
 
 /** Every migration, oldest first. */
-export const migrations: readonly Migration[] = [first, issuer, registrations, senders, grantSources, resources];
+export const migrations: readonly Migration[] = [first, issuer, registrations, senders, requests, grantSources, resources];
 
 /** Every table of ours, by name; what else lies in a schema is another program's. */
 export const ownTables: ReadonlySet<string> = new Set([
   ...Object.keys(tables),
   ...Object.keys(issuerTables),
+  ...Object.keys(requestTables),
   ...Object.keys(grantSourceTables),
   ...Object.keys(resourceTables),
   ...Object.keys(registrationTables),

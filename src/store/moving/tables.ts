@@ -42,6 +42,8 @@ const keys = {
   grants: ['row'],
   refresh_tokens: ['row'],
   endings: ['row'],
+  authorization_details_types: ['row'],
+  issuer_lives: ['row'],
   resources: ['row'],
   imported_keys: ['row'],
   backchannel_requests: ['row'],

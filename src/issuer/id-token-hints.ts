@@ -1,0 +1,16 @@
+import { Fault } from '#kernel';
+import { parseJws, tokenHolds } from '#oauth';
+import type { Client, Issuing } from './contract.ts';
+import type { IssuerDeps } from './deps.ts';
+import { tokenFormats } from './tokens.ts';
+
+/** Whom an ID token of ours for this client names, expired or not (OpenID Connect Core §3.1.2.1). @throws {Fault} `invalid_request` */
+export async function hintedSubject(deps: IssuerDeps, at: Issuing, client: Client, hint: string): Promise<string> {
+  const jws = parseJws(hint, tokenFormats.idToken.typ);
+  const key = jws === undefined ? undefined : await deps.keys.verifier(at.organization.id, jws.header.kid);
+  const holds = jws !== undefined && key !== undefined && tokenHolds(jws, key.algorithm, key.key);
+  const { iss, aud, sub } = holds ? jws.payload : {};
+  if (iss !== at.issuer || aud !== client.id || typeof sub !== 'string')
+    throw new Fault('invalid_request', { detail: 'The id_token_hint is no ID token that this client has from here', hint: 'leave it out' });
+  return sub;
+}
