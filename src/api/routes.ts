@@ -607,7 +607,7 @@ export const routes = {
     path: '/v1/signing-keys',
     callers: person,
     summary: 'keys that sign tokens',
-    answers: { 200: z.object({ items: z.array(s.signingKeyView) }) },
+    answers: { 200: z.object({ items: z.array(s.signingKeyView), imported: z.array(s.importedKeyView) }) },
   }),
   signing_key_rotate: route({
     method: 'POST',
@@ -616,6 +616,22 @@ export const routes = {
     summary: 'ask to make the next key that signs tokens',
     body: s.newSigningKey,
     answers: { 202: s.confirmationView },
+  }),
+  signing_key_import: route({
+    method: 'POST',
+    path: '/v1/signing-keys/imported',
+    callers: person,
+    summary: 'ask to publish a key that verifies the tokens of an earlier system; it signs nothing',
+    body: s.importedKey,
+    answers: { 202: s.confirmationView },
+  }),
+  signing_key_withdraw: route({
+    method: 'DELETE',
+    path: '/v1/signing-keys/imported/:kid',
+    callers: person,
+    summary: 'take an imported key out of the key set; with preview, only tell which',
+    query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
+    answers: { 200: s.importedKeyView },
   }),
   job_get: route({ method: 'GET', path: '/v1/jobs/:job', callers: person, summary: 'a job and its progress', answers: { 200: s.jobView } }),
 

@@ -343,4 +343,11 @@ export const signingKeyView = z.object({
   created_at: time,
   signs_from: time,
 });
+/** A public key of an earlier system, and the `kid` that its tokens name. */
+export const importedKey = z.strictObject({
+  kid: z.string().min(1).max(255),
+  public_jwk: z.record(z.string(), z.unknown()),
+  retires_at: time.optional(),
+});
+export const importedKeyView = z.object({ kid: z.string(), algorithm: z.string(), created_at: time, retires_at: time.optional() });
 export const newSigningKey = z.strictObject({ algorithm: tokenAlgorithm.default('ES256') });

@@ -124,6 +124,11 @@ export const events = {
   'resource.changed': { tells: 'scopes, token format or name of a resource were changed', fields: ['resource', 'identifier', 'name'] },
   'resource.removed': { tells: 'a resource was removed', fields: ['resource'] },
   'signing_key.made': { tells: 'a key that signs tokens was made', fields: ['key', 'algorithm', 'signs_from'] },
+  'signing_key.imported': {
+    tells: 'a key that verifies tokens of an earlier system was published',
+    fields: ['kid', 'algorithm', 'retires_at'],
+  },
+  'signing_key.withdrawn': { tells: 'an imported key was removed from the key set', fields: ['kid'] },
   'key.added': { tells: 'a master key was added', fields: ['key'] },
   'key.rotated': { tells: 'data keys were re-wrapped', fields: ['key', 'count', 'compromised'] },
   'audit.checkpoint': { tells: 'the chain was signed', fields: none },

@@ -96,8 +96,8 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
   const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail, passwordLimits: passwordLimits(ground.processes) });
-  const lives = livesSet(settings);
-  const issuer = createIssuer({ ...shared, net, lives, dpopNonce: settings.dpopNonce, registration: registrationPolicy(ground) });
+  const keySigns = settings.signingKeyDays * 86_400_000;
+  const issuer = createIssuer({ ...shared, net, lives: livesSet(settings), dpopNonce: settings.dpopNonce, registration: registrationPolicy(ground), keySigns });
   const ownHosts = ownHostsOf(settings, publicUrl);
   const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });
   const close = async () => {

@@ -204,6 +204,23 @@ describe('signing keys', () => {
   });
 });
 
+describe('keys of an earlier system', () => {
+  test('are imported by their public half once confirmed, listed, and removed', async () => {
+    const file = join(temporaryFolder(), 'old.pem');
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    writeFileSync(file, privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    const add = ['issuer-keys', 'import', '--pem', file, '--kid', 'old-1', '--retire-after', '90d'];
+    expect(await typed(add, person())).toMatchObject({ code: 0, out: 'published\n' });
+    expect((await typed(['issuer-keys', 'list'])).out).toMatch(/old-1 +RS256 +imported/);
+    expect((await typed(['issuer-keys', 'remove', 'old-1', '--preview'])).out).toBe('old-1 would be removed\n');
+    expect((await typed(['issuer-keys', 'remove', 'old-1'])).out).toBe('old-1 is removed\n');
+    expect((await typed(['issuer-keys', 'remove', 'old-1'])).code).not.toBe(0);
+    writeFileSync(file, 'no key');
+    expect(await typed(add)).toMatchObject({ code: 1, err: expect.stringContaining('cannot be read as a key') });
+    expect((await typed(['issuer-keys', 'import'])).err).toContain('give --pem and --kid');
+  });
+});
+
 describe('grants', () => {
   test('of nobody yet are said to be none, and one that is not there cannot be ended', async () => {
     expect((await typed(['grant', 'list'])).err).toContain('no client has a grant of yours');

@@ -615,6 +615,18 @@ export const settingsTable = {
     example: '300',
     readers: ['server'],
   }),
+  signingKeyDays: row({
+    env: 'GATEHOUSE_SIGNING_KEY_DAYS',
+    schema: z.coerce
+      .number('give a number')
+      .int('give a whole number')
+      .min(1, 'give at least 1')
+      .max(3650, 'give at most 3650')
+      .default(90),
+    tells: 'days for which a key signs tokens before the next one is made by itself',
+    example: '90',
+    readers: ['server'],
+  }),
   shutdownSeconds: row({
     env: 'GATEHOUSE_SHUTDOWN_SECONDS',
     schema: seconds(20, 3600),

@@ -5,6 +5,7 @@ import { type AgentId, type ConnectionId, Fault, type FlowId, type PermissionId,
 import type { ChangeKind, PermissionDraft } from '#policy';
 import { clientDraft, type NewClient, tokenDraft } from './client-draft.ts';
 import type { Rooms, Writing } from './contract.ts';
+import { importedKeyDraft } from './imported-key-draft.ts';
 import type { Lookups } from './lookups.ts';
 import { timeText } from './pages/layout.ts';
 import { type NewResource, resourceDraft } from './resource-draft.ts';
@@ -439,6 +440,27 @@ const changes = {
     apply: async ({ rooms }, tx, by, given) => ({
       registration_token: await rooms.issuer.registrationTokens.add(tx, by, tokenDraft(given)),
     }),
+  }),
+  'signing_key.import': change({
+    schema: schemas.importedKey,
+    async tell(_, given) {
+      return {
+        title: 'Publish a key of an earlier system?',
+        sentence:
+          'Resource servers that read the key set will take tokens signed with it. Here it signs nothing, and nothing it signed counts.',
+        facts: [
+          ['Name of the key', given.kid],
+          ['Kind', String(given.public_jwk.kty)],
+          ['Published until', given.retires_at === undefined ? 'it is removed' : timeText(given.retires_at)],
+        ],
+        warning: 'Whoever holds the private half can make tokens that those servers believe.',
+        yes: 'Yes, publish it',
+      };
+    },
+    async apply({ rooms }, tx, by, given) {
+      await rooms.issuer.importedKeys.add(tx, by, importedKeyDraft(given));
+      return { kid: given.kid };
+    },
   }),
   'signing_key.rotate': change({
     schema: schemas.newSigningKey,

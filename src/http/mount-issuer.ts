@@ -56,6 +56,7 @@ function mount(app: FastifyInstance, deps: HttpDeps, { method, path, serve, proo
       const at = await deps.issuer.at(slug);
       if (proofs === true) tellNonce(reply, deps.issuer.nonce(at));
       const answer = await serve(at, request, reply);
+      if (reply.sent) return reply;
       return reply.header('content-type', 'application/json; charset=utf-8').send(answer === undefined ? '' : JSON.stringify(answer));
     },
   });
@@ -121,7 +122,15 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
       serve: async (at, request) =>
         backchannelBody(await issuer.backchannel.authenticate(at, protocolRequest(request), incoming(request).address)),
     },
-    { method: 'POST', path: endpointPaths.introspect, serve: (at, request) => issuer.introspect(at, protocolRequest(request)) },
+    {
+      method: 'POST',
+      path: endpointPaths.introspect,
+      async serve(at, request, reply) {
+        if (!wantsSigned(request.headers.accept)) return issuer.introspect(at, protocolRequest(request));
+        const answer = await issuer.introspectSigned(at, protocolRequest(request));
+        return reply.header('content-type', signedState).send(answer);
+      },
+    },
     {
       method: 'POST',
       path: endpointPaths.revoke,
@@ -132,6 +141,20 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
     { method: 'GET', ...userinfo },
     { method: 'POST', ...userinfo },
   ];
+}
+
+const signedState = 'application/token-introspection+jwt';
+
+/** Whether a JWT is asked for, and no less than JSON is (RFC 9701 §4). */
+function wantsSigned(accept = ''): boolean {
+  const weights = new Map(accept.toLowerCase().split(',').map(weightOf));
+  const signed = weights.get(signedState) ?? 0;
+  return signed > 0 && signed >= (weights.get('application/json') ?? 0);
+}
+
+function weightOf(range: string): readonly [type: string, weight: number] {
+  const [type = '', ...parameters] = range.split(';').map((part) => part.trim());
+  return [type, Number(parameters.find((part) => part.startsWith('q='))?.slice(2) ?? 1)];
 }
 
 /** An answer that others may keep; an error never is. */

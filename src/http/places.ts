@@ -20,6 +20,7 @@ import { providerRoutes } from './routes/providers.ts';
 import { registrationTokenRoutes } from './routes/registration-tokens.ts';
 import { resourceRoutes } from './routes/resources.ts';
 import { runRoutes } from './routes/runs.ts';
+import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { trustRoutes } from './routes/trusts.ts';
 
 /** Where every organization but the default one is. */
@@ -62,6 +63,8 @@ export const elsewhere = [
   'resource_remove',
   'signing_key_list',
   'signing_key_rotate',
+  'signing_key_import',
+  'signing_key_withdraw',
 ] as const satisfies readonly RouteName[];
 
 /** One organization as it is served. Its handlers and pages can name no other (SECURITY 17). */
@@ -134,6 +137,7 @@ function handlersOf(kit: Kit) {
     ...registrationTokenRoutes(kit),
     ...trustRoutes(kit),
     ...resourceRoutes(kit),
+    ...signingKeyRoutes(kit),
     ...detailsTypeRoutes(kit),
   };
 }

@@ -35,6 +35,7 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'resource.change',
   'registration_token.add',
   'trust.add',
+  'signing_key.import',
   'signing_key.rotate',
 ]);
 

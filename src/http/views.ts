@@ -4,7 +4,7 @@ import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
 import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
 import type { Agent } from '#identity';
-import type { Client, DetailsType, RegistrationToken, Resource, SigningKeyFact, StandingGrant, TrustedIssuer } from '#issuer';
+import type { Client, DetailsType, ImportedKey, RegistrationToken, Resource, SigningKeyFact, StandingGrant, TrustedIssuer } from '#issuer';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
 
@@ -245,6 +245,10 @@ export function resourceView(resource: Resource): View<'resourceView'> {
 
 export function signingKeyView({ id, algorithm, state, createdAt, signsFrom }: SigningKeyFact): View<'signingKeyView'> {
   return { id, algorithm, state, created_at: createdAt, signs_from: signsFrom };
+}
+
+export function importedKeyView({ kid, algorithm, createdAt, retiresAt }: ImportedKey): View<'importedKeyView'> {
+  return { kid, algorithm, created_at: createdAt, ...optional('retires_at', retiresAt) };
 }
 
 /** A page of a listing as views. */

@@ -1,12 +1,11 @@
 import type { User } from '#identity';
 import { Fault, parseId } from '#kernel';
-import { parseJws, tokenHolds } from '#oauth';
+import { type AccessTokenClaims, readAccessToken } from './access-token-formats.ts';
 import type { Client, Issuing, ResourceRequest } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { checkedProof, spendProof } from './dpop.ts';
 import { endpointUrl } from './endpoints.ts';
 import { stands } from './grants.ts';
-import { type AccessTokenClaims, tokenFormats } from './tokens.ts';
 
 /** An access token that is good now, and whose it is. */
 export interface LivingToken {
@@ -16,11 +15,11 @@ export interface LivingToken {
 }
 
 /**
- * The token, if we signed it, it has not expired, and neither it nor a parent of it has ended: grant, client, person,
+ * The token, if we made it, it has not expired, and neither it nor a parent of it has ended: grant, client, person,
  * organization (SECURITY 16). @throws {Fault} `stale_revocations`
  */
 export async function livingToken(deps: IssuerDeps, at: Issuing, text: string): Promise<LivingToken | undefined> {
-  const claims = await signedClaims(deps, at, text);
+  const claims = await readAccessToken(deps, at, text);
   if (claims === undefined || claims.exp * 1000 <= deps.clock.now()) return undefined;
   const { jti, grant_id: grant, parents = [] } = claims;
   if (await deps.endings.any([jti, ...parents, ...(grant === undefined ? [] : [grant])])) return undefined;
@@ -37,14 +36,6 @@ export async function livingToken(deps: IssuerDeps, at: Issuing, text: string): 
 async function allStand({ clients }: IssuerDeps, { organization }: Issuing, above: readonly string[]): Promise<boolean> {
   for (const id of above) if ((await clients.find(organization.id, id)) === undefined) return false;
   return true;
-}
-
-/** What we signed is of the form we sign, so the claims need no further look. */
-async function signedClaims(deps: IssuerDeps, at: Issuing, text: string): Promise<AccessTokenClaims | undefined> {
-  const jws = parseJws(text, tokenFormats.accessToken.typ);
-  const key = jws === undefined ? undefined : await deps.keys.verifier(at.organization.id, jws.header.kid);
-  if (jws === undefined || key === undefined || !tokenHolds(jws, key.algorithm, key.key)) return undefined;
-  return jws.payload.iss === at.issuer ? (jws.payload as unknown as AccessTokenClaims) : undefined;
 }
 
 export function audiences({ aud }: AccessTokenClaims): readonly string[] {

@@ -312,6 +312,34 @@ export interface EndedSince {
   readonly age: number;
 }
 
+/** A public key of an earlier system. */
+export interface ImportedKeyDraft {
+  /** The `kid` that its tokens name. */
+  readonly kid: string;
+  readonly publicJwk: Readonly<Record<string, unknown>>;
+  /** It is published until then; undefined: until it is removed. */
+  readonly retiresAt: number | undefined;
+}
+
+export interface ImportedKey {
+  readonly kid: string;
+  readonly algorithm: string;
+  readonly jwk: Readonly<Record<string, string>>;
+  readonly createdAt: number;
+  readonly retiresAt: number | undefined;
+}
+
+/** Keys that verify what an earlier system signed, for resource servers. */
+export interface ImportedKeys {
+  /** @throws {Fault} `signing_key_invalid` with a sentence per field */
+  judge(draft: ImportedKeyDraft): void;
+  published(organization: OrganizationId): Promise<readonly ImportedKey[]>;
+  /** @throws {Fault} `signing_key_invalid` */
+  add(tx: Writing, by: Principal, draft: ImportedKeyDraft): Promise<void>;
+  /** @throws {Fault} `not_found` */
+  remove(by: Principal, kid: string): Promise<void>;
+}
+
 /** Registered clients of an organization. */
 export interface Clients {
   /** @throws {Fault} `client_invalid` with a sentence per field */
@@ -457,6 +485,8 @@ export interface Issuer {
   readonly trustedIssuers: TrustedIssuers;
   /** RFC 7662 §2.2. */
   introspect(at: Issuing, request: ProtocolRequest): Promise<Readonly<Record<string, unknown>>>;
+  /** RFC 9701: the same, signed for who asks. */
+  introspectSigned(at: Issuing, request: ProtocolRequest): Promise<string>;
   /** RFC 7009. */
   revoke(at: Issuing, request: ProtocolRequest): Promise<void>;
   /** The nonce that proofs must hold now (RFC 9449 §8); undefined: none is asked for. */
@@ -482,6 +512,7 @@ export interface Issuer {
   readonly detailsTypes: DetailsTypes;
   readonly lifetimes: Lifetimes;
   readonly resources: Resources;
+  readonly importedKeys: ImportedKeys;
   signingKeys(organization: OrganizationId): Promise<readonly SigningKeyFact[]>;
   /**
    * Makes the next key, which is published now and signs later; what is returned stores it in the caller's transaction.

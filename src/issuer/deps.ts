@@ -5,7 +5,7 @@ import type { Clock, Log } from '#kernel';
 import type { Net } from '#net';
 import type { Changes, Ephemera, Records } from '#store';
 import type { Vault } from '#vault';
-import type { Clients, DetailsTypes, Lifetimes, RegistrationPolicy, Resources, TrustedIssuers } from './contract.ts';
+import type { Clients, DetailsTypes, ImportedKeys, Lifetimes, RegistrationPolicy, Resources, TrustedIssuers } from './contract.ts';
 import type { Endings } from './endings.ts';
 import type { Keys } from './keys.ts';
 
@@ -25,6 +25,8 @@ export interface IssuerGround {
   readonly dpopNonce?: boolean;
   /** Of the installation, in seconds. */
   readonly lives?: Lives;
+  /** How long a key signs before the next one is due; in milliseconds. */
+  readonly keySigns?: number;
 }
 
 /** What every step has at hand. */
@@ -35,5 +37,6 @@ export interface IssuerDeps extends IssuerGround {
   readonly trustedIssuers: TrustedIssuers;
   readonly detailsTypes: DetailsTypes;
   readonly lifetimes: Lifetimes;
+  readonly importedKeys: ImportedKeys;
   readonly endings: Endings;
 }

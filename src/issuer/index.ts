@@ -19,6 +19,8 @@ export type {
   DetailsTypes,
   DeviceAuthorization,
   DeviceView,
+  ImportedKey,
+  ImportedKeyDraft,
   Issuer,
   Issuing,
   Lifetimes,

@@ -12,6 +12,7 @@ import { createDevices } from './devices.ts';
 import { dpopNonce } from './dpop.ts';
 import { createEndings } from './endings.ts';
 import { endOwnGrant, grantsOf } from './grants.ts';
+import { createImportedKeys } from './imported-keys.ts';
 import { createKeys, nextKey } from './keys.ts';
 import { createLifetimes } from './lifetimes.ts';
 import { longestUntil } from './lives.ts';
@@ -30,13 +31,14 @@ import { choose, waitingFor } from './waiting-requests.ts';
 /** OAuth 2.1 and OpenID Connect: we issue. */
 export function createIssuer(ground: IssuerGround): Issuer {
   const keys = createKeys(ground);
+  const importedKeys = createImportedKeys(ground);
   const clients = createClients(ground);
   const resources = createResources(ground);
   const trustedIssuers = createTrustedIssuers(ground);
   const detailsTypes = createDetailsTypes(ground);
   const lifetimes = createLifetimes(ground);
   const endings = createEndings(ground);
-  const deps: IssuerDeps = { ...ground, keys, clients, resources, trustedIssuers, detailsTypes, lifetimes, endings };
+  const deps: IssuerDeps = { ...ground, keys, clients, resources, trustedIssuers, detailsTypes, lifetimes, importedKeys, endings };
   const stopHearing = ground.identity.whenUserEnds((tx, { id, epoch, organization }) =>
     endings.insert(tx, { organization, subject: parent.user(id, epoch), expiresAt: longestUntil(ground.clock.now()) }),
   );
@@ -59,7 +61,8 @@ export function createIssuer(ground: IssuerGround): Issuer {
     async keySet(at) {
       // A key is there before the first token is: whoever fetches the set early has it.
       await keys.signer(at.organization.id, 'ES256');
-      return { keys: (await keys.published(at.organization.id)).map(({ jwk }) => jwk) };
+      const published = [...(await keys.published(at.organization.id)), ...(await importedKeys.published(at.organization.id))];
+      return { keys: published.map(({ jwk }) => jwk) };
     },
     async authorize(at, query, browsing) {
       fresh();
@@ -87,6 +90,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     devices: createDevices(deps, parsed),
     backchannel: createBackchannel(deps, parsed),
     introspect: async (at, request) => matrix.introspect.run(deps, parsed(at, request)),
+    introspectSigned: async (at, request) => matrix.introspectSigned.run(deps, parsed(at, request)),
     revoke: async (at, request) => matrix.revoke.run(deps, parsed(at, request)),
     nonce: (at) => (ground.dpopNonce === true ? dpopNonce(deps, at) : undefined),
     userinfo: (at, request) => userinfo(deps, at, request),
@@ -108,12 +112,14 @@ export function createIssuer(ground: IssuerGround): Issuer {
     trustedIssuers,
     detailsTypes,
     lifetimes,
+    importedKeys,
     signingKeys: (organization) => keys.facts(organization),
     nextSigningKey: (by, algorithm) => nextKey(keys, by, algorithm),
     sweep: () => sweep(deps),
     async close() {
       stopHearing();
       keys.close();
+      importedKeys.close();
       clients.close();
       resources.close();
       trustedIssuers.close();

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { Fault, newId, type OrganizationId, type Principal, Secret, type SigningKeyId } from '#kernel';
-import { generateTokenKey, publicTokenJwk, type TokenAlgorithmName, type TokenKey } from '#oauth';
+import { generateTokenKey, publicTokenJwk, type SealingKey, sealingKeyOf, type TokenAlgorithmName, type TokenKey } from '#oauth';
 import { cacheByGeneration, isUniqueViolation, type Writing } from '#store';
 import type { SigningKeyFact } from './contract.ts';
 import type { IssuerGround } from './deps.ts';
@@ -20,10 +20,18 @@ export interface PublishedKey {
   readonly row: SigningKeyRow;
 }
 
+interface OpenedKey extends TokenKey {
+  readonly sealing: SealingKey;
+}
+
 /** Keys that sign the tokens of organizations. */
 export interface Keys {
   /** The key that signs now; of any number of replicas that make the first one at once, one is kept. */
   signer(organization: OrganizationId, algorithm: TokenAlgorithmName): Promise<TokenKey>;
+  /** What seals opaque tokens now: it goes with the ES256 key that signs. */
+  sealer(organization: OrganizationId): Promise<SealingKey>;
+  /** What sealed opaque tokens that still count, by its `kid`. */
+  opener(organization: OrganizationId, kid: SigningKeyId): Promise<SealingKey | undefined>;
   /** A key whose signatures still count, by its `kid`. */
   verifier(organization: OrganizationId, kid: unknown): Promise<PublishedKey | undefined>;
   /** Every key whose signatures count now or will. */
@@ -38,28 +46,33 @@ export interface Keys {
 export function createKeys(deps: IssuerGround): Keys {
   const { records, changes, vault, clock } = deps;
   const rings = cacheByGeneration<readonly PublishedKey[]>(changes, 'issuing', 1_000);
-  const opened = cacheByGeneration<TokenKey>(changes, 'keys', 1_000);
+  const opened = cacheByGeneration<OpenedKey>(changes, 'keys', 1_000);
 
   async function ring(organization: OrganizationId): Promise<readonly PublishedKey[]> {
     const load = async () => (await records.in(organization).read((tx) => signingKeys(tx, organization))).map(publishedOf);
     return (await rings.get(organization, load)) ?? [];
   }
 
-  async function signer(organization: OrganizationId, algorithm: TokenAlgorithmName): Promise<TokenKey> {
+  async function signer(organization: OrganizationId, algorithm: TokenAlgorithmName): Promise<OpenedKey> {
     const now = clock.now();
     const keys = (await ring(organization)).filter((key) => key.algorithm === algorithm);
     // The first one signs at once, also where this machine's clock is behind that of the one that made it.
     const current = keys.filter(({ signsFrom }) => signsFrom <= now).at(-1) ?? keys[0];
-    if (current !== undefined) return (await opened.get(current.id, () => open(organization, current))) as TokenKey;
+    if (current !== undefined) return opening(organization, current);
     const first = await make(deps, organization, algorithm, { sequence: 1, signsFrom: now });
     await first.store(system(organization)).catch(unlessTaken);
     return signer(organization, algorithm);
   }
 
-  async function open(organization: OrganizationId, { id, algorithm, row }: PublishedKey): Promise<TokenKey> {
+  async function opening(organization: OrganizationId, key: PublishedKey): Promise<OpenedKey> {
+    return (await opened.get(key.id, () => open(organization, key))) as OpenedKey;
+  }
+
+  async function open(organization: OrganizationId, { id, algorithm, row }: PublishedKey): Promise<OpenedKey> {
     const pkcs8 = await vault.disclose(signingKeyLabel(organization, id), row.key_envelope);
     const privateKey = createPrivateKey({ key: Buffer.from(pkcs8.reveal(), 'base64'), format: 'der', type: 'pkcs8' });
-    return Object.freeze({ algorithm, kid: id, privateKey });
+    const key = { algorithm, kid: id, privateKey };
+    return Object.freeze({ ...key, sealing: sealingKeyOf(key) });
   }
 
   async function published(organization: OrganizationId): Promise<readonly PublishedKey[]> {
@@ -67,11 +80,20 @@ export function createKeys(deps: IssuerGround): Keys {
     return keys.filter((key) => retiresAt(key, keys) > clock.now());
   }
 
+  async function verifier(organization: OrganizationId, kid: unknown): Promise<PublishedKey | undefined> {
+    return (await published(organization)).find(({ id }) => id === kid);
+  }
+
   return Object.freeze({
     signer,
+    sealer: async (organization: OrganizationId) => (await signer(organization, 'ES256')).sealing,
+    async opener(organization: OrganizationId, kid: SigningKeyId) {
+      const key = await verifier(organization, kid);
+      return key === undefined ? undefined : (await opening(organization, key)).sealing;
+    },
+    verifier,
     published,
     all: ring,
-    verifier: async (organization: OrganizationId, kid: unknown) => (await published(organization)).find(({ id }) => id === kid),
     async facts(organization: OrganizationId) {
       const keys = await published(organization);
       return keys.map((key) => factOf(key, keys, clock.now()));

@@ -33,6 +33,7 @@ import { redeem } from './steps/redeem.ts';
 import { refuseDetails } from './steps/refuse-details.ts';
 import { refuseRepeats } from './steps/refuse-repeats.ts';
 import { refuseUnbuilt } from './steps/refuse-unbuilt.ts';
+import { signTokenState } from './steps/sign-token-state.ts';
 import { takePushedRequest } from './steps/take-pushed-request.ts';
 
 /** Every check of an authorization request, wherever it came from. */
@@ -85,6 +86,9 @@ export const matrix = {
   introspect: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)
     .step(answerTokenState),
+  introspectSigned: pipeline((_, input: Parsed) => refuseRepeats(input))
+    .step(authenticateClient)
+    .step(signTokenState),
   revoke: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)
     .step(answerRevocation),
@@ -97,5 +101,6 @@ export const matrix = {
   deviceAuthorization: Pipeline<Parsed, Scoped<Authenticated>>;
   backchannel: Pipeline<Parsed, Scoped<Authenticated>>;
   introspect: Pipeline<Parsed, Readonly<Record<string, unknown>>>;
+  introspectSigned: Pipeline<Parsed, string>;
   revoke: Pipeline<Parsed, void>;
 };

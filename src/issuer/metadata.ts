@@ -27,6 +27,7 @@ export function metadataOf(
     jwks_uri: issuer + endpointPaths.keySet,
     token_endings_uri: issuer + endpointPaths.endings,
     introspection_endpoint: issuer + endpointPaths.introspect,
+    introspection_signing_alg_values_supported: tokenAlgorithmNames,
     revocation_endpoint: issuer + endpointPaths.revoke,
     ...(registration === 'off' ? {} : { registration_endpoint: issuer + endpointPaths.register }),
     grant_types_supported: grantTypeNames,

@@ -1,5 +1,6 @@
 import { Fault, type GrantId, newId, type OrganizationId, type Secret } from '#kernel';
 import { isUniqueViolation, madeFrom, spend, type Writing } from '#store';
+import { formFor } from './access-token-formats.ts';
 import { narrowedDetails } from './authorization-details.ts';
 import type { Client, Grant, TokenAnswer } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
@@ -36,6 +37,7 @@ export async function beginGrant(
 ): Promise<TokenAnswer> {
   const { at, client, confirmation } = asked;
   const resources = narrowed(asked, granted);
+  await formFor(deps, at, resources);
   const lasting = refreshes !== false && client.grantTypes.includes('refresh_token');
   const details = narrowedDetails(
     asked.parameters.one('authorization_details'),

@@ -2,6 +2,7 @@ import { forgetBackchannelRequests } from './backchannel.sql.ts';
 import type { IssuerDeps } from './deps.ts';
 import { forgetEndings } from './endings.sql.ts';
 import { forgetGrants } from './grants.sql.ts';
+import { forgetImportedKeys } from './imported-keys.sql.ts';
 import { deleteSigningKeys, organizationsWithKeys } from './keys.sql.ts';
 import { retiresAt, system, unlessTaken } from './keys.ts';
 import { lives } from './lives.ts';
@@ -20,7 +21,8 @@ export async function sweep(deps: IssuerDeps): Promise<number> {
       const grants = await forgetGrants(tx, dead, atOnce);
       await forgetRefreshTokens(tx, grants);
       const requests = await forgetBackchannelRequests(tx, dead - lives.longestRefreshIdle, atOnce);
-      return grants.length + requests + (await forgetEndings(tx, dead, atOnce));
+      const keys = await forgetImportedKeys(tx, dead, atOnce);
+      return grants.length + requests + keys + (await forgetEndings(tx, dead, atOnce));
     });
   let forgotten = 0;
   for (let last = atOnce; last >= atOnce; forgotten += last) last = await batch();
@@ -37,7 +39,7 @@ async function renewKeys(deps: IssuerDeps, organization: Parameters<typeof syste
   const dead = ring.filter((key) => retiresAt(key, ring) <= now - lives.kept).map(({ id }) => id);
   const newest = new Map(ring.map((key) => [key.algorithm, key]));
   for (const key of newest.values()) {
-    if (now - key.signsFrom < lives.keySigns) continue;
+    if (now - key.signsFrom < (deps.keySigns ?? lives.keySigns)) continue;
     const store = await deps.keys.next(system(organization), key.algorithm);
     await deps.records.in(organization).write(store).catch(unlessTaken);
   }

@@ -39,7 +39,8 @@ export async function endedSince(
       await deps.endings.next(left);
       continue;
     }
-    const keys = (await deps.keys.published(id)).map((key) => key.id);
+    const imported = (await deps.importedKeys.published(id)).map(({ kid }) => kid);
+    const keys = [...(await deps.keys.published(id)).map((key) => key.id), ...imported];
     const ended = found.slice(0, mostTold);
     const now = performance.now();
     return {

@@ -2,50 +2,21 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { User } from '#identity';
 import { Secret } from '#kernel';
 import { signToken } from '#oauth';
+import { type AccessTokenClaims, accessTokenFormats, formFor } from './access-token-formats.ts';
 import { contextOf } from './authentication-contexts.ts';
 import { detailsFor } from './authorization-details.ts';
 import { claimScopes } from './claims-parameter.ts';
-import type { AuthorizationDetail, Confirmation, Grant } from './contract.ts';
+import type { Confirmation, Grant } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import type { Authorized } from './stages.ts';
 
-/** The forms of the tokens that we sign, by their `typ`. Refresh tokens and codes are opaque. */
-export const tokenFormats = Object.freeze({
-  /** RFC 9068. */
-  accessToken: { typ: 'at+jwt' },
-  /** OpenID Connect Core §2. */
-  idToken: { typ: 'JWT' },
-});
-
-/** An access token as it was read and verified: everything that can end it is named in it. */
-export interface AccessTokenClaims {
-  readonly iss: string;
-  readonly sub: string;
-  readonly aud: string | readonly string[];
-  readonly client_id: string;
-  readonly iat: number;
-  readonly exp: number;
-  readonly jti: string;
-  readonly scope?: string;
-  readonly auth_time?: number;
-  /** The key it is bound to: of no use to who has not that. */
-  readonly cnf?: Confirmation;
-  readonly acr?: string;
-  readonly amr?: readonly string[];
-  readonly authorization_details?: readonly AuthorizationDetail[];
-  /** The grant it hangs on; a client's own token hangs on the client. */
-  readonly grant_id?: string;
-  /** The access tokens that it was made from, by `jti`, and their clients: it ends with any of them. */
-  readonly parents?: readonly string[];
-  readonly parent_clients?: readonly string[];
-  /** Of the organization, and of the user where there is one, when it was made (SECURITY 16). */
-  readonly epochs: readonly number[];
-}
+/** The form of ID tokens (OpenID Connect Core §2). Those of access tokens are in `access-token-formats.ts`. */
+export const tokenFormats = Object.freeze({ idToken: { typ: 'JWT' } });
 
 /** An access token for what was authorized (RFC 9068 §2.2). Without a resource it is for the issuer itself. */
 export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) {
   const { at, client, confirmation, scopes, resources, subject, under } = authorized;
-  const { typ } = tokenFormats.accessToken;
+  const { format, algorithm } = await formFor(deps, at, resources);
   const life = await deps.lifetimes.of(client, 'access_token');
   const now = deps.clock.now();
   const details = detailsFor(authorized.details ?? [], resources);
@@ -65,9 +36,8 @@ export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) 
     ...(confirmation === undefined ? {} : { cnf: confirmation }),
     epochs: subject.kind === 'user' ? [subject.grant.epochs.organization, subject.grant.epochs.user] : [at.organization.epoch],
   };
-  const key = await deps.keys.signer(at.organization.id, 'ES256');
   return {
-    accessToken: new Secret(signToken(key, typ, { ...claims })),
+    accessToken: new Secret(await accessTokenFormats[format].write(deps, at, claims, algorithm)),
     expiresAt,
     tokenType: tokenTypeOf(confirmation),
     ...(details.length === 0 ? {} : { details }),
@@ -122,7 +92,7 @@ export async function mintIdToken(
     at_hash: halfHash(accessToken, key.algorithm),
     ...(nonce === undefined ? {} : { nonce }),
   };
-  return new Secret(signToken(key, typ, claims));
+  return new Secret(signToken(key, tokenFormats.idToken.typ, claims));
 }
 
 /** The left half of the hash of the token, by the hash of the signature (EdDSA: SHA-512). */

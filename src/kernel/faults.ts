@@ -290,6 +290,7 @@ export const faults = {
   scope_invalid: row(400, 1, 'A scope is unknown, or more than the client may have', 'ask for less', 'invalid_scope'),
   resource_unknown: row(404, 1, 'There is no such resource', 'list them with: gatehouse resource list'),
   resource_invalid: row(400, 1, 'A resource cannot be registered so', 'see the listed fields'),
+  signing_key_invalid: row(400, 1, 'A key cannot be imported so', 'see the listed fields'),
   target_invalid: row(400, 1, 'A resource is not one the client may have a token for', 'see the resources of the client', 'invalid_target'),
   request_object_invalid: row(
     400,

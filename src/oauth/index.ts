@@ -38,6 +38,7 @@ export { parsePublicJwk, thumbprint, type VerificationKey, verificationKeyOf } f
 export { jwsHolds, type ParsedJws, parseJws, signJws } from './jws.ts';
 export { createPkce, type Pkce, pkceChallenge, pkceHolds } from './pkce.ts';
 export { bearerValue, deviceUserCode, parseDeviceUserCode, parseUserCode, userCode } from './random.ts';
+export { openToken, type SealingKey, sealingKeyOf, sealToken } from './sealed-token.ts';
 export {
   generateTokenKey,
   publicTokenJwk,

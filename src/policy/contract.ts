@@ -113,6 +113,7 @@ export type ChangeKind =
   | 'resource.change'
   | 'registration_token.add'
   | 'trust.add'
+  | 'signing_key.import'
   | 'signing_key.rotate';
 
 export interface PermissionQuery {

@@ -3,7 +3,7 @@ import type { HandlersOf } from '../api.ts';
 import { clientDraft } from '../client-draft.ts';
 import { type Kit, parked, present } from '../kit.ts';
 import { mustAdminister } from '../rights.ts';
-import { clientView, grantView, pageView, signingKeyView } from '../views.ts';
+import { clientView, grantView, pageView } from '../views.ts';
 
 type Routes =
   | 'client_list'
@@ -13,11 +13,9 @@ type Routes =
   | 'client_secret_add'
   | 'client_secret_end'
   | 'grant_list'
-  | 'grant_end'
-  | 'signing_key_list'
-  | 'signing_key_rotate';
+  | 'grant_end';
 
-/** OAuth clients of the organization and the keys that sign its tokens, for its administrators; what each person let clients do. */
+/** OAuth clients of the organization, for its administrators; what each person let clients do. */
 export function clientRoutes(kit: Kit): HandlersOf<Routes> {
   const { issuer, organization } = kit.rooms;
   const found = async (id: string) => {
@@ -68,16 +66,6 @@ export function clientRoutes(kit: Kit): HandlersOf<Routes> {
       const id = parseId('grt', params.grant);
       if (id === undefined || !(await issuer.endGrant(caller.principal, id))) throw new Fault('not_found');
       return { status: 200, body: {} };
-    },
-
-    async signing_key_list({ caller }) {
-      mustAdminister(caller.session.user);
-      return { status: 200, body: { items: (await issuer.signingKeys(organization.id)).map(signingKeyView) } };
-    },
-
-    async signing_key_rotate({ caller, body }) {
-      mustAdminister(caller.session.user);
-      return parked(kit, await kit.changes.ask(caller.principal, 'signing_key.rotate', body));
     },
   };
 }

@@ -2,7 +2,7 @@ import { Fault, type Secret } from '#kernel';
 import { parent } from '#oauth';
 import { isUniqueViolation, sha256 } from '#store';
 import { audiences, type LivingToken, livingToken } from '../access-tokens.ts';
-import type { Client, Grant } from '../contract.ts';
+import type { Client, Grant, Resource } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import { standingGrant } from '../grants.sql.ts';
 import { endGrant, stands } from '../grants.ts';
@@ -19,7 +19,11 @@ export async function answerTokenState(deps: IssuerDeps, asked: Authenticated): 
   if (asked.method === 'none') throw new Fault('client_unauthenticated');
   const text = tokenOf(asked);
   const access = await livingToken(deps, asked.at, text);
-  if (access !== undefined) return concerns(asked.client, access) ? stateOf(access) : inactive;
+  if (access !== undefined) {
+    if (access.client.id === asked.client.id) return stateOf(access);
+    const shown = shownTo(asked.client, access, await deps.resources.registered(asked.at.organization.id));
+    return shown === undefined ? inactive : stateOf(shown);
+  }
   const refresh = refreshTokenOf(text);
   const found = refresh === undefined ? undefined : await ownRefreshToken(deps, asked, refresh);
   return found === undefined || !(await isLive(deps, asked, found)) ? inactive : refreshState(asked, found);
@@ -45,9 +49,23 @@ function tokenOf({ parameters }: Authenticated): string {
   return token;
 }
 
-/** It is the client's own, or for a resource that the client is the server of. */
-function concerns(client: Client, token: LivingToken): boolean {
-  return token.client.id === client.id || audiences(token.claims).some((resource) => client.protects.includes(resource));
+/**
+ * The token as the server of a resource sees it: for the resources that it is the server of, and with their scopes where they are
+ * registered (RFC 7662 §2.2, RFC 9701 §5); undefined where none is its own.
+ */
+function shownTo({ protects }: Client, token: LivingToken, registered: ReadonlyMap<string, Resource>): LivingToken | undefined {
+  const own = audiences(token.claims).filter((resource) => protects.includes(resource));
+  const [only, ...more] = own;
+  if (only === undefined) return undefined;
+  const known = own.map((resource) => registered.get(resource)?.scopes.map(({ name }) => name));
+  const { scope = '', ...claims } = token.claims;
+  const left = known.every((names) => names !== undefined)
+    ? scope
+        .split(' ')
+        .filter((name) => known.flat().includes(name))
+        .join(' ')
+    : scope;
+  return { ...token, claims: { ...claims, aud: more.length === 0 ? only : own, ...(left === '' ? {} : { scope: left }) } };
 }
 
 function stateOf({ claims, user }: LivingToken): Readonly<Record<string, unknown>> {
