@@ -102,7 +102,7 @@ async function close({ parts, http, proxy, jobs, relays, certificate }: Running,
   await Promise.all([http.close(deadline, hurry), proxy.close(deadline, hurry).then(relays.close), jobs.close()]);
 }
 
-interface Relays {
+export interface Relays {
   accept(connection: Duplex, remoteAddress: string): void;
   close(): void;
 }
@@ -122,7 +122,8 @@ function createRelays(proxy: DataPlane): Relays {
   };
 }
 
-function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string): Http {
+/** What answers HTTP, over the parts. */
+export function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: string): Http {
   const { broker, issuer, signin, connect, policy, identity, audit, vault, store, organization, publicUrl, settings, folders, clock, log } =
     parts;
   return createHttp({
