@@ -51,6 +51,7 @@ export function openToken({ kid, root }: SealingKey, text: string): Readonly<Rec
   }
 }
 
-function keyOf(root: KeyObject, random: Uint8Array): Uint8Array {
-  return createHmac('sha256', root).update(random.subarray(0, saltBytes)).digest();
+/** As a `KeyObject`: `node:crypto` takes five times as long over plain bytes. */
+function keyOf(root: KeyObject, random: Uint8Array): KeyObject {
+  return createSecretKey(createHmac('sha256', root).update(random.subarray(0, saltBytes)).digest());
 }
