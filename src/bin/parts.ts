@@ -97,7 +97,14 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
   const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail, passwordLimits: passwordLimits(ground.processes) });
   const keySigns = settings.signingKeyDays * 86_400_000;
-  const issuer = createIssuer({ ...shared, net, lives: livesSet(settings), dpopNonce: settings.dpopNonce, registration: registrationPolicy(ground), keySigns });
+  const issuer = createIssuer({
+    ...shared,
+    net,
+    lives: livesSet(settings),
+    dpopNonce: settings.dpopNonce,
+    registration: registrationPolicy(ground),
+    keySigns,
+  });
   const ownHosts = ownHostsOf(settings, publicUrl);
   const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });
   const close = async () => {

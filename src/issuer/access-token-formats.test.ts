@@ -93,7 +93,7 @@ describe('an opaque access token', () => {
     await register(draft(sealed, { tokenFormat: 'opaque' }), fresh);
     const holder = await fresh.add({ resources: [sealed] });
     const token = (await fresh.token(holder, own)).accessToken.reveal();
-    await fresh.people.pass(lives.accessToken - 1_000);
+    await fresh.people.pass(15 * 60_000 - 1_000);
     expect((await asked(holder, token, fresh)).active).toBe(true);
     await fresh.people.pass(1_000);
     expect(await asked(holder, token, fresh)).toEqual({ active: false });

@@ -92,7 +92,7 @@ export async function mintIdToken(
     at_hash: halfHash(accessToken, key.algorithm),
     ...(nonce === undefined ? {} : { nonce }),
   };
-  return new Secret(signToken(key, tokenFormats.idToken.typ, claims));
+  return new Secret(signToken(key, typ, claims));
 }
 
 /** The left half of the hash of the token, by the hash of the signature (EdDSA: SHA-512). */

@@ -75,6 +75,8 @@ async function register(changes: Partial<ClientDraft>): Promise<Target['client']
     requirePushedAuthorizationRequests: false,
     requireSignedRequestObject: false,
     dpopBound: false,
+    authorizationDetailsTypes: [],
+    lives: {},
     ...changes,
   };
   return { id: await scope.write((tx) => issuer.clients.add(tx, by, draft)), secret };
