@@ -29,7 +29,7 @@ export {
   type DpopRequest,
   dpopAlgorithms,
   dpopFlaw,
-  dpopLeft,
+  dpopRemembered,
   dpopSkew,
   readDpopProof,
 } from './dpop.ts';
