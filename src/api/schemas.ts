@@ -166,12 +166,37 @@ export const jobView = z.object({
 });
 export const sessionView = z.object({
   id: id('ses'),
+  user: z.string().describe('the e-mail address of its person'),
   kind: z.enum(['browser', 'command_line']),
   label: z.string(),
   authenticated_at: time,
   last_seen_at: time,
   expires_at: time,
 });
+/** A session, and what ends with it. */
+export const sessionWhole = sessionView.extend({
+  ends: z.object({ grants: z.int(), clients: z.array(z.string()).describe('the names of those that are told') }),
+});
+
+export const organizationView = z.object({ id: id('org'), slug: z.string(), name: z.string(), issuer: z.string() });
+
+export const newOrganization = z.strictObject({
+  slug: z.string().min(1).max(63),
+  name: z.string().min(1).max(200),
+  owner: z.string().max(254).describe('the e-mail address of its first owner'),
+  token_sha256: z.string().describe("of what is in the owner's link"),
+});
+
+const role = z.enum(['owner', 'administrator', 'member']);
+
+export const newInvitation = z.strictObject({
+  email: z.string().max(254),
+  role: role.default('member'),
+  token_sha256: z.string().regex(/^[0-9a-f]{64}$/, 'write a SHA-256 in hexadecimal'),
+});
+
+export const invitationView = z.object({ id: id('inv'), email: z.string(), role, created_at: time, expires_at: time });
+
 export const waiting = z.object({ status: z.literal('waiting') });
 
 export const problem = z.object({
@@ -207,6 +232,11 @@ const clientMembers = {
   authorization_details_types: texts(200).describe('types of authorization details it may ask for'),
   require_signed_request_object: z.boolean().describe('it asks for codes by signed request objects only'),
   dpop_bound_access_tokens: z.boolean().describe('it is given no token that is not bound to its key by DPoP'),
+  post_logout_redirect_uris: texts(2000).describe('where its own sign-out may lead, exactly'),
+  backchannel_logout_uri: z.string().max(2000).describe('gets a logout token when a session ends'),
+  backchannel_logout_session_required: z.boolean(),
+  frontchannel_logout_uri: z.string().max(2000).describe('is loaded in a frame when the person signs out'),
+  frontchannel_logout_session_required: z.boolean().describe('with iss and sid'),
 };
 
 /** A client as somebody asks for it. They make its secret; only the hash leaves their hands. */
@@ -224,6 +254,11 @@ export const newClient = z.strictObject({
   authorization_details_types: clientMembers.authorization_details_types.default([]),
   lives: clientMembers.lives.default({}),
   dpop_bound_access_tokens: clientMembers.dpop_bound_access_tokens.default(false),
+  post_logout_redirect_uris: clientMembers.post_logout_redirect_uris.default([]),
+  backchannel_logout_uri: clientMembers.backchannel_logout_uri.optional(),
+  backchannel_logout_session_required: clientMembers.backchannel_logout_session_required.default(false),
+  frontchannel_logout_uri: clientMembers.frontchannel_logout_uri.optional(),
+  frontchannel_logout_session_required: clientMembers.frontchannel_logout_session_required.default(false),
   secret_sha256: sha256.optional(),
 });
 
@@ -274,6 +309,8 @@ export const registrationTokenView = z.object({
 export const clientView = z.object({
   id: id('clt'),
   ...clientMembers,
+  backchannel_logout_uri: clientMembers.backchannel_logout_uri.optional(),
+  frontchannel_logout_uri: clientMembers.frontchannel_logout_uri.optional(),
   created_at: time,
   secrets: z.array(z.object({ id: id('sct'), created_at: time, expires_at: time.optional() })),
 });

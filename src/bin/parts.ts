@@ -7,12 +7,14 @@ import { type Environment, type Folders, foldersOf, productionProblems, producti
 import { type Connect, connectSealedColumns, createConnect, loadCatalogue } from '#connect';
 import { createIdentity, type Identity, type Organization } from '#identity';
 import { createIssuer, type Issuer, issuerSealedColumns, type RegistrationPolicy } from '#issuer';
+import { createJobs, type Jobs, mostJobs } from '#jobs';
 import { type Clock, type Log, settingFault } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
 import { createSignin, type PasswordLimits, type Signin, usualPasswordLimits } from '#signin';
 import { openStore, refuseStanding, type Store, type StoreServer, serversNamed } from '#store';
 import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
+import { jobKinds } from './job-kinds.ts';
 import { bringUpToDate } from './migrate.ts';
 import { databaseOf, homeOf, masterKey, privateFolder, shareOf, storePlaces } from './places.ts';
 import { whenItComes } from './waiting.ts';
@@ -36,6 +38,8 @@ export interface Parts {
   readonly signin: Signin;
   readonly issuer: Issuer;
   readonly broker: Broker;
+  /** Runs nothing until it is started. */
+  readonly jobs: Jobs;
   readonly clock: Clock;
   readonly log: Log;
   close(): Promise<void>;
@@ -95,10 +99,19 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const organization = await identity.ensureDefaultOrganization(publicUrl);
   const shared = { records, ephemera, changes, identity, vault, audit, clock, log };
   const connect = createConnect({ ...shared, net, publicUrl, catalogue: loadCatalogue() });
-  const signin = createSignin({ ...shared, ownerEmail: settings.ownerEmail, passwordLimits: passwordLimits(ground.processes) });
   const keySigns = settings.signingKeyDays * 86_400_000;
+  const sessionLives = { idle: settings.sessionIdleMinutes * 60_000, whole: settings.sessionHours * 3_600_000 };
+  const signin = createSignin({
+    ...shared,
+    ownerEmail: settings.ownerEmail,
+    passwordLimits: passwordLimits(ground.processes),
+    sessionLives,
+  });
+  const jobs = createJobs({ records, clock, log, kinds: () => jobKinds(parts), atOnce: shareOf(mostJobs, ground.processes) });
   const issuer = createIssuer({
     ...shared,
+    signin,
+    jobs,
     net,
     lives: livesSet(settings),
     dpopNonce: settings.dpopNonce,
@@ -110,7 +123,9 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const close = async () => {
     for (const part of [broker, issuer, signin, connect, policy, identity, audit, net, vault, store]) await part.close();
   };
-  return Object.freeze({ ...ground, organization, keyring, vault, audit, identity, policy, net, connect, signin, issuer, broker, close });
+  const built = { organization, keyring, vault, audit, identity, policy, net, connect, signin, issuer, broker, jobs };
+  const parts: Parts = Object.freeze({ ...ground, ...built, close });
+  return parts;
 }
 
 /** Under production rules a client registers itself with a token, or not at all (SECURITY 26). */

@@ -2,12 +2,12 @@ import type { Duplex } from 'node:stream';
 import type { ServeOptions } from '#cli';
 import { type Environment, placeOfThisServer, type Settings } from '#config';
 import { createHttp, type Http } from '#http';
-import { createJobs, type JobKind, type Jobs, mostJobs } from '#jobs';
+import type { Jobs } from '#jobs';
 import type { Clock, Log } from '#kernel';
 import { muxServer } from '#net';
 import { createProxy, type Proxy as DataPlane, defaultLimits, type ProxyLimits } from '#proxy';
 import { type Pair, readPair, watchPair } from './certificate.ts';
-import { keyChanges, keyJobs } from './key-jobs.ts';
+import { keyChanges } from './key-jobs.ts';
 import { inheritedSockets, openListeners } from './listeners.ts';
 import { buildParts, type Parts } from './parts.ts';
 import { onceResumed } from './paused.ts';
@@ -75,10 +75,8 @@ interface Running {
 }
 
 function build(parts: Parts, { settings, clock, log, version, worker }: ServeContext): Running {
-  const { broker, net, processes, store } = parts;
+  const { broker, net, processes, jobs } = parts;
   const proxy = createProxy({ broker, net, clock, log, limits: { ...proxyShare(processes), streamIdle: settings.idleSeconds * 1000 } });
-  const kinds = [...upkeep(parts), ...keyJobs(parts)];
-  const jobs = createJobs({ records: store.records, clock, log, kinds, atOnce: shareOf(mostJobs, processes) });
   const relays = createRelays(proxy);
   const http = createServer(parts, jobs, relays, version);
   return { parts, http, proxy, jobs, relays, certificate: certificateOf(settings, http, proxy, log), shared: worker !== undefined };
@@ -156,17 +154,6 @@ export function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: 
     log,
     version,
   });
-}
-
-/** What every installation does by itself. */
-function upkeep({ store, audit, identity, signin, issuer }: Parts): readonly JobKind[] {
-  return [
-    { kind: 'store.checkpoint', every: 15_000, attempts: 3, run: async () => void (await store.checkpoint()) },
-    { kind: 'audit.checkpoint', every: 60_000, attempts: 3, run: async () => void (await audit.checkpoint()) },
-    { kind: 'identity.sweep', every: 300_000, attempts: 3, run: async () => void (await identity.sweep()) },
-    { kind: 'signin.sweep', every: 300_000, attempts: 3, run: async () => void (await signin.sweep()) },
-    { kind: 'issuer.sweep', every: 300_000, attempts: 3, run: async () => void (await issuer.sweep()) },
-  ];
 }
 
 function pairOf({ tlsCert: cert, tlsKey: key }: Settings): Pair | undefined {

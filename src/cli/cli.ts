@@ -17,6 +17,7 @@ import { livesCommands } from './commands/lives.ts';
 import { logCommands } from './commands/log.ts';
 import { loginCommands } from './commands/login.ts';
 import { migrateCommands } from './commands/migrate.ts';
+import { organizationCommands } from './commands/organization.ts';
 import { pauseCommands } from './commands/pause.ts';
 import { policyCommands } from './commands/policy.ts';
 import { providerCommands } from './commands/provider.ts';
@@ -25,6 +26,7 @@ import { resourceCommands } from './commands/resource.ts';
 import { runCommands } from './commands/run.ts';
 import { serverCommands } from './commands/server.ts';
 import { serviceCommands } from './commands/service.ts';
+import { sessionCommands } from './commands/session.ts';
 import { trustCommands } from './commands/trust.ts';
 import { vaultCommands } from './commands/vault.ts';
 import { whoamiCommand } from './commands/whoami.ts';
@@ -46,6 +48,8 @@ const families = [
   trustCommands,
   registrationTokenCommands,
   grantCommands,
+  sessionCommands,
+  organizationCommands,
   logCommands,
   whoamiCommand,
   doctorCommand,

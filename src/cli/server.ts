@@ -42,7 +42,7 @@ export interface ServerDeps {
 export function findServer(deps: ServerDeps): Server | undefined {
   const servers = pinnedServers(deps.folders.config);
   const pinned = deps.settings.url === undefined ? servers.current() : pinnedAt(deps.settings.url, servers);
-  if (pinned !== undefined) return remoteServer(deps, pinned);
+  if (pinned !== undefined) return remoteServer(deps, pinned, deps.settings.organization);
   return findLocal(deps);
 }
 
@@ -58,8 +58,13 @@ function pinnedAt(url: string, servers: PinnedServers): PinnedServer {
   return pinned;
 }
 
+/** Of an organization that is not the default one. */
+function belowOf(organization: string | undefined): Pick<Address, 'below'> {
+  return organization === undefined ? {} : { below: `/o/${organization}` };
+}
+
 function localServer(deps: ServerDeps): Server {
-  const address: Address = { kind: 'socket', path: deps.folders.serverSocket };
+  const address: Address = { kind: 'socket', path: deps.folders.serverSocket, ...belowOf(deps.settings.organization) };
   const person = createClient({ send: transport(address) });
   let known: Promise<string> | undefined;
   const issuer = () => {
@@ -70,11 +75,16 @@ function localServer(deps: ServerDeps): Server {
 }
 
 /** A server that was pinned, or is about to be. Clear text goes to loopback only. @throws {Fault} `invalid_usage` */
-export function remoteServer(deps: Pick<ServerDeps, 'clock'>, pinned: PinnedServer): Server {
+export function remoteServer(deps: Pick<ServerDeps, 'clock'>, pinned: PinnedServer, organization?: string): Server {
   const { protocol, hostname } = new URL(pinned.url);
   if (protocol !== 'https:' && !isLoopback(hostname))
     throw new Fault('invalid_usage', { hint: 'use https; plain http goes to loopback only' });
-  const address: Address = { kind: 'origin', origin: pinned.url, ...(pinned.ca === undefined ? {} : { ca: pinned.ca }) };
+  const address: Address = {
+    kind: 'origin',
+    origin: pinned.url,
+    ...(pinned.ca === undefined ? {} : { ca: pinned.ca }),
+    ...belowOf(organization),
+  };
   const session = pinned.session;
   const evidence: Evidence = () => (session === undefined ? {} : { authorization: `Bearer ${session.reveal()}` });
   const person = createClient({ send: transport(address, evidence) });

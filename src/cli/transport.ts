@@ -4,9 +4,13 @@ import type { ClientAnswer, ClientRequest, Send } from '#api';
 import { Fault } from '#kernel';
 
 /** Where a server answers: its unix socket, or an origin with the authority believed for it. */
-export type Address =
+export type Address = (
   | { readonly kind: 'socket'; readonly path: string }
-  | { readonly kind: 'origin'; readonly origin: string; readonly ca?: string };
+  | { readonly kind: 'origin'; readonly origin: string; readonly ca?: string }
+) & {
+  /** What every path begins with: the organization's. */
+  readonly below?: string;
+};
 
 /** What proves the caller for one request; nothing over the local socket, whose owner needs no more. */
 export type Evidence = (request: ClientRequest) => Readonly<Record<string, string>>;
@@ -22,7 +26,7 @@ export function transport(address: Address, evidence: Evidence = () => ({})): Se
       const length = body === undefined ? {} : { 'content-length': String(body.length) };
       const options: RequestOptions = {
         method: request.method,
-        path: request.path,
+        path: (address.below ?? '') + request.path,
         headers: { ...request.headers, ...evidence(request), ...length },
         timeout,
       };

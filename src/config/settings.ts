@@ -213,6 +213,17 @@ export const settingsTable = {
     example: 'https://gatehouse.example.com',
     readers: ['command'],
   }),
+  organization: row({
+    env: 'GATEHOUSE_ORGANIZATION',
+    schema: z
+      .string()
+      .regex(/^[a-z0-9-]{1,63}$/, 'write its slug')
+      .optional(),
+    tells:
+      'organization that commands about clients, grants, sessions, invitations and signing keys are for, by its slug; else the default one',
+    example: 'acme',
+    readers: ['command'],
+  }),
   agent: row({
     env: 'GATEHOUSE_AGENT',
     schema: z.string().optional(),
@@ -625,6 +636,20 @@ export const settingsTable = {
       .default(90),
     tells: 'days for which a key signs tokens before the next one is made by itself',
     example: '90',
+    readers: ['server'],
+  }),
+  sessionIdleMinutes: row({
+    env: 'GATEHOUSE_SESSION_IDLE_MINUTES',
+    schema: whole(720, 1, 129_600),
+    tells: 'a session that nobody used for so many minutes has ended',
+    example: '720',
+    readers: ['server'],
+  }),
+  sessionHours: row({
+    env: 'GATEHOUSE_SESSION_HOURS',
+    schema: whole(336, 1, 2_160),
+    tells: 'a session ends so many hours after the sign-in, however busy it is',
+    example: '336',
     readers: ['server'],
   }),
   shutdownSeconds: row({

@@ -23,6 +23,13 @@ export function clientDraft(given: NewClient): ClientDraft {
     lives: given.lives,
     authorizationDetailsTypes: given.authorization_details_types,
     dpopBound: given.dpop_bound_access_tokens,
+    logout: {
+      redirectUris: given.post_logout_redirect_uris,
+      backchannelUri: given.backchannel_logout_uri,
+      backchannelSessionRequired: given.backchannel_logout_session_required,
+      frontchannelUri: given.frontchannel_logout_uri,
+      frontchannelSessionRequired: given.frontchannel_logout_session_required,
+    },
   };
 }
 

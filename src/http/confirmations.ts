@@ -299,6 +299,25 @@ const changes = {
     },
     apply: ({ rooms }, tx, by, given) => rooms.applyKeys.rotate(tx, by, given),
   }),
+  'invitation.add': change({
+    schema: schemas.newInvitation,
+    async tell({ rooms }, given) {
+      return {
+        title: `Invite ${given.email}?`,
+        sentence: `Whoever opens the link can make an account at ${rooms.organization.name}, within seven days.`,
+        facts: [
+          ['Person', given.email],
+          ['As', given.role],
+        ],
+        ...(given.role === 'member' ? {} : { warning: 'They will be able to change what everybody here may do.' }),
+        yes: 'Yes, invite them',
+      };
+    },
+    async apply({ rooms }, tx, by, { email, role, token_sha256 }) {
+      const invited = await rooms.identity.invite(tx, by, { email, role, tokenHash: token_sha256 });
+      return { invitation: invited.id };
+    },
+  }),
   'client.add': change({
     schema: schemas.newClient,
     async tell(_, given) {

@@ -15,9 +15,14 @@ export const everyAnswer: Readonly<Record<string, string>> = {
 export const pagePolicy =
   "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/** A page whose form, by way of our redirects, ends at this source (browsers hold `form-action` against redirects too). */
-export function pagePolicyTo(source: string | undefined): string {
-  return source === undefined ? pagePolicy : pagePolicy.replace("form-action 'self'", `form-action 'self' ${source}`);
+/**
+ * A page whose form, by way of our redirects, ends at this source (browsers hold `form-action` against redirects too), and which loads
+ * these addresses in frames.
+ */
+export function pagePolicyTo(source: string | undefined, frames: readonly string[] = []): string {
+  const forms = source === undefined ? pagePolicy : pagePolicy.replace("form-action 'self'", `form-action 'self' ${source}`);
+  if (frames.length === 0) return forms;
+  return `${forms}; frame-src ${[...new Set(frames.map((address) => new URL(address).origin))].join(' ')}`;
 }
 
 export const strictTransport = 'max-age=31536000';

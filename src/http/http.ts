@@ -126,8 +126,13 @@ function renderErrors(app: FastifyInstance, deps: HttpDeps, base: string): void 
     return reply
       .code(fault.row.status)
       .headers({ ...problemHeaders(fault), 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicy })
-      .send(errorPage(base, fault, request.id));
+      .send(errorPage(base, startOf(request, fault), fault, request.id));
   });
+}
+
+/** Where the pages of the organization begin that was called. */
+function startOf({ raw }: FastifyRequest, { code }: Fault): string {
+  return code === 'issuer_unknown' ? '' : (/^\/o\/[a-z0-9-]+(?=\/)/.exec(raw.url ?? '')?.[0] ?? '');
 }
 
 /** People get pages; programs get problem documents. */

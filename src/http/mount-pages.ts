@@ -108,16 +108,18 @@ function toSignIn({ prefix }: PageKit, { unsafe, url }: Incoming): PageAnswer {
 }
 
 function answer({ root, base }: PageKit, reply: FastifyReply, { answer: given, tied }: Served): FastifyReply {
-  const cookies = [...(given.kind === 'go' ? (given.cookies ?? []) : []), ...(tied.cookie === undefined ? [] : [tied.cookie])];
+  const cookies = [...(given.cookies ?? []), ...(tied.cookie === undefined ? [] : [tied.cookie])];
   if (cookies.length > 0) reply.header('set-cookie', cookies);
   if (given.kind === 'leave') return reply.code(303).header('location', given.to).send('');
   if (given.kind === 'go') return reply.code(303).header('location', `${base}${given.to}`).send('');
   if (given.kind === 'submit') return submit(reply, { root, base }, given);
-  const person = tied.session === undefined ? undefined : { email: tied.session.user.email, token: tied.token };
+  // A page that takes the session away is nobody's any more.
+  const stays = given.cookies === undefined ? tied.session : undefined;
+  const person = stays === undefined ? undefined : { email: stays.user.email, token: tied.token };
   const text = page({ root, base, title: given.title, body: given.body, wide: given.wide === true, person, refresh: given.refresh });
   return reply
     .code(given.status ?? 200)
-    .headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicyTo(given.destination) })
+    .headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicyTo(given.destination, given.frames) })
     .send(text);
 }
 

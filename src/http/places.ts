@@ -14,6 +14,7 @@ import { agentRoutes } from './routes/agents.ts';
 import { clientRoutes } from './routes/clients.ts';
 import { connectionRoutes } from './routes/connections.ts';
 import { detailsTypeRoutes } from './routes/details-types.ts';
+import { organizationRoutes } from './routes/organizations.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { permissionRoutes } from './routes/permissions.ts';
 import { providerRoutes } from './routes/providers.ts';
@@ -30,6 +31,10 @@ export const bySlug = '/o/:slug';
 export const elsewhere = [
   'whoami',
   'session_list',
+  'session_get',
+  'invitation_list',
+  'invitation_add',
+  'invitation_end',
   'session_end',
   'command_line_offer',
   'command_line_collect',
@@ -138,6 +143,7 @@ function handlersOf(kit: Kit) {
     ...trustRoutes(kit),
     ...resourceRoutes(kit),
     ...signingKeyRoutes(kit),
+    ...organizationRoutes(kit),
     ...detailsTypeRoutes(kit),
   };
 }

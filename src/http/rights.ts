@@ -28,6 +28,7 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'key.add',
   'key.rotate',
   'client.add',
+  'invitation.add',
   'client.secret',
   'details_type.add',
   'lives.change',

@@ -3,7 +3,7 @@ import type { schemas } from '#api';
 import type { RecordedEvent, Verification } from '#audit';
 import type { RunView } from '#broker';
 import { type Connection, type Field, type Flow, hostFieldOf, type Provider } from '#connect';
-import type { Agent } from '#identity';
+import type { Agent, Invitation, Organization } from '#identity';
 import type { Client, DetailsType, ImportedKey, RegistrationToken, Resource, SigningKeyFact, StandingGrant, TrustedIssuer } from '#issuer';
 import type { SessionView } from '#signin';
 import type { JobFacts } from './contract.ts';
@@ -153,12 +153,21 @@ export function verificationView(found: Verification): View<'verificationView'> 
 export function sessionView(session: SessionView): View<'sessionView'> {
   return {
     id: session.id,
+    user: session.email,
     kind: session.kind,
     label: session.label,
     authenticated_at: session.authenticatedAt,
     last_seen_at: session.lastSeenAt,
     expires_at: session.expiresAt,
   };
+}
+
+export function organizationView({ id, slug, name, issuer }: Organization): View<'organizationView'> {
+  return { id, slug, name, issuer };
+}
+
+export function invitationView({ id, email, role, createdAt, expiresAt }: Invitation): View<'invitationView'> {
+  return { id, email, role, created_at: createdAt, expires_at: expiresAt };
 }
 
 export function jobView(job: JobFacts): View<'jobView'> {
@@ -170,6 +179,16 @@ export function jobView(job: JobFacts): View<'jobView'> {
     attempts: job.attempts,
     run_at: job.runAt,
     ...optional('error', job.error),
+  };
+}
+
+function logoutView(logout: Client['logout']) {
+  return {
+    post_logout_redirect_uris: [...(logout?.redirectUris ?? [])],
+    ...optional('backchannel_logout_uri', logout?.backchannelUri),
+    backchannel_logout_session_required: logout?.backchannelSessionRequired ?? false,
+    ...optional('frontchannel_logout_uri', logout?.frontchannelUri),
+    frontchannel_logout_session_required: logout?.frontchannelSessionRequired ?? false,
   };
 }
 
@@ -191,6 +210,7 @@ export function clientView(client: Client): View<'clientView'> {
     lives: client.lives,
     authorization_details_types: [...client.authorizationDetailsTypes],
     dpop_bound_access_tokens: dpopBound,
+    ...logoutView(client.logout),
     created_at: client.createdAt,
     secrets: client.secrets.map((secret) => ({
       id: secret.id,

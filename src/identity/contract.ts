@@ -1,4 +1,4 @@
-import type { Actor, AgentId, OrganizationId, Principal, Secret, UserId, VaultId } from '#kernel';
+import type { Actor, AgentId, InvitationId, OrganizationId, Principal, Secret, UserId, VaultId } from '#kernel';
 import type { Writing } from '#store';
 
 export interface Organization {
@@ -104,6 +104,21 @@ export interface NewUser {
 
 /** Stores, in the same transaction, what follows from the end of what a user had under this epoch. */
 export type UserEnds = (tx: Writing, user: User) => Promise<void>;
+/** Who may make an account, with a link that works once. */
+export interface Invitation {
+  readonly id: InvitationId;
+  readonly email: string;
+  readonly role: Role;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
+export interface InvitationDraft {
+  readonly email: string;
+  readonly role: Role;
+  /** SHA-256, hexadecimal, of what is in the link; whoever invites has made it. */
+  readonly tokenHash: string;
+}
 
 /** Who exists, what they hold, how an agent proves itself. */
 export interface Identity {
@@ -113,9 +128,26 @@ export interface Identity {
    * Makes an organization, whose issuer is below the public URL. Its slug and issuer are never another's, whatever becomes of it.
    * @throws {Fault} `conflict` when the slug is or was taken, `invalid_request`
    */
-  createOrganization(organization: { readonly slug: string; readonly name: string }): Promise<Organization>;
+  createOrganization(organization: {
+    readonly slug: string;
+    readonly name: string;
+    readonly owner?: InvitationDraft;
+  }): Promise<Organization>;
   /** Newest first. */
   organizations(query: ListQuery): Promise<Listing<Organization>>;
+  /** @throws {Fault} `invalid_request`, `conflict` */
+  invite(tx: Writing, by: Principal, draft: InvitationDraft): Promise<Invitation>;
+  /** The open one of this link. */
+  invitation(organization: OrganizationId, token: string): Promise<Invitation | undefined>;
+  invitations(organization: OrganizationId, query: ListQuery): Promise<Listing<Invitation>>;
+  /** Spends the link and makes the person. @throws {Fault} `link_ended`, `conflict` */
+  acceptInvitation(
+    tx: Writing,
+    organization: OrganizationId,
+    person: { readonly token: string; readonly name: string; readonly passwordHash: string },
+  ): Promise<User>;
+  /** @throws {Fault} `not_found` */
+  withdrawInvitation(by: Principal, id: InvitationId): Promise<void>;
   /** The default organization, once made. @throws {Fault} `not_found` */
   defaultOrganization(): Promise<Organization>;
   /** @throws {Fault} `not_found` */
@@ -170,6 +202,8 @@ export interface Identity {
   /** Calls `listener` in the transaction that ends what a user has, with the user as they were. Returns how to stop. */
   whenUserEnds(listener: UserEnds): () => void;
   passwordHash(organization: OrganizationId, id: UserId): Promise<string | undefined>;
+  /** @throws {Fault} `not_found` */
+  setPassword(tx: Writing, by: Principal, id: UserId, passwordHash: string): Promise<void>;
   /** The vault a principal's new connections go to; made with the user. */
   defaultVault(organization: OrganizationId, who: Actor): Promise<VaultId>;
   /** Every vault the principal may use. */

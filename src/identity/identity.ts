@@ -9,12 +9,13 @@ import type { Agent, Identity, ListQuery, UserEnds } from './contract.ts';
 import { createDirectory } from './directory.ts';
 import { emailKeyOf } from './email.ts';
 import { endExpired, enrol } from './enrol.ts';
+import { acceptInvitation, invitation, invitations, invite, withdrawInvitation } from './invitations.ts';
 import { createOrganization, defaultOrganization, ensureDefaultOrganization, organizationsOf } from './organizations.ts';
 import { pageStart } from './page.ts';
 import { prove } from './prove.ts';
 import { confirmAgent, reactivate, revoke, suspend } from './standing.ts';
 import { activeOwners, passwordHashOf, userByKey, userOf, usersPage } from './users.sql.ts';
-import { createUser, suspendUser } from './users.ts';
+import { createUser, setPassword, suspendUser } from './users.ts';
 import type { boundVaults } from './vaults.sql.ts';
 import { createVaultAccess } from './vaults.ts';
 
@@ -63,6 +64,11 @@ export function createIdentity(given: IdentityDeps): Identity {
 
   return Object.freeze({
     ensureDefaultOrganization: (issuer) => ensureDefaultOrganization(deps, issuer),
+    invite: (tx, by, draft) => invite(deps, tx, by, draft),
+    invitation: (organization, token) => invitation(deps, organization, token),
+    invitations: (organization, query) => invitations(deps, organization, query),
+    acceptInvitation: (tx, organization, person) => acceptInvitation(deps, tx, organization, person),
+    withdrawInvitation: (by, id) => withdrawInvitation(deps, by, id),
     createOrganization: (organization) => createOrganization(deps, organization),
     organizations: (query) => organizationsOf(records, query),
     defaultOrganization: () => defaultOrganization(records),
@@ -97,6 +103,7 @@ export function createIdentity(given: IdentityDeps): Identity {
     suspendUser: (by, id) => suspendUser(deps, by, id),
     whenUserEnds: (listener) => watching(userEnds, listener),
     passwordHash: (organization, id) => records.in(organization).read((tx) => passwordHashOf(tx, organization, id)),
+    setPassword: (tx, by, id, hash) => setPassword(deps, tx, by, id, hash),
     defaultVault,
     vaultsOf: (principal: Principal) => access.vaultsOf(principal),
     principalOf,

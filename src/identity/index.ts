@@ -14,6 +14,8 @@ export type {
   ClaimView,
   Enrolment,
   Identity,
+  Invitation,
+  InvitationDraft,
   Listing,
   ListQuery,
   NewUser,

@@ -1,9 +1,10 @@
 import type { Audit } from '#audit';
-import { type Clock, Fault, type Log, newId, type OrganizationId } from '#kernel';
+import { type Clock, Fault, type Log, newId, type OrganizationId, type Principal } from '#kernel';
 import { isUniqueViolation, pageOf, type Records, type Writing } from '#store';
 import type { Vault } from '#vault';
-import type { Listing, ListQuery, Organization } from './contract.ts';
+import type { InvitationDraft, Listing, ListQuery, Organization } from './contract.ts';
 import { parsePersonName } from './email.ts';
+import { invite } from './invitations.ts';
 import {
   insertIssuer,
   insertOrganization,
@@ -81,12 +82,12 @@ const slugShape = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 /** An organization with the key of its vault, its team's vault and its issuer, which no other organization ever has (SECURITY 17). */
 export async function createOrganization(
   deps: OrganizationDeps,
-  { slug, name: typed }: { readonly slug: string; readonly name: string },
+  { slug, name: typed, owner }: { readonly slug: string; readonly name: string; readonly owner?: InvitationDraft },
 ): Promise<Organization> {
   if (!slugShape.test(slug)) throw new Fault('invalid_request', { fields: { '/slug': 'use 1 to 63 small letters, digits and hyphens' } });
   const name = parsePersonName(typed);
   const { issuer: publicUrl } = await defaultOrganization(deps.records);
-  const made = slug === defaultSlug ? undefined : await make(deps, { slug, name, issuer: issuerBelow(publicUrl, slug) });
+  const made = slug === defaultSlug ? undefined : await make(deps, { slug, name, issuer: issuerBelow(publicUrl, slug) }, owner);
   if (made === undefined) throw new Fault('conflict', { detail: 'there is or was an organization of this name in addresses' });
   return organizationOf(made);
 }
@@ -106,7 +107,11 @@ function issuerOf(publicUrl: string): string {
 }
 
 /** Undefined when the slug or the issuer is or was another's. */
-async function make(deps: OrganizationDeps, given: Pick<Organization, 'slug' | 'name' | 'issuer'>): Promise<OrganizationRow | undefined> {
+async function make(
+  deps: OrganizationDeps,
+  given: Pick<Organization, 'slug' | 'name' | 'issuer'>,
+  owner?: InvitationDraft,
+): Promise<OrganizationRow | undefined> {
   const now = deps.clock.now();
   const id = newId('org', now);
   const organization: Organization = { id, ...given, epoch: 1 };
@@ -117,6 +122,7 @@ async function make(deps: OrganizationDeps, given: Pick<Organization, 'slug' | '
       await deps.vault.prepare(tx, { kind: 'organization', organization: id });
       await makeTeamVault(deps, tx, id);
       if (given.slug !== defaultSlug) await deps.audit.record(tx, creation(organization));
+      if (owner !== undefined) await invite(deps, tx, operatorOf(id), owner);
       await tx.bump('identity');
     });
     return { ...organization, version: 1 };
@@ -127,8 +133,11 @@ async function make(deps: OrganizationDeps, given: Pick<Organization, 'slug' | '
 }
 
 function creation({ id, slug, issuer }: Organization) {
-  const principal = { organization: id, subject: { kind: 'operator' }, actors: [] } as const;
-  return { name: 'organization.created', principal, fields: { slug, issuer } } as const;
+  return { name: 'organization.created', principal: operatorOf(id), fields: { slug, issuer } } as const;
+}
+
+function operatorOf(organization: OrganizationId): Principal {
+  return { organization, subject: { kind: 'operator' }, actors: [] };
 }
 
 /** An issuer string is never reused by another organization; its own may come back. */

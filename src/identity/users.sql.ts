@@ -117,6 +117,17 @@ export async function insertUser(tx: Writing, { user, emailKey, passwordHash }: 
     .execute();
 }
 
+/** True if there is such a person. */
+export async function updatePassword(tx: Writing, organization: OrganizationId, id: UserId, passwordHash: string): Promise<boolean> {
+  const { numUpdatedRows } = await tx.db
+    .updateTable('users')
+    .set(({ eb }) => ({ password_hash: passwordHash, version: eb('version', '+', 1) }))
+    .where('organization_id', '=', organization)
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
 /** True if this was the version that stood. */
 export async function updateUserStatus(tx: Writing, before: UserRow, status: User['status']): Promise<boolean> {
   const result = await tx.db

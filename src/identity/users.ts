@@ -5,7 +5,7 @@ import type { Vault } from '#vault';
 import type { NewUser, User, UserEnds } from './contract.ts';
 import { emailKeyOf, parseEmail, parsePersonName } from './email.ts';
 import { mayGovern } from './govern.ts';
-import { activeOwners, insertUser, updateUserStatus, userById, userOf } from './users.sql.ts';
+import { activeOwners, insertUser, updatePassword, updateUserStatus, userById, userOf } from './users.sql.ts';
 import { makeOwnVault } from './vaults.ts';
 
 export interface UserDeps {
@@ -38,6 +38,12 @@ export async function createUser(deps: UserDeps, tx: Writing, wanted: NewUser): 
   });
   await tx.bump('identity');
   return user;
+}
+
+/** Another password, told in the trail; sessions are for signin to end. @throws {Fault} `not_found` */
+export async function setPassword(deps: UserDeps, tx: Writing, by: Principal, id: UserId, passwordHash: string): Promise<void> {
+  if (!(await updatePassword(tx, by.organization, id, passwordHash))) throw new Fault('not_found');
+  await deps.audit.record(tx, { name: 'user.password_changed', principal: by, fields: { user: id } });
 }
 
 function refuseTakenAddress(error: unknown): never {

@@ -26,7 +26,7 @@ const asked = (more: Readonly<Record<string, string>> = {}) =>
   });
 const begin = (more?: Readonly<Record<string, string>>, by = browsing) => issuance.issuer.authorize(issuance.at, asked(more), by);
 const resume = (transaction: string, by = browsing) => issuance.issuer.resume(issuance.at, transaction, by);
-const say = (transaction: string, yes: boolean, by = browsing) => issuance.issuer.answer(issuance.at, transaction, by, yes);
+const say = (transaction: string, yes: boolean, by = browsing) => issuance.issuer.answer(issuance.at, transaction, by, yes ? 'all' : 'no');
 
 function transactionOf(answer: Authorization): string {
   if (!('transaction' in answer)) throw new Error(`nothing waits: ${answer.to}`);
@@ -122,7 +122,7 @@ describe('consent', () => {
     const at = { ...issuance.at, issuer: 'http://localhost:7300' };
     const { issuer } = issuance;
     const first = await issuer.authorize(at, asked(), browsing);
-    expect((await issuer.answer(at, transactionOf(first), browsing, true)).kind).toBe('redirect');
+    expect((await issuer.answer(at, transactionOf(first), browsing, 'all')).kind).toBe('redirect');
     expect((await issuer.authorize(at, asked(), browsing)).kind).toBe('consent');
   });
 

@@ -2,15 +2,15 @@ import { Fault, type FaultCode } from '#kernel';
 import type { Session } from '#signin';
 import { detailWords } from './authorization-details.ts';
 import { makeCode } from './codes.ts';
-import { remember, remembers, tellRefusal } from './consents.ts';
-import type { Authorization, Browsing, ConsentView, Issuing } from './contract.ts';
+import { remember, remembered, tellRefusal } from './consents.ts';
+import type { Authorization, Browsing, ConsentView, Issuing, Said } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { matrix } from './matrix.ts';
 import { readParameters } from './parameters.ts';
 import { holdPushed, newReference, requestUriOf } from './pushed-requests.ts';
 import { isLocal, redirectHost, redirectSource } from './redirects.ts';
 import { answerTo } from './responses.ts';
-import { scopeWords } from './scopes.ts';
+import { isOptional, scopeWords } from './scopes.ts';
 import { signInNeeded } from './sign-in-needed.ts';
 import type { Detailed, Requested } from './stages.ts';
 import { nameClient } from './steps/name-client.ts';
@@ -52,17 +52,25 @@ export async function resume(deps: IssuerDeps, at: Issuing, transaction: string,
   return judged(deps, requested, (asked) => goOn(deps, asked, standing));
 }
 
-export async function answer(deps: IssuerDeps, at: Issuing, transaction: string, browsing: Browsing, yes: boolean): Promise<Authorization> {
+export async function answer(deps: IssuerDeps, at: Issuing, transaction: string, browsing: Browsing, said: Said): Promise<Authorization> {
   const { requested, startedAt } = await held(deps, at, transaction, browsing);
   return judged(deps, requested, async (asked) => {
     const signIn = signInNeeded(asked, browsing.session, startedAt);
     if (signIn.needed) return { kind: 'sign_in', transaction, again: signIn.again, create: false };
     await spend(deps, at, transaction);
-    if (!yes) await tellRefusal(deps, asked, signIn.session.user);
-    if (!yes) throw new Fault('consent_refused');
-    await remember(deps, asked, signIn.session.user);
-    return withCode(deps, asked, signIn.session);
+    const agreed = said === 'no' ? undefined : agreedTo(asked, said);
+    if (agreed === undefined) await tellRefusal(deps, asked, signIn.session.user);
+    if (agreed === undefined) throw new Fault('consent_refused');
+    await remember(deps, agreed, signIn.session.user);
+    return withCode(deps, agreed, signIn.session);
   });
+}
+
+/** What is left of a request; undefined when that is nothing. */
+function agreedTo(asked: Detailed, said: Exclude<Said, 'no'>): (Detailed & { readonly declined: readonly string[] }) | undefined {
+  const declined = said === 'all' ? [] : asked.scopes.filter((scope) => isOptional(scope) && !said.scopes.includes(scope));
+  const scopes = asked.scopes.filter((scope) => !declined.includes(scope));
+  return scopes.length === 0 && declined.length > 0 ? undefined : { ...asked, scopes, declined };
 }
 
 /**
@@ -109,12 +117,13 @@ async function goOn(deps: IssuerDeps, asked: Detailed, standing: Standing): Prom
   }
   if (await mustChoose(asked, signIn.session, standing))
     return { kind: 'account', transaction: await standing.wait(), client: asked.client.name };
-  if (asked.prompt.has('consent') || !(await remembers(deps, asked, signIn.session.user))) {
+  const kept = asked.prompt.has('consent') ? undefined : await remembered(deps, asked, signIn.session.user);
+  if (kept === undefined) {
     if (quiet) throw new Fault('consent_needed');
     return { kind: 'consent', transaction: await standing.wait(), view: await viewOf(deps, asked) };
   }
   await standing.spend();
-  return withCode(deps, asked, signIn.session);
+  return withCode(deps, { ...asked, scopes: kept }, signIn.session);
 }
 
 /** OpenID Connect Core §3.1.2.1, `select_account`: who signed in for this very request has chosen. */
@@ -122,7 +131,7 @@ async function mustChoose({ prompt }: Detailed, session: Session, { startedAt, c
   return prompt.has('select_account') && session.authenticatedAt < startedAt && !(await chosen(session));
 }
 
-async function withCode(deps: IssuerDeps, asked: Detailed, { user, authenticatedAt, methods }: Session): Promise<Authorization> {
+async function withCode(deps: IssuerDeps, asked: Detailed, { user, authenticatedAt, methods, sid }: Session): Promise<Authorization> {
   const { at, client, redirect, challenge, jkt, scopes, resources, nonce, delivery, idTokenClaims, details } = asked;
   const life = await deps.lifetimes.of(client, 'code');
   const given = {
@@ -139,6 +148,7 @@ async function withCode(deps: IssuerDeps, asked: Detailed, { user, authenticated
     authenticatedAt,
     facts: { methods, idTokenClaims, ...(details.length === 0 ? {} : { details }) },
     epochs: { user: user.epoch, organization: at.organization.epoch },
+    sid,
   };
   const code = await makeCode(deps, given, life);
   return answerTo(asked, { code: code.reveal() });
@@ -151,7 +161,7 @@ async function viewOf(deps: IssuerDeps, { at, client, redirect, scopes, resource
     client: { id: client.id, name: client.name },
     redirectHost: redirectHost(redirect),
     local: isLocal(redirect),
-    scopes: scopes.map((name) => ({ name, tells: scopeWords(name, registered, resources) })),
+    scopes: scopes.map((name) => ({ name, tells: scopeWords(name, registered, resources), optional: isOptional(name) })),
     resources: resources.map((identifier) => ({ identifier, name: registered.get(identifier)?.name })),
     destination: redirectSource(redirect),
     details: details.map((detail) => detailWords(detail, types)),

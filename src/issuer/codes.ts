@@ -21,6 +21,7 @@ export interface AuthorizationCode {
   readonly authenticatedAt: number;
   readonly facts: GrantFacts;
   readonly epochs: Epochs;
+  readonly sid: string;
   readonly expiresAt: number;
 }
 

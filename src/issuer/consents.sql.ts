@@ -33,7 +33,7 @@ export async function forgetConsentsOf(tx: Writing, client: string): Promise<voi
 export async function widenConsent(
   tx: Writing,
   before: ConsentRow,
-  change: Pick<ConsentRow, 'scopes_json' | 'resources_json' | 'details_json'>,
+  change: Pick<ConsentRow, 'scopes_json' | 'resources_json' | 'details_json' | 'declined_json'>,
 ): Promise<boolean> {
   const { numUpdatedRows } = await tx.db
     .updateTable('consents')

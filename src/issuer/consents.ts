@@ -20,30 +20,38 @@ function aboutHash({ at, client, redirect }: Asked, user: User): string {
 }
 
 /**
- * Whether this person agreed to all of it before. Never for a redirect to this machine, where any program may wait; and never over
+ * What this person agreed to of it before, where nothing of it is new to them; undefined: they have to be asked. Never for a redirect to this machine, where any program may wait; and never over
  * plain http, where whoever serves another port of this machine may hold the session (RFC 6265 §8.5).
  */
-export async function remembers(deps: IssuerDeps, asked: Asked, user: User): Promise<boolean> {
-  if (isLocal(asked.redirect) || !asked.at.issuer.startsWith('https:')) return false;
+export async function remembered(deps: IssuerDeps, asked: Asked, user: User): Promise<readonly string[] | undefined> {
+  if (isLocal(asked.redirect) || !asked.at.issuer.startsWith('https:')) return undefined;
   const row = await deps.records.in(user.organization).read((tx) => consentAbout(tx, aboutHash(asked, user)));
-  if (row === undefined || !holds(row.scopes_json, asked.scopes) || !holds(row.resources_json, asked.resources)) return false;
-  return holds(row.details_json ?? '[]', asked.details.map(detailHash));
+  if (row === undefined || !asked.resources.every((one) => listOf(row.resources_json).includes(one))) return undefined;
+  if (!asked.details.map(detailHash).every((one) => listOf(row.details_json).includes(one))) return undefined;
+  const [given, declined] = [listOf(row.scopes_json), listOf(row.declined_json)];
+  const kept = asked.scopes.filter((scope) => given.includes(scope));
+  const known = asked.scopes.every((scope) => given.includes(scope) || declined.includes(scope));
+  return known && (kept.length > 0 || asked.scopes.length === 0) ? kept : undefined;
 }
 
-function holds(json: string, asked: readonly string[]): boolean {
-  const given = JSON.parse(json) as readonly string[];
-  return asked.every((one) => given.includes(one));
+function listOf(json: string | null): readonly string[] {
+  return json === null ? [] : (JSON.parse(json) as string[]);
+}
+
+/** What was asked for, without what the person left out. */
+export interface Agreed extends Asked {
+  readonly declined: readonly string[];
 }
 
 /** Keeps what the person agreed to, beside what they agreed to before, also in another window at the same time. */
-export async function remember(deps: IssuerDeps, asked: Asked, user: User): Promise<void> {
-  for (let tries = 1; !(await keep(deps, asked, user)); tries++) if (tries === most) throw new Fault('conflict');
+export async function remember(deps: IssuerDeps, agreed: Agreed, user: User): Promise<void> {
+  for (let tries = 1; !(await keep(deps, agreed, user)); tries++) if (tries === most) throw new Fault('conflict');
 }
 
 const most = 5;
 
 /** False when somebody else kept something else meanwhile. */
-async function keep(deps: IssuerDeps, asked: Asked, user: User): Promise<boolean> {
+async function keep(deps: IssuerDeps, asked: Agreed, user: User): Promise<boolean> {
   try {
     return await deps.records.in(user.organization).write(async (tx) => {
       const hash = aboutHash(asked, user);
@@ -73,7 +81,7 @@ function byUser(user: User) {
   return { organization: user.organization, subject: { kind: 'user', id: user.id }, actors: [] } as const;
 }
 
-function consentOf(deps: IssuerDeps, asked: Asked, user: User, hash: string): Omit<ConsentRow, 'row' | 'version'> {
+function consentOf(deps: IssuerDeps, asked: Agreed, user: User, hash: string): Omit<ConsentRow, 'row' | 'version'> {
   const now = deps.clock.now();
   return {
     id: newId('cst', now),
@@ -86,14 +94,18 @@ function consentOf(deps: IssuerDeps, asked: Asked, user: User, hash: string): Om
     scopes_json: JSON.stringify(asked.scopes),
     resources_json: JSON.stringify(asked.resources),
     details_json: JSON.stringify(asked.details.map(detailHash)),
+    declined_json: JSON.stringify(asked.declined),
   };
 }
 
-function widened(before: ConsentRow, { scopes, resources, details }: Asked) {
-  const join = (json: string, more: readonly string[]) => JSON.stringify([...new Set([...(JSON.parse(json) as string[]), ...more])]);
+/** The latest word counts: what was left out now is no longer agreed to, and the other way round. */
+function widened(before: ConsentRow, { scopes, resources, details, declined }: Agreed) {
+  const join = (json: string | null, more: readonly string[], less: readonly string[]) =>
+    JSON.stringify([...new Set([...listOf(json), ...more])].filter((one) => !less.includes(one)));
   return {
-    scopes_json: join(before.scopes_json, scopes),
-    resources_json: join(before.resources_json, resources),
-    details_json: join(before.details_json ?? '[]', details.map(detailHash)),
+    scopes_json: join(before.scopes_json, scopes, declined),
+    resources_json: join(before.resources_json, resources, []),
+    details_json: join(before.details_json, details.map(detailHash), []),
+    declined_json: join(before.declined_json, declined, scopes),
   };
 }

@@ -1,5 +1,6 @@
 import type { ClientAuthenticationName, GrantTypeName, LifeName, Lives, TokenFormatName } from '#api';
 import type { Organization } from '#identity';
+import type { JobKind } from '#jobs';
 import type {
   BackchannelRequestId,
   ClientId,
@@ -84,7 +85,7 @@ export interface DeviceView {
   /** Names the request in the browser in which its code was typed, and nowhere else. */
   readonly transaction: string;
   readonly client: { readonly id: ClientId; readonly name: string };
-  readonly scopes: readonly { readonly name: string; readonly tells: string }[];
+  readonly scopes: readonly { readonly name: string; readonly tells: string; readonly optional?: boolean }[];
   readonly resources: readonly string[];
   /** Where the device asked from. */
   readonly address: string;
@@ -158,13 +159,16 @@ export type Authorization =
   | { readonly kind: 'account'; readonly transaction: string; readonly client: string }
   | { readonly kind: 'consent'; readonly transaction: string; readonly view: ConsentView };
 
+/** A person's answer; a yes to some counts for those of the optional scopes, and for everything that is not optional. */
+export type Said = 'no' | 'all' | { readonly scopes: readonly string[] };
+
 /** What the consent page shows. */
 export interface ConsentView {
   readonly client: { readonly id: ClientId; readonly name: string };
   readonly redirectHost: string;
   /** The redirect leads to this machine, where any program may wait for it. */
   readonly local: boolean;
-  readonly scopes: readonly { readonly name: string; readonly tells: string }[];
+  readonly scopes: readonly { readonly name: string; readonly tells: string; readonly optional?: boolean }[];
   /** By the name it is registered under, where it is. */
   readonly resources: readonly { readonly identifier: string; readonly name: string | undefined }[];
   /** Where the browser goes afterwards, as `form-action` names it. */
@@ -222,6 +226,18 @@ export interface Resources {
   /** @throws {Fault} `resource_unknown` */
   remove(by: Principal, id: string): Promise<void>;
 }
+/** Where the browser goes afterwards: as a person reads it, and as `form-action` names it. */
+export interface LogoutDestination {
+  readonly host: string;
+  readonly source: string;
+}
+
+/** What comes of a request to sign out. */
+export type Logout =
+  /** The person is asked: nothing proves that the request comes from a client of theirs. */
+  | { readonly kind: 'ask'; readonly client: string | undefined; readonly destination: LogoutDestination | undefined }
+  /** Nobody is signed in any more. `proved`: a client that the person was signed in to asked for it. */
+  | { readonly kind: 'left'; readonly to: string | undefined; readonly frames: readonly string[]; readonly proved: boolean };
 
 /** What is registered of a client (RFC 7591 §2, in our own spelling). */
 export interface ClientMetadata {
@@ -251,6 +267,19 @@ export interface ClientMetadata {
   readonly dpopBound: boolean;
   /** What it tells of itself besides, in the words of RFC 7591 §2; nothing is decided by it. */
   readonly about?: Readonly<Record<string, unknown>>;
+  readonly logout?: ClientLogout | undefined;
+}
+
+/** How a client hears that a person has left, and where its own sign-out may lead (OpenID Connect RP-Initiated, Back-Channel and Front-Channel Logout). */
+export interface ClientLogout {
+  /** `post_logout_redirect_uris`, exact. */
+  readonly redirectUris: readonly string[];
+  readonly backchannelUri?: string | undefined;
+  /** It needs `sid`. We always send it. */
+  readonly backchannelSessionRequired?: boolean;
+  readonly frontchannelUri?: string | undefined;
+  /** It needs `iss` and `sid` in the address. */
+  readonly frontchannelSessionRequired?: boolean;
 }
 
 export interface ClientDraft extends ClientMetadata {
@@ -470,7 +499,7 @@ export interface Issuer {
   /** The person of this session is the one who is meant. @throws {Fault} `link_ended` */
   choose(at: Issuing, transaction: string, browsing: Browsing & { readonly session: Session }): Promise<void>;
   /** The person's answer; spends the waiting request. @throws {Fault} `link_ended` */
-  answer(at: Issuing, transaction: string, browsing: Browsing, yes: boolean): Promise<Authorization>;
+  answer(at: Issuing, transaction: string, browsing: Browsing, said: Said): Promise<Authorization>;
   /** For whom a sign-in is, and where the browser goes afterwards; undefined when nothing waits under this name. */
   waiting(
     at: Issuing,
@@ -479,6 +508,15 @@ export interface Issuer {
   ): Promise<{ readonly client: string; readonly destination: string; readonly loginHint: string | undefined } | undefined>;
   /** RFC 9126. @throws {Fault} `rate_limited` of a client that cannot prove who it is */
   push(at: Issuing, request: ProtocolRequest, address: string): Promise<PushedAnswer>;
+  /**
+   * What comes of a request of RP-Initiated Logout §2; `said`: the person was asked and said yes. Ends the session where that is so.
+   * @throws {Fault} `invalid_request`, `post_logout_redirect_unregistered`, for a page
+   */
+  logout(at: Issuing, query: string, session: Session | undefined, said: boolean): Promise<Logout>;
+  /** What would end with a session: grants, and the names of the clients that would be told. */
+  hangingOn(organization: OrganizationId, sid: string): Promise<{ readonly grants: number; readonly clients: readonly string[] }>;
+  /** Ends a session as its person; where the browser must look afterwards so that clients hear of it (Front-Channel Logout §3). */
+  leave(at: Issuing, session: Session): Promise<readonly string[]>;
   token(at: Issuing, request: ProtocolRequest): Promise<TokenAnswer>;
   readonly devices: Devices;
   readonly backchannel: Backchannel;
@@ -519,6 +557,8 @@ export interface Issuer {
    * @throws {Fault} `conflict` where somebody else made it meanwhile
    */
   nextSigningKey(by: Principal, algorithm: TokenAlgorithmName): Promise<(tx: Writing) => Promise<SigningKeyId>>;
+  /** What it does in the background. */
+  readonly jobKinds: readonly JobKind[];
   /** Removes what nobody can use any more, and makes keys that are due; returns how much. Never needed for correctness. */
   sweep(): Promise<number>;
   close(): Promise<void>;
@@ -536,6 +576,8 @@ export interface Grant {
   readonly facts?: GrantFacts | undefined;
   readonly epochs: Epochs;
   readonly expiresAt: number;
+  /** The session it was made in, as clients know it (`sid`); none where there is no browser of ours. */
+  readonly sid?: string | undefined;
 }
 
 /** What a detail of this type may hold, and what people are told of it (RFC 9396 §2). */

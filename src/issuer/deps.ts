@@ -1,8 +1,10 @@
 import type { Lives } from '#api';
 import type { Audit } from '#audit';
 import type { Identity } from '#identity';
+import type { Jobs } from '#jobs';
 import type { Clock, Log } from '#kernel';
 import type { Net } from '#net';
+import type { Signin } from '#signin';
 import type { Changes, Ephemera, Records } from '#store';
 import type { Vault } from '#vault';
 import type { Clients, DetailsTypes, ImportedKeys, Lifetimes, RegistrationPolicy, Resources, TrustedIssuers } from './contract.ts';
@@ -17,6 +19,9 @@ export interface IssuerGround {
   readonly identity: Identity;
   readonly vault: Vault;
   readonly audit: Audit;
+  /** Whether sessions stand, and when they end. */
+  readonly signin: Pick<Signin, 'stands' | 'whenEnded' | 'end'>;
+  readonly jobs: Pick<Jobs, 'add'>;
   readonly net: Net;
   readonly registration: RegistrationPolicy;
   readonly clock: Clock;

@@ -12,6 +12,7 @@ export const endpointPaths = Object.freeze({
   revoke: '/revoke',
   register: '/register',
   keySet: '/jwks.json',
+  logout: '/logout',
   endings: '/endings',
 });
 

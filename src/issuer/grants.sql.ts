@@ -21,6 +21,7 @@ export async function insertGrant(tx: Writing, grant: Grant, now: number): Promi
       user_epoch: grant.epochs.user,
       organization_epoch: grant.epochs.organization,
       expires_at: grant.expiresAt,
+      sid: grant.sid ?? null,
       ended_at: null,
       end_reason: null,
       version: 1,
@@ -60,6 +61,12 @@ export async function lastGrantEnd(tx: Reading, client: ClientId, now: number): 
   return row?.last === undefined || row.last === null ? undefined : Number(row.last);
 }
 
+/** Grants that stand of a session. */
+export async function standingGrantsIn(tx: Reading, sid: string): Promise<readonly Grant[]> {
+  const rows = await tx.db.selectFrom('grants').selectAll().where('sid', '=', sid).where('ended_at', 'is', null).execute();
+  return rows.map(grantOf);
+}
+
 /** The grant, for the one caller that ended it. */
 export async function endStandingGrant(tx: Writing, id: GrantId, reason: string, now: number): Promise<Grant | undefined> {
   const { numUpdatedRows } = await tx.db
@@ -92,5 +99,6 @@ function grantOf(row: GrantRow): Grant {
     facts: row.granted_json === null ? undefined : (JSON.parse(row.granted_json) as GrantFacts),
     epochs: { user: row.user_epoch, organization: row.organization_epoch },
     expiresAt: row.expires_at,
+    ...(row.sid === null ? {} : { sid: row.sid }),
   });
 }

@@ -41,21 +41,31 @@ export async function endGrant(
   reason: string,
   by?: Principal,
 ): Promise<boolean> {
-  const now = deps.clock.now();
   try {
-    return await deps.records.in(organization).write(async (tx) => {
-      const ended = await endStandingGrant(tx, id, reason, now);
-      if (ended === undefined) return false;
-      await deps.endings.insert(tx, { organization, subject: parent.grant(id), expiresAt: longestUntil(now) });
-      if (by !== undefined) await forgetConsents(tx, ended.user, ended.client);
-      const fields = { grant: id, client: ended.client, reason };
-      await deps.audit.record(tx, { name: 'grant.ended', principal: by ?? principalOf(ended), fields });
-      return true;
-    });
+    return await deps.records.in(organization).write((tx) => endGrantIn(deps, tx, { organization, id, reason, by }));
   } catch (error) {
     if (isUniqueViolation(error, 'endings.subject')) return false;
     throw error;
   }
+}
+
+export interface Ending {
+  readonly organization: OrganizationId;
+  readonly id: GrantId;
+  readonly reason: string;
+  readonly by?: Principal | undefined;
+}
+
+/** The same in the caller's transaction. */
+export async function endGrantIn(deps: IssuerDeps, tx: Writing, { organization, id, reason, by }: Ending): Promise<boolean> {
+  const now = deps.clock.now();
+  const ended = await endStandingGrant(tx, id, reason, now);
+  if (ended === undefined) return false;
+  await deps.endings.insert(tx, { organization, subject: parent.grant(id), expiresAt: longestUntil(now) });
+  if (by !== undefined) await forgetConsents(tx, ended.user, ended.client);
+  const fields = { grant: id, client: ended.client, reason };
+  await deps.audit.record(tx, { name: 'grant.ended', principal: by ?? principalOf(ended), fields });
+  return true;
 }
 
 /** Ends a person's own grant; true if it stood. Of anybody else's it says nothing. */

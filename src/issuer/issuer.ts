@@ -16,6 +16,8 @@ import { createImportedKeys } from './imported-keys.ts';
 import { createKeys, nextKey } from './keys.ts';
 import { createLifetimes } from './lifetimes.ts';
 import { longestUntil } from './lives.ts';
+import { leave, logout } from './logout.ts';
+import { logoutJobKind } from './logout-jobs.ts';
 import { matrix } from './matrix.ts';
 import { metadataOf } from './metadata.ts';
 import { readParameters } from './parameters.ts';
@@ -23,6 +25,7 @@ import { register } from './registration.ts';
 import { endRegistration, readRegistration, replaceRegistration } from './registration-management.ts';
 import { createRegistrationTokens } from './registration-tokens.ts';
 import { createResources } from './resources.ts';
+import { endWithSession, hangingOn } from './session-grants.ts';
 import { sweep } from './sweep.ts';
 import { endedSince } from './tell-endings.ts';
 import { createTrustedIssuers } from './trusted-issuers.ts';
@@ -42,6 +45,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
   const stopHearing = ground.identity.whenUserEnds((tx, { id, epoch, organization }) =>
     endings.insert(tx, { organization, subject: parent.user(id, epoch), expiresAt: longestUntil(ground.clock.now()) }),
   );
+  ground.signin.whenEnded((tx, session) => endWithSession(deps, tx, session));
   /** Who may have ended meanwhile is not let in (SECURITY 16). */
   const fresh = () => {
     if (ground.changes.age() > stalest) throw new Fault('stale_revocations');
@@ -76,9 +80,9 @@ export function createIssuer(ground: IssuerGround): Issuer {
       fresh();
       return resume(deps, at, transaction, browsing);
     },
-    async answer(at, transaction, browsing, yes) {
+    async answer(at, transaction, browsing, said) {
       fresh();
-      return answer(deps, at, transaction, browsing, yes);
+      return answer(deps, at, transaction, browsing, said);
     },
     async choose(at, transaction, browsing) {
       fresh();
@@ -86,6 +90,12 @@ export function createIssuer(ground: IssuerGround): Issuer {
     },
     waiting: (at, transaction, binding) => waitingFor(deps, at, transaction, binding),
     push: async (at, request, address) => matrix.push.run(deps, { ...parsed(at, request), address }),
+    async logout(at, query, session, said) {
+      fresh();
+      return logout(deps, at, { parameters: readParameters(query), session, said });
+    },
+    leave: (at, session) => leave(deps, at, session),
+    hangingOn: (organization, sid) => hangingOn(deps, organization, sid),
     token: async (at, request) => matrix.token.run(deps, parsed(at, request)),
     devices: createDevices(deps, parsed),
     backchannel: createBackchannel(deps, parsed),
@@ -115,6 +125,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     importedKeys,
     signingKeys: (organization) => keys.facts(organization),
     nextSigningKey: (by, algorithm) => nextKey(keys, by, algorithm),
+    jobKinds: [logoutJobKind(deps)],
     sweep: () => sweep(deps),
     async close() {
       stopHearing();

@@ -17,6 +17,9 @@ export const lives = Object.freeze({
   backchannelRequest: 5 * minute,
   backchannelShortest: 30 * second,
   backchannelLongest: 30 * minute,
+  /** Of a session at most, whatever the setting. */
+  session: 90 * day,
+  logoutToken: 2 * minute,
   /** The longest that an access token or an ID token may be set to live. */
   longestToken: Math.max(lifeBounds.access_token.most, lifeBounds.id_token.most) * second,
   /** The longest that a refresh token may lie unused. */

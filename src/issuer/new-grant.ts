@@ -7,12 +7,16 @@ import type { IssuerDeps } from './deps.ts';
 import { endGrant, insertedGrant, livingUser } from './grants.ts';
 import { lives } from './lives.ts';
 import { firstRefreshToken } from './refresh-tokens.ts';
+import { joinSession } from './session-grants.ts';
 import type { Allowed } from './stages.ts';
 import { resourcesWithin } from './steps/check-resources.ts';
 import { mintAccessToken, mintIdToken } from './tokens.ts';
 
 /** What a person granted, before it is stored. */
-export type Granted = Pick<Grant, 'organization' | 'client' | 'user' | 'scopes' | 'resources' | 'authenticatedAt' | 'epochs' | 'facts'>;
+export type Granted = Pick<
+  Grant,
+  'organization' | 'client' | 'user' | 'scopes' | 'resources' | 'authenticatedAt' | 'epochs' | 'facts' | 'sid'
+>;
 
 /** A value that becomes a grant once, and is dead from then on (SECURITY 14). */
 export interface SingleUse {
@@ -49,6 +53,7 @@ export async function beginGrant(
   const refresh = lasting ? await firstRefreshToken(deps, asked, grant) : undefined;
   await deps.records.in(grant.organization).write(async (tx) => {
     await spend(tx, grant);
+    await joinSession(deps, tx, grant);
     await insertedGrant(deps, tx, grant);
     await refresh?.insert(tx);
   });
@@ -117,6 +122,8 @@ function narrowed({ parameters }: Allowed, { resources }: Granted): readonly str
 async function grantOf(deps: IssuerDeps, grantee: Client, granted: Granted, lasting: boolean): Promise<Grant> {
   const now = deps.clock.now();
   const life = lasting ? await deps.lifetimes.of(grantee, 'grant') : (await deps.lifetimes.of(grantee, 'access_token')) + lives.skew;
-  const { organization, client, user, scopes, resources, authenticatedAt, facts, epochs } = granted;
-  return { id: newId('grt', now), organization, client, user, scopes, resources, authenticatedAt, facts, epochs, expiresAt: now + life };
+  const { organization, client, user, scopes, resources, authenticatedAt, facts, epochs, sid } = granted;
+  const id = newId('grt', now);
+  const session = sid === undefined ? {} : { sid };
+  return { id, organization, client, user, scopes, resources, authenticatedAt, facts, epochs, ...session, expiresAt: now + life };
 }

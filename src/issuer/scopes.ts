@@ -8,6 +8,14 @@ export const ownScopes: Readonly<Record<string, string>> = Object.freeze({
   offline_access: 'stay connected while you are away',
 });
 
+/**
+ * Whether a person may leave it out of what they say yes to. A client has to make do with less than it asked for (RFC 6749 §3.3);
+ * without `openid` it would not know who signed in, which is what they came for.
+ */
+export function isOptional(scope: string): boolean {
+  return scope !== 'openid';
+}
+
 /** RFC 6749 §3.3. */
 const shape = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
 

@@ -8,6 +8,7 @@ import { retiresAt, system, unlessTaken } from './keys.ts';
 import { lives } from './lives.ts';
 import { forgetRefreshTokens } from './refresh-tokens.sql.ts';
 import { forgetRegistrations } from './registration-upkeep.ts';
+import { forgetSessionClients } from './session-clients.sql.ts';
 
 const everybody = 'what issued tokens hang on, of every organization';
 const atOnce = 500;
@@ -22,7 +23,8 @@ export async function sweep(deps: IssuerDeps): Promise<number> {
       await forgetRefreshTokens(tx, grants);
       const requests = await forgetBackchannelRequests(tx, dead - lives.longestRefreshIdle, atOnce);
       const keys = await forgetImportedKeys(tx, dead, atOnce);
-      return grants.length + requests + keys + (await forgetEndings(tx, dead, atOnce));
+      const told = await forgetSessionClients(tx, dead - lives.session, atOnce);
+      return grants.length + requests + keys + told + (await forgetEndings(tx, dead, atOnce));
     });
   let forgotten = 0;
   for (let last = atOnce; last >= atOnce; forgotten += last) last = await batch();

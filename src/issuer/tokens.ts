@@ -8,10 +8,11 @@ import { detailsFor } from './authorization-details.ts';
 import { claimScopes } from './claims-parameter.ts';
 import type { Confirmation, Grant } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
+import { lives } from './lives.ts';
 import type { Authorized } from './stages.ts';
 
-/** The form of ID tokens (OpenID Connect Core §2). Those of access tokens are in `access-token-formats.ts`. */
-export const tokenFormats = Object.freeze({ idToken: { typ: 'JWT' } });
+/** The forms of ID tokens (OpenID Connect Core §2) and logout tokens (Back-Channel Logout §2.4). Those of access tokens are in `access-token-formats.ts`. */
+export const tokenFormats = Object.freeze({ idToken: { typ: 'JWT' }, logoutToken: { typ: 'logout+jwt', life: lives.logoutToken } });
 
 /** An access token for what was authorized (RFC 9068 §2.2). Without a resource it is for the issuer itself. */
 export async function mintAccessToken(deps: IssuerDeps, authorized: Authorized) {
@@ -90,6 +91,7 @@ export async function mintIdToken(
     ...authentication(subject.grant),
     ...toldOf(subject.user, subject.grant, scopes),
     at_hash: halfHash(accessToken, key.algorithm),
+    ...(subject.grant.sid === undefined ? {} : { sid: subject.grant.sid }),
     ...(nonce === undefined ? {} : { nonce }),
   };
   return new Secret(signToken(key, typ, claims));

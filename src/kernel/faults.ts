@@ -233,6 +233,12 @@ export const faults = {
   audit_unavailable: row(503, 9, 'The call could not be recorded, so it was not made', 'check that the database answers'),
   body_uninspectable: row(403, 1, 'The body cannot be inspected, so the call is refused', 'send it uncompressed and within the limit'),
   issuer_unknown: row(404, 1, 'No organization issues tokens at this address', 'check the issuer'),
+  post_logout_redirect_unregistered: row(
+    400,
+    1,
+    'The application asks to go on to an address that is not registered',
+    'register it as a post_logout_redirect_uri, and send id_token_hint or client_id',
+  ),
   client_unknown: row(400, 1, 'There is no such client', 'check client_id; list them with: gatehouse client list'),
   client_unauthenticated: row(
     401,

@@ -19,6 +19,7 @@ export const idPrefixes = {
   sct: 'client secret',
   rgt: 'registration token',
   grt: 'grant',
+  inv: 'invitation',
   cst: 'consent',
   sky: 'signing key',
   rsc: 'resource',
@@ -53,6 +54,7 @@ export type ClientId = Id<'clt'> | ClientUrl;
 export type ClientSecretId = Id<'sct'>;
 export type RegistrationTokenId = Id<'rgt'>;
 export type GrantId = Id<'grt'>;
+export type InvitationId = Id<'inv'>;
 export type ConsentId = Id<'cst'>;
 export type SigningKeyId = Id<'sky'>;
 export type ResourceId = Id<'rsc'>;

@@ -22,6 +22,7 @@ export {
   type GrantId,
   type Id,
   type IdPrefix,
+  type InvitationId,
   idPrefixes,
   isId,
   type JobId,

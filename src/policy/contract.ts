@@ -106,6 +106,7 @@ export type ChangeKind =
   | 'key.add'
   | 'key.rotate'
   | 'client.add'
+  | 'invitation.add'
   | 'client.secret'
   | 'details_type.add'
   | 'lives.change'

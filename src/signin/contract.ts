@@ -1,5 +1,7 @@
-import type { User } from '#identity';
-import type { OrganizationId, Principal, Secret, SessionId } from '#kernel';
+import type { Listing, User } from '#identity';
+import type { OrganizationId, Principal, Secret, SessionId, UserId } from '#kernel';
+import type { Reading, Writing } from '#store';
+import type { Joining } from './join.ts';
 
 export interface Session {
   readonly id: SessionId;
@@ -11,10 +13,32 @@ export interface Session {
   readonly methods: readonly string[];
   readonly expiresAt: number;
   readonly principal: Principal;
+  /** What OAuth clients know it by; whoever signs in again in the same browser keeps it. */
+  readonly sid: string;
+}
+
+/** A session that has ended, to whoever has to end what hangs on it. */
+export interface EndedSession {
+  readonly organization: OrganizationId;
+  readonly user: UserId;
+  readonly sid: string;
+}
+
+/** Runs in the transaction that ends the session. */
+export type WhenEnded = (tx: Writing, ended: EndedSession) => Promise<void>;
+
+export interface SessionQuery {
+  readonly user?: UserId;
+  readonly text?: string;
+  readonly cursor?: string;
+  readonly limit: number;
 }
 
 export interface SessionView {
   readonly id: SessionId;
+  readonly sid: string;
+  /** The person's address. */
+  readonly email: string;
   readonly kind: 'browser' | 'command_line';
   readonly label: string;
   readonly authenticatedAt: number;
@@ -61,14 +85,29 @@ export interface Signin {
     password: Secret<string>,
     address: string,
     previous: SessionId | undefined,
+    label?: string,
   ): Promise<Started>;
+  /** Somebody who was invited makes their account. @throws {Fault} `link_ended`, `invalid_request`, `conflict`, `busy` */
+  join(organization: OrganizationId, joining: Joining): Promise<Started>;
   /** Proves the password again for a fresh confirmation. @throws {Fault} `invalid_credentials`, `confirmation_required` (a command line), `rate_limited`, `busy` */
   reauthenticate(session: Session, password: Secret<string>, address: string): Promise<Session>;
+  /** Another password; the person's other sessions end. @throws {Fault} `invalid_credentials`, `invalid_request`, `rate_limited`, `busy` */
+  changePassword(
+    session: Session,
+    change: { readonly current: Secret<string>; readonly wanted: Secret<string>; readonly address: string },
+  ): Promise<void>;
   /** A session of this organization; of another it is nothing (SECURITY 17). @throws {Fault} `unauthenticated`, `stale_revocations` */
   session(organization: OrganizationId, bearer: string, kind: 'browser' | 'command_line'): Promise<Session>;
+  /** Whether a session that clients know by this name stands, as the caller's transaction sees it. */
+  stands(tx: Reading, organization: OrganizationId, sid: string): Promise<boolean>;
+  /** Whoever wants to hear of every ending. */
+  whenEnded(hear: WhenEnded): void;
   sessions(user: User): Promise<readonly SessionView[]>;
+  /** Of everybody in an organization, newest first; or of one person. */
+  everySession(organization: OrganizationId, query: SessionQuery): Promise<Listing<SessionView>>;
   end(organization: OrganizationId, id: SessionId, reason: string): Promise<void>;
-  endAll(user: User, reason: string): Promise<number>;
+  /** Every session of a person, but for one where `except` names it; how many. */
+  endAll(user: User, reason: string, except?: SessionId): Promise<number>;
   /** The command-line session of whoever owns the local socket: may look and start, never widen (SECURITY 4). */
   localSession(organization: OrganizationId): Promise<Session>;
   offerCommandLine(organization: OrganizationId, label: string, address: string): Promise<CommandLineOffer>;

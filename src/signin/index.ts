@@ -5,7 +5,7 @@
  * Leans on: identity (users), audit, vault (HMAC of codes), store, oauth (random values).
  * Lives elsewhere: what a signed-in person may do (policy), cookies and pages (http).
  */
-export type { CommandLineOffer, Session, SessionView, Signin, Started } from './contract.ts';
+export type { CommandLineOffer, EndedSession, Session, SessionView, Signin, Started } from './contract.ts';
 export { type PasswordLimits, usualPasswordLimits } from './passwords.ts';
 export { endEverySession } from './sessions.sql.ts';
 export { freshFor, isFresh } from './sessions.ts';

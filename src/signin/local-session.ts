@@ -29,6 +29,7 @@ export function createLocalSession(identity: Identity, changes: Changes, clock: 
         methods: [],
         expiresAt,
         principal: principalOf(user),
+        sid: id,
       });
     },
     close: () => owners.close(),

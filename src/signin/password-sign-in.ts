@@ -1,11 +1,13 @@
 import type { User } from '#identity';
 import { Fault, newId, type OrganizationId, type Secret, type SessionId } from '#kernel';
+import type { Writing } from '#store';
 import { authenticationMethods, methodsOf } from './authentication-methods.ts';
 import type { Session, Started } from './contract.ts';
 import type { Lockout, Throttle } from './lockout.ts';
+import { checkNewPassword } from './password-rules.ts';
 import type { Passwords } from './passwords.ts';
-import { authenticateSession } from './sessions.sql.ts';
-import { endIn, principalOf, type SessionDeps, startSession } from './sessions.ts';
+import { authenticateSession, sessionById } from './sessions.sql.ts';
+import { endAllIn, endIn, principalOf, type SessionDeps, startSession } from './sessions.ts';
 
 export interface PasswordDeps extends SessionDeps {
   readonly passwords: Passwords;
@@ -17,6 +19,7 @@ export interface PasswordAttempt {
   readonly email: string;
   readonly password: Secret<string>;
   readonly address: string;
+  readonly label: string;
 }
 
 const longestEmail = 1024;
@@ -27,24 +30,37 @@ export async function signIn(deps: PasswordDeps, attempt: PasswordAttempt, previ
   const user = await provePassword(deps, attempt, throttle);
   return deps.records.in(user.organization).write(async (tx) => {
     await deps.lockout.forget(tx, user.organization, user.email);
-    if (previous !== undefined) await endIn(deps, tx, user.organization, previous, 'replaced');
+    const sid = await takePlace(deps, tx, user, previous);
     return startSession(deps, tx, {
       user,
       kind: 'browser',
       method: 'password',
       address: attempt.address,
-      label: '',
+      label: attempt.label,
       authenticatedAt: deps.clock.now(),
       madeFrom: undefined,
+      sid,
     });
   });
+}
+
+/**
+ * Ends the session that a new one takes the place of. Where it is the same person's, what hangs on it goes on, under the name that
+ * is returned.
+ */
+export async function takePlace(deps: SessionDeps, tx: Writing, user: User, previous: SessionId | undefined): Promise<string | undefined> {
+  const before = previous === undefined ? undefined : await sessionById(tx, user.organization, previous);
+  if (before === undefined) return undefined;
+  const same = before.user_id === user.id && before.user_epoch === user.epoch;
+  await endIn(deps, tx, user.organization, before.id, same ? 'renewed' : 'replaced');
+  return same ? (before.sid ?? before.id) : undefined;
 }
 
 /** The same person proves the password again, for a fresh confirmation. A command line cannot. */
 export async function reauthenticate(deps: PasswordDeps, session: Session, password: Secret<string>, address: string): Promise<Session> {
   if (session.kind !== 'browser') throw new Fault('confirmation_required');
   const { organization } = session;
-  const attempt = { organization, email: session.user.email, password, address };
+  const attempt = { organization, email: session.user.email, password, address, label: '' };
   const user = await provePassword(deps, attempt, deps.lockout.ofSession(session.id));
   if (user.id !== session.user.id) throw new Fault('invalid_credentials');
   const now = deps.clock.now();
@@ -55,6 +71,21 @@ export async function reauthenticate(deps: PasswordDeps, session: Session, passw
     await tx.bump('revocations');
   });
   return Object.freeze({ ...session, user, authenticatedAt: now, methods: methodsOf(authenticationMethods.password) });
+}
+
+/** Another password, for whoever proves the one of now. Every other session of theirs ends, with what hangs on it. */
+export async function changePassword(
+  deps: PasswordDeps,
+  session: Session,
+  { current, wanted, address }: { readonly current: Secret<string>; readonly wanted: Secret<string>; readonly address: string },
+): Promise<void> {
+  const { user } = await reauthenticate(deps, session, current, address);
+  checkNewPassword(wanted, user.email);
+  const hash = await deps.passwords.hash(wanted);
+  await deps.records.in(user.organization).write(async (tx) => {
+    await deps.identity.setPassword(tx, session.principal, user.id, hash);
+    await endAllIn(deps, tx, user, 'password_changed', session.id);
+  });
 }
 
 /** Whose password it is. Known and unknown addresses take the same steps: two reads, one hash, one count. */

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { OrganizationId, SessionId, UserId } from '#kernel';
 import type { Reading, Writing } from '#store';
 import { authenticationMethods } from './authentication-methods.ts';
@@ -13,6 +14,7 @@ const columns = [
   'user_epoch',
   'amr',
   'label',
+  'sid',
   'created_at',
   'version',
 ] as const;
@@ -28,6 +30,7 @@ export interface SessionRow {
   readonly user_epoch: number;
   readonly amr: string | null;
   readonly label: string;
+  readonly sid: string | null;
   readonly created_at: number;
   readonly version: number;
 }
@@ -47,6 +50,18 @@ export function sessionById(tx: Reading, organization: OrganizationId, id: Sessi
     .executeTakeFirst();
 }
 
+/** A session by the name that clients know it by, while it stands. */
+export function standingSession(tx: Reading, organization: OrganizationId, sid: string): Promise<SessionRow | undefined> {
+  return tx.db
+    .selectFrom('sessions')
+    .select(columns)
+    .where('organization_id', '=', organization)
+    .where((row) => row.or([row('sid', '=', sid), row.and([row('id', '=', sid as SessionId), row('sid', 'is', null)])]))
+    .where('ended_at', 'is', null)
+    .orderBy('row', 'desc')
+    .executeTakeFirst();
+}
+
 export function sessionsOf(tx: Reading, organization: OrganizationId, user: UserId): Promise<readonly SessionRow[]> {
   return tx.db
     .selectFrom('sessions')
@@ -55,6 +70,40 @@ export function sessionsOf(tx: Reading, organization: OrganizationId, user: User
     .where('user_id', '=', user)
     .where('ended_at', 'is', null)
     .orderBy('row', 'desc')
+    .execute();
+}
+
+export interface StandingPage {
+  readonly user: UserId | undefined;
+  readonly before: number | undefined;
+  /** A pattern for `like … escape '!'`, lower-case. */
+  readonly like: string | undefined;
+  readonly limit: number;
+  readonly now: number;
+  readonly seenAfter: number;
+}
+
+/** Sessions that stand, of active people, newest first; one more than asked for. */
+export function standingPage(tx: Reading, organization: OrganizationId, { user, before, like, limit, now, seenAfter }: StandingPage) {
+  let query = tx.db
+    .selectFrom('sessions')
+    .innerJoin('users', 'users.id', 'sessions.user_id')
+    .select([...columns.map((name) => `sessions.${name}` as const), 'sessions.row', 'users.email'])
+    .where('sessions.organization_id', '=', organization)
+    .where('sessions.ended_at', 'is', null)
+    .where('sessions.expires_at', '>', now)
+    .where('sessions.last_seen_at', '>', seenAfter)
+    .where('users.status', '=', 'active')
+    .whereRef('users.epoch', '=', 'sessions.user_epoch');
+  if (user !== undefined) query = query.where('sessions.user_id', '=', user);
+  if (before !== undefined) query = query.where('sessions.row', '<', before);
+  if (like !== undefined)
+    query = query.where(
+      sql<boolean>`(users.email_key like ${like} escape '!' or lower(sessions.label) like ${like} escape '!' or sessions.id like ${like} escape '!')`,
+    );
+  return query
+    .orderBy('sessions.row', 'desc')
+    .limit(limit + 1)
     .execute();
 }
 
@@ -94,14 +143,14 @@ export async function endEverySession(tx: Writing, now: number): Promise<number>
   return Number(numUpdatedRows);
 }
 
-/** Only ever forward. */
-export async function touchSession(tx: Writing, organization: OrganizationId, id: SessionId, now: number): Promise<void> {
+/** Only ever forward, and only where nobody wrote it since `unless`: of many processes that see it, one writes. */
+export async function touchSession(tx: Writing, organization: OrganizationId, id: SessionId, now: number, unless: number): Promise<void> {
   await tx.db
     .updateTable('sessions')
     .set({ last_seen_at: now })
     .where('organization_id', '=', organization)
     .where('id', '=', id)
-    .where('last_seen_at', '<', now)
+    .where('last_seen_at', '<=', unless)
     .execute();
 }
 
@@ -109,7 +158,12 @@ export async function touchSession(tx: Writing, organization: OrganizationId, id
 export async function authenticateSession(tx: Writing, organization: OrganizationId, id: SessionId, now: number): Promise<boolean> {
   const result = await tx.db
     .updateTable('sessions')
-    .set(({ eb }) => ({ authenticated_at: now, last_seen_at: now, amr: authenticationMethods.password, version: eb('version', '+', 1) }))
+    .set(({ eb }) => ({
+      authenticated_at: now,
+      last_seen_at: sql<number>`case when last_seen_at > ${now} then last_seen_at else ${now} end`,
+      amr: authenticationMethods.password,
+      version: eb('version', '+', 1),
+    }))
     .where('organization_id', '=', organization)
     .where('id', '=', id)
     .where('ended_at', 'is', null)

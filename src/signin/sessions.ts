@@ -1,10 +1,22 @@
 import type { Audit } from '#audit';
-import type { Identity, User } from '#identity';
+import type { Identity, Listing, User } from '#identity';
 import { type Clock, Fault, type Log, newId, type OrganizationId, type SessionId } from '#kernel';
 import { bearerValue } from '#oauth';
-import { type Changes, cacheByGeneration, type Records, sha256, stalest, type Writing } from '#store';
+import {
+  type Changes,
+  cacheByGeneration,
+  containing,
+  pageLimit,
+  pageOf,
+  type Reading,
+  type Records,
+  rowOfCursor,
+  sha256,
+  stalest,
+  type Writing,
+} from '#store';
 import { authenticationMethods, methodsOf } from './authentication-methods.ts';
-import type { Session, SessionView, Started } from './contract.ts';
+import type { EndedSession, Session, SessionQuery, SessionView, Started, WhenEnded } from './contract.ts';
 import {
   deleteSessionsBefore,
   endSession,
@@ -13,6 +25,8 @@ import {
   sessionById,
   sessionByToken,
   sessionsOf,
+  standingPage,
+  standingSession,
   touchSession,
 } from './sessions.sql.ts';
 
@@ -23,12 +37,22 @@ export interface SessionDeps {
   readonly audit: Audit;
   readonly clock: Clock;
   readonly log: Log;
+  /** Told of every ending, in its transaction. */
+  readonly endings: { readonly heard: WhenEnded[] };
+  readonly sessionLives: SessionLives;
 }
 
 const minute = 60_000;
 const hour = 60 * minute;
-const idleLife = 12 * hour;
-const wholeLife = 14 * 24 * hour;
+/** How long a session lives unused, and at most; milliseconds. */
+export interface SessionLives {
+  readonly idle: number;
+  readonly whole: number;
+}
+
+export const usualSessionLives: SessionLives = Object.freeze({ idle: 12 * hour, whole: 14 * 24 * hour });
+/** How long the row of one that has ended is kept. */
+const keptFor = 14 * 24 * hour;
 /** `last_seen_at` is written at most this often. */
 const touchEvery = minute;
 const bearerShape = /^[A-Za-z0-9_-]{43}$/;
@@ -51,12 +75,14 @@ export function refuseWhenStale(changes: Changes): void {
 export interface Beginning {
   readonly user: User;
   readonly kind: Session['kind'];
-  readonly method: 'setup' | 'password' | 'device';
+  readonly method: 'setup' | 'password' | 'device' | 'invitation';
   readonly address: string;
   readonly label: string;
   readonly authenticatedAt: number;
   /** The single-use value it was made from; a second session from it loses on the unique hash. */
   readonly madeFrom: string | undefined;
+  /** The name by which clients know the one that it takes the place of. */
+  readonly sid?: string | undefined;
 }
 
 /** Writes the session, with its event, in the caller's transaction. The bearer value exists only in what is returned. */
@@ -64,14 +90,16 @@ export async function startSession(deps: SessionDeps, tx: Writing, beginning: Be
   const { user } = beginning;
   const now = deps.clock.now();
   const bearer = bearerValue();
+  const id = newId('ses', now);
   const row: SessionRow = {
-    id: newId('ses', now),
+    id,
+    sid: beginning.sid ?? id,
     organization_id: user.organization,
     user_id: user.id,
     kind: beginning.kind,
     authenticated_at: beginning.authenticatedAt,
     last_seen_at: now,
-    expires_at: now + wholeLife,
+    expires_at: now + deps.sessionLives.whole,
     user_epoch: user.epoch,
     amr: authenticationMethods[beginning.method],
     label: beginning.label.slice(0, 255),
@@ -92,6 +120,9 @@ export async function startSession(deps: SessionDeps, tx: Writing, beginning: Be
 export async function endIn(deps: SessionDeps, tx: Writing, organization: OrganizationId, id: SessionId, reason: string): Promise<boolean> {
   const row = await sessionById(tx, organization, id);
   if (row === undefined || !(await endSession(tx, organization, id, deps.clock.now()))) return false;
+  const ended: EndedSession = { organization, user: row.user_id, sid: row.sid ?? row.id };
+  // Who signs in again in the same browser goes on with what they had.
+  if (reason !== 'renewed') for (const hear of deps.endings.heard) await hear(tx, ended);
   await deps.audit.record(tx, {
     name: 'session.ended',
     principal: { organization, subject: { kind: 'user', id: row.user_id }, actors: [] },
@@ -99,6 +130,13 @@ export async function endIn(deps: SessionDeps, tx: Writing, organization: Organi
   });
   await tx.bump('revocations');
   return true;
+}
+
+export async function endAllIn(deps: SessionDeps, tx: Writing, user: User, reason: string, except?: SessionId): Promise<number> {
+  let count = 0;
+  for (const { id } of await sessionsOf(tx, user.organization, user.id))
+    if (id !== except && (await endIn(deps, tx, user.organization, id, reason))) count += 1;
+  return count;
 }
 
 /** A session in memory; `seen` runs ahead of its row. */
@@ -110,6 +148,10 @@ interface Live {
 /** Sessions by their bearer value, cached until anything is revoked anywhere. */
 export function createSessions(deps: SessionDeps) {
   const { records, identity, clock } = deps;
+  const { idle } = deps.sessionLives;
+  const ended = (row: SessionRow, seen: number, now: number) => now >= row.expires_at || now - seen >= idle;
+  const viewOf = (row: SessionRow, email: string) => sessionView(row, email, idle);
+  const stopHearing = identity.whenUserEnds(async (tx, user) => void (await endAllIn(deps, tx, user, 'suspended')));
   const cache = cacheByGeneration<Live>(deps.changes, 'revocations', 20_000);
 
   const load = async (organization: OrganizationId, tokenHash: string): Promise<Live | undefined> => {
@@ -120,7 +162,7 @@ export function createSessions(deps: SessionDeps) {
   /** Cached, unless this process has seen nothing of the session for so long that only its row can tell. */
   async function find(organization: OrganizationId, tokenHash: string): Promise<Live | undefined> {
     const live = await cache.get(`${organization} ${tokenHash}`, () => load(organization, tokenHash));
-    if (live === undefined || clock.now() - live.seen < idleLife) return live;
+    if (live === undefined || clock.now() - live.seen < idle) return live;
     const now = await load(organization, tokenHash);
     if (now !== undefined) live.seen = Math.max(live.seen, now.seen);
     return now;
@@ -132,7 +174,7 @@ export function createSessions(deps: SessionDeps) {
     live.seen = now;
     const { organization_id: organization, id } = live.row;
     try {
-      await records.in(organization).write((tx) => touchSession(tx, organization, id, now));
+      await records.in(organization).write((tx) => touchSession(tx, organization, id, now, now - touchEvery));
     } catch (error) {
       deps.log.warn('a session could not be marked as seen', { session: id, error });
     }
@@ -152,34 +194,49 @@ export function createSessions(deps: SessionDeps) {
     async list(user: User): Promise<readonly SessionView[]> {
       const rows = await records.in(user.organization).read((tx) => sessionsOf(tx, user.organization, user.id));
       const now = clock.now();
-      return rows.filter((row) => row.user_epoch === user.epoch && !ended(row, row.last_seen_at, now)).map(viewOf);
+      return rows
+        .filter((row) => row.user_epoch === user.epoch && !ended(row, row.last_seen_at, now))
+        .map((row) => viewOf(row, user.email));
+    },
+
+    async every(organization: OrganizationId, { user, ...query }: SessionQuery): Promise<Listing<SessionView>> {
+      const limit = pageLimit(query.limit);
+      const text = query.text?.trim().toLowerCase().slice(0, 200);
+      const now = clock.now();
+      const rows = await records.in(organization).read((tx) =>
+        standingPage(tx, organization, {
+          user,
+          before: query.cursor === undefined ? undefined : rowOfCursor(query.cursor),
+          like: text ? containing(text) : undefined,
+          limit,
+          now,
+          seenAfter: now - idle,
+        }),
+      );
+      return pageOf(rows, limit, (row) => viewOf(row, row.email));
     },
 
     async end(organization: OrganizationId, id: SessionId, reason: string): Promise<void> {
       await records.in(organization).write((tx) => endIn(deps, tx, organization, id, reason));
     },
 
-    async endAll(user: User, reason: string): Promise<number> {
-      return records.in(user.organization).write(async (tx) => {
-        let count = 0;
-        for (const row of await sessionsOf(tx, user.organization, user.id)) {
-          if (await endIn(deps, tx, user.organization, row.id, reason)) count += 1;
-        }
-        return count;
-      });
+    endAll: (user: User, reason: string, except?: SessionId) =>
+      records.in(user.organization).write((tx) => endAllIn(deps, tx, user, reason, except)),
+
+    async stands(tx: Reading, organization: OrganizationId, sid: string): Promise<boolean> {
+      return (await standingSession(tx, organization, sid)) !== undefined;
     },
 
-    sweep: () => records.platform(everybody).write((tx) => deleteSessionsBefore(tx, clock.now() - wholeLife)),
-    close: () => cache.close(),
+    sweep: () => records.platform(everybody).write((tx) => deleteSessionsBefore(tx, clock.now() - keptFor)),
+    close() {
+      stopHearing();
+      cache.close();
+    },
   });
 }
 
 export function principalOf(user: User): Session['principal'] {
   return { organization: user.organization, subject: { kind: 'user', id: user.id }, actors: [] };
-}
-
-function ended(row: SessionRow, seen: number, now: number): boolean {
-  return now >= row.expires_at || now - seen >= idleLife;
 }
 
 function sessionOf(row: SessionRow, user: User): Session {
@@ -191,17 +248,20 @@ function sessionOf(row: SessionRow, user: User): Session {
     authenticatedAt: row.authenticated_at,
     expiresAt: row.expires_at,
     principal: principalOf(user),
+    sid: row.sid ?? row.id,
     methods: methodsOf(row.amr),
   });
 }
 
-function viewOf(row: SessionRow): SessionView {
+function sessionView(row: SessionRow, email: string, idle: number): SessionView {
   return Object.freeze({
     id: row.id,
+    sid: row.sid ?? row.id,
+    email,
     kind: row.kind,
     label: row.label,
     authenticatedAt: row.authenticated_at,
     lastSeenAt: row.last_seen_at,
-    expiresAt: Math.min(row.expires_at, row.last_seen_at + idleLife),
+    expiresAt: Math.min(row.expires_at, row.last_seen_at + idle),
   });
 }

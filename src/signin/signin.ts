@@ -4,12 +4,13 @@ import type { Clock, Log } from '#kernel';
 import type { Changes, Ephemera, Records } from '#store';
 import type { Vault } from '#vault';
 import { approveCommandLine, collectCommandLine, offerCommandLine, viewCommandLine } from './command-line.ts';
-import type { Signin } from './contract.ts';
+import type { Signin, WhenEnded } from './contract.ts';
+import { join } from './join.ts';
 import { createLocalSession } from './local-session.ts';
 import { createLockout } from './lockout.ts';
-import { reauthenticate, signIn } from './password-sign-in.ts';
+import { changePassword, reauthenticate, signIn } from './password-sign-in.ts';
 import { createPasswords, type PasswordLimits } from './passwords.ts';
-import { createSessions } from './sessions.ts';
+import { createSessions, type SessionLives, usualSessionLives } from './sessions.ts';
 import { createSetup } from './setup.ts';
 
 export interface SigninDeps {
@@ -24,6 +25,7 @@ export interface SigninDeps {
   /** The only address that may spend the set-up link. */
   readonly ownerEmail?: string | undefined;
   readonly passwordLimits?: PasswordLimits;
+  readonly sessionLives?: SessionLives;
 }
 
 /** How a person proves who they are; sessions; the first administrator. */
@@ -31,7 +33,9 @@ export function createSignin(given: SigninDeps): Signin {
   const { records, ephemera, clock } = given;
   const passwords = createPasswords(given.passwordLimits);
   const lockout = createLockout(records, ephemera, clock);
-  const deps = { ...given, passwords, lockout, ownerEmail: given.ownerEmail };
+  const endings = { heard: [] as WhenEnded[] };
+  const sessionLives = given.sessionLives ?? usualSessionLives;
+  const deps = { ...given, sessionLives, passwords, lockout, ownerEmail: given.ownerEmail, endings };
   const setup = createSetup(deps);
   const sessions = createSessions(deps);
   const local = createLocalSession(given.identity, given.changes, clock);
@@ -43,12 +47,18 @@ export function createSignin(given: SigninDeps): Signin {
     setupState: () => setup.state(),
     setupLinkLives: (token) => setup.lives(token),
     completeSetup: (token, person, address) => setup.complete(token, person, address),
-    signIn: (organization, email, password, address, previous) => signIn(deps, { organization, email, password, address }, previous),
+    signIn: (organization, email, password, address, previous, label = '') =>
+      signIn(deps, { organization, email, password, address, label }, previous),
+    join: (organization, joining) => join(deps, organization, joining),
     reauthenticate: (session, password, address) => reauthenticate(deps, session, password, address),
+    changePassword: (session, change) => changePassword(deps, session, change),
     session: (organization, bearer, kind) => sessions.session(organization, bearer, kind),
     sessions: (user) => sessions.list(user),
+    everySession: (organization, query) => sessions.every(organization, query),
     end: (organization, id, reason) => sessions.end(organization, id, reason),
-    endAll: (user, reason) => sessions.endAll(user, reason),
+    endAll: (user, reason, except) => sessions.endAll(user, reason, except),
+    stands: (tx, organization, sid) => sessions.stands(tx, organization, sid),
+    whenEnded: (hear) => void endings.heard.push(hear),
     localSession: (organization) => local.session(organization),
     offerCommandLine: (organization, label, address) => offerCommandLine(deps, organization, label, address),
     viewCommandLine: (user, code) => viewCommandLine(deps, user, code),

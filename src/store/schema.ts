@@ -11,6 +11,7 @@ import type {
   EventId,
   FlowId,
   GrantId,
+  InvitationId,
   JobId,
   OrganizationId,
   PermissionId,
@@ -74,6 +75,8 @@ export interface Schema {
   trusted_issuers: TrustedIssuerTable;
   registrations: ClientRegistrationTable;
   registration_tokens: RegistrationTokenTable;
+  session_clients: SessionClientTable;
+  invitations: InvitationTable;
   authorization_details_types: AuthorizationDetailsTypeTable;
   issuer_lives: IssuerLivesTable;
 }
@@ -89,6 +92,8 @@ export type AddedColumn = 'amr' | 'granted_json' | 'details_json';
 
 /** The tables of what tokens are for, and of keys that others signed with. */
 export type ResourceTable = 'resources' | 'imported_keys';
+/** What hangs on a person's sessions, and who is invited to have one. */
+export type SessionTables = 'session_clients' | 'invitations';
 
 /** The tables of what grants are made from, beside codes. */
 export type GrantSourceTable = 'backchannel_requests' | 'trusted_issuers';
@@ -156,6 +161,29 @@ interface SessionTable extends Row<SessionId> {
   /** How the person proved who they are, as RFC 8176 names it, with spaces between. */
   amr: string | null;
   label: string;
+  ended_at: number | null;
+  /** What clients know it by; the same for what takes its place in the same browser. Null in rows of before: the id. */
+  sid: string | null;
+  version: number;
+}
+
+/** A client that had tokens of a person in a session, and is told when it ends. */
+interface SessionClientTable {
+  row: Generated<number>;
+  organization_id: OrganizationId;
+  sid: string;
+  client_id: ClientId;
+  user_id: UserId;
+  created_at: number;
+}
+
+interface InvitationTable extends Row<InvitationId> {
+  email: string;
+  role: 'owner' | 'administrator' | 'member';
+  /** SHA-256 of what is in the link, hexadecimal; unique. */
+  token_hash: string;
+  expires_at: number;
+  /** Accepted or withdrawn. */
   ended_at: number | null;
   version: number;
 }
@@ -467,6 +495,8 @@ interface ConsentTable extends Row<ConsentId> {
   about_hash: string;
   scopes_json: string;
   resources_json: string;
+  /** Scopes that the person was asked for and left out; null in rows of before: none. */
+  declined_json: string | null;
   /** Authorization details agreed to, each as its hash. */
   details_json: string | null;
   version: number;
@@ -483,6 +513,8 @@ interface GrantTable extends Row<GrantId> {
   user_epoch: number;
   organization_epoch: number;
   /** Nothing below it lives longer. */
+  /** The session it was made in, as clients know it; null: in none. */
+  sid: string | null;
   expires_at: number;
   ended_at: number | null;
   end_reason: string | null;

@@ -40,6 +40,8 @@ const tenantColumns = {
   trusted_issuers: 'organization_id',
   registrations: 'organization_id',
   registration_tokens: 'organization_id',
+  session_clients: 'organization_id',
+  invitations: 'organization_id',
 } as const satisfies Record<TenantTable | 'organizations', string>;
 
 const columnOf: ReadonlyMap<string, string> = new Map(Object.entries(tenantColumns));

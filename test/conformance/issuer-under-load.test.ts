@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
 import { createIdentity } from '#identity';
 import { createIssuer, type Issuer } from '#issuer';
+import { createJobs } from '#jobs';
 import { silentLog } from '#kernel';
+import { createSignin } from '#signin';
 import { openTestAudit } from '../support/audit.ts';
 import { testNet } from '../support/connecting.ts';
 import { basic, formOf, type Issuance, openIssuance, type Registered } from '../support/issuing.ts';
@@ -44,7 +46,10 @@ async function openPair(): Promise<Pair> {
   const audit = await openTestAudit(store, { vault });
   const { records, ephemera, changes } = store;
   const ground = { records, ephemera, changes, vault, audit, clock, log: silentLog };
-  const second = createIssuer({ ...ground, identity: createIdentity(ground), net: testNet([], clock), registration: 'open' });
+  const identity = createIdentity(ground);
+  const signin = createSignin({ ...ground, identity });
+  const jobs = createJobs({ records, clock, log: silentLog, kinds: [] });
+  const second = createIssuer({ ...ground, identity, signin, jobs, net: testNet([], clock), registration: 'open' });
   let last = performance.now();
   const ticking = setInterval(() => {
     const now = performance.now();

@@ -3,7 +3,9 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, describe, expect } from 'vitest';
 import { createIdentity } from '#identity';
 import { createIssuer, type Issuer } from '#issuer';
+import { createJobs } from '#jobs';
 import { Secret, silentLog } from '#kernel';
+import { createSignin } from '#signin';
 import type { StoreOptions } from '#store';
 import { openTestAudit } from '../support/audit.ts';
 import { testNet } from '../support/connecting.ts';
@@ -66,7 +68,9 @@ async function openPair(place: Place): Promise<Pair> {
   const { records, ephemera, changes } = store;
   const ground = { records, ephemera, changes, vault, audit, clock, log: silentLog };
   const identity = createIdentity(ground);
-  const second = createIssuer({ ...ground, identity, net: testNet([], clock), registration: 'open' });
+  const signin = createSignin({ ...ground, ephemera, identity });
+  const jobs = createJobs({ records, clock, log: silentLog, kinds: [] });
+  const second = createIssuer({ ...ground, identity, signin, jobs, net: testNet([], clock), registration: 'open' });
   const both = [first.issuer, second] as const;
   const at = (which: 0 | 1) => both[which].at(undefined);
   const request = (client: Registered, parameters: Readonly<Record<string, string>>) => ({

@@ -82,7 +82,7 @@ async function tokens({ serving, owner, at }: Registering, client: Registered) {
   const asked = { response_type: 'code', client_id: client.client_id, redirect_uri: callback, scope: 'openid' };
   const query = formOf({ ...asked, code_challenge: challenge, code_challenge_method: 'S256' });
   let answer = await serving.issuer.authorize(at, query, browsing);
-  if (answer.kind === 'consent') answer = await serving.issuer.answer(at, answer.transaction, browsing, true);
+  if (answer.kind === 'consent') answer = await serving.issuer.answer(at, answer.transaction, browsing, 'all');
   const code = new URL(answer.kind === 'redirect' ? answer.to : '').searchParams.get('code') ?? '';
   return token(serving, { grant_type: 'authorization_code', code, code_verifier: verifier.reveal(), client_id: client.client_id });
 }

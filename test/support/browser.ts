@@ -78,7 +78,8 @@ export function createBrowser({ ca, local, through }: BrowserOptions = {}): Brow
     cookies: (url) => Object.fromEntries(jars.get(new URL(url).host) ?? []),
     submit(page, action, fields = {}) {
       const form = formOf(page, action);
-      return visit(form.action, { method: 'POST', body: new URLSearchParams({ ...form.fields, ...fields }).toString() });
+      const own = form.fields.filter(([name]) => !(name in fields));
+      return visit(form.action, { method: 'POST', body: new URLSearchParams([...own, ...Object.entries(fields)]).toString() });
     },
   };
 }
@@ -97,11 +98,11 @@ function refreshTarget(text: string): string | undefined {
   return found === undefined ? undefined : plain(found);
 }
 
-function formOf(page: Page, action: string): { readonly action: string; readonly fields: Fields } {
+function formOf(page: Page, action: string): { readonly action: string; readonly fields: readonly [string, string][] } {
   for (const [, head = '', body = ''] of page.text.matchAll(/<form([^>]*)>([\s\S]*?)<\/form>/gi)) {
     const target = plain(attribute(head, 'action') ?? page.url);
     if (!target.includes(action)) continue;
-    return { action: new URL(target, page.url).href, fields: Object.fromEntries(fieldsOf(body)) };
+    return { action: new URL(target, page.url).href, fields: [...fieldsOf(body)] };
   }
   throw new Error(
     `no form for ${action} on ${page.url} (${page.status}): ${page.text

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll } from 'vitest';
 import { type Browsing, type ClientDraft, createIssuer, type Issuer, type Issuing, type ResourceRequest, type TokenAnswer } from '#issuer';
+import { createJobs } from '#jobs';
 import { type ClientId, type FaultCode, isFault, type Principal, silentLog } from '#kernel';
 import { createPkce } from '#oauth';
 import type { Session } from '#signin';
@@ -92,7 +93,8 @@ export async function openIssuance(given?: People, over?: Issuer, known?: Sessio
   const people = given ?? (await openPeople());
   const { store, identity, vault, audit, clock } = people;
   const { records, ephemera, changes } = store;
-  const shared = { records, ephemera, changes, identity, vault, audit, clock, log: silentLog };
+  const jobs = createJobs({ records, clock, log: silentLog, kinds: [] });
+  const shared = { records, ephemera, changes, identity, vault, audit, signin: people.signin, jobs, clock, log: silentLog };
   const issuer = over ?? createIssuer({ ...shared, net: testNet([], clock), registration: 'open' });
   open.add(issuer);
   const session = known ?? (await completeTestSetup(people)).session;
@@ -120,7 +122,7 @@ export async function openIssuance(given?: People, over?: Issuer, known?: Sessio
       code_challenge_method: 'S256',
     };
     let answer = await issuer.authorize(at, formOf({ ...asked, ...more }), browsing);
-    if (answer.kind === 'consent') answer = await issuer.answer(at, answer.transaction, browsing, true);
+    if (answer.kind === 'consent') answer = await issuer.answer(at, answer.transaction, browsing, 'all');
     const to = answer.kind === 'redirect' ? new URL(answer.to).searchParams : new URLSearchParams();
     const given = to.get('code');
     if (given === null) throw new Error(`no code: ${JSON.stringify(answer)}`);

@@ -6,6 +6,7 @@ import type { Connect } from '#connect';
 import { createHttp, type Http, type HttpDeps } from '#http';
 import type { Agent, User } from '#identity';
 import { createIssuer, type Issuer, type IssuerGround } from '#issuer';
+import { createJobs, type Jobs } from '#jobs';
 import { type JobId, newId, silentLog } from '#kernel';
 import { createAgentProof } from '#oauth';
 import { createPolicy, type Policy } from '#policy';
@@ -51,6 +52,8 @@ export interface Serving {
   readonly policy: Policy;
   readonly broker: Broker;
   readonly issuer: Issuer;
+  /** Started by whoever needs them. */
+  readonly jobs: Jobs;
   readonly http: Http;
   readonly port: number;
   readonly socketPath: string;
@@ -74,7 +77,9 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
   const deps = { records, ephemera, changes, identity, vault, audit, clock, log: silentLog };
   const policy = createPolicy(deps);
   const broker = createBroker({ ...deps, policy, connect, publicUrl: testIssuer, ownHosts: [], otherHosts: 'blind' });
-  const issuer = createIssuer({ ...deps, net: testNet(options.ports ?? [], clock), registration: 'open', ...options.issuer });
+  const jobs = createJobs({ records, clock, log: silentLog, kinds: () => issuer.jobKinds, pollEvery: 50 });
+  const net = testNet(options.ports ?? [], clock);
+  const issuer = createIssuer({ ...deps, signin, jobs, net, registration: 'open', ...options.issuer });
   const http = createHttp({
     broker,
     issuer,
@@ -109,9 +114,10 @@ export async function openServing(options: ServingOptions = {}): Promise<Serving
   await http.listen({ path: socketPath });
   closing.push(async () => {
     await http.close(200);
+    await jobs.close();
     for (const room of [broker, issuer, policy, signin, identity]) await room.close();
   });
-  return { people, connect, policy, broker, issuer, http, port, socketPath, send: (sent) => exchange(sent, port, socketPath) };
+  return { people, connect, policy, broker, issuer, jobs, http, port, socketPath, send: (sent) => exchange(sent, port, socketPath) };
 }
 
 function exchange({ method = 'GET', path, headers = {}, body, local }: Sent, port: number, socketPath: string): Promise<Received> {

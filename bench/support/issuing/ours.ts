@@ -96,7 +96,7 @@ async function code(): Promise<{ readonly code: string; readonly verifier: strin
   const address = `10.${randomBytes(3).join('.')}`;
   const browsing: Browsing = { session, binding: 'bench', address };
   let answer = await issuer.authorize(at, query.toString(), browsing);
-  if (answer.kind === 'consent') answer = await issuer.answer(at, answer.transaction, browsing, true);
+  if (answer.kind === 'consent') answer = await issuer.answer(at, answer.transaction, browsing, 'all');
   if (answer.kind !== 'redirect') throw new Error(answer.kind);
   return { code: new URL(answer.to).searchParams.get('code') ?? '', verifier: verifier.reveal() };
 }

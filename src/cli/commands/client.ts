@@ -25,6 +25,9 @@ interface AddFlags extends WaitOptions {
   readonly life: readonly string[];
   readonly requireSignedRequest?: boolean;
   readonly dpop?: true;
+  readonly postLogout: readonly string[];
+  readonly backchannelLogout?: string;
+  readonly frontchannelLogout?: string;
 }
 
 /** OAuth clients of our authorization server. */
@@ -37,6 +40,8 @@ export function clientCommands(program: Command, host: CommandHost): void {
     options: [
       ['--auth <method>', `how it proves who it is: ${clientAuthenticationNames.join(', ')}`, 'client_secret_basic'],
       ['--jwks <file>', 'its public keys, for private_key_jwt and signed requests'],
+      ['--backchannel-logout <uri>', 'gets a logout token when a session of a person ends'],
+      ['--frontchannel-logout <uri>', 'is loaded in a frame when a person signs out, with iss and sid'],
       ['--signing <algorithm>', 'of its ID tokens: ES256, RS256 or EdDSA', 'ES256'],
       ['--require-par', 'take its authorization requests only as it pushed them to /par'],
       ['--require-signed-request', 'take its authorization requests only as objects that it signed'],
@@ -45,6 +50,7 @@ export function clientCommands(program: Command, host: CommandHost): void {
     ],
     lists: [
       ['--redirect <uri>', 'an exact redirect URI; any port of a loopback address'],
+      ['--post-logout <uri>', 'an exact address that its own sign-out may lead to'],
       ['--grant <type>', `a grant type it may use: ${grantTypeNames.map(shortName).join(', ')}; else the first two`],
       ['--scope <scope>', 'a scope it may ask for'],
       ['--resource <uri>', 'a resource it may have tokens for'],
@@ -112,10 +118,21 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     lives: livesGiven(flags.life),
     require_signed_request_object: flags.requireSignedRequest === true,
     dpop_bound_access_tokens: flags.dpop === true,
+    ...logoutOf(flags),
     ...(made === undefined ? {} : { secret_sha256: made.hash }),
   };
   const confirmed = await awaitConfirmation(context, server, await server.person.call('client_add', { body }), flags);
   return tellMade(context, confirmed, made?.secret);
+}
+
+function logoutOf({ postLogout, backchannelLogout, frontchannelLogout }: AddFlags) {
+  return {
+    post_logout_redirect_uris: [...postLogout],
+    ...(backchannelLogout === undefined ? {} : { backchannel_logout_uri: backchannelLogout }),
+    ...(frontchannelLogout === undefined
+      ? {}
+      : { frontchannel_logout_uri: frontchannelLogout, frontchannel_logout_session_required: true }),
+  };
 }
 
 async function secret(context: Context, given: readonly string[], flags: SecretFlags): Promise<undefined> {

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { type Authorization, type ConsentView, endpointPaths } from '#issuer';
+import { type Authorization, type ConsentView, endpointPaths, type Said } from '#issuer';
 import { Fault } from '#kernel';
 import type { Session } from '#signin';
 import { isForm } from '../body.ts';
 import type { Incoming } from '../incoming.ts';
 import { html, type Markup } from './html.ts';
 import { facts, note, passwordAgain, tokenField } from './layout.ts';
-import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, text } from './page.ts';
+import { type Form, mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, text, texts } from './page.ts';
 
 const continuing = `${endpointPaths.authorize}/continue`;
 const choosing = `${endpointPaths.authorize}/account`;
@@ -72,11 +72,16 @@ async function answered(kit: PageKit, request: PageRequest<Session>): Promise<Pa
   const at = await issuer.at(slug);
   const transaction = text(request.form, 'transaction');
   if (text(request.form, 'answer') !== 'yes')
-    return shown(kit, request, await issuer.answer(at, transaction, browsing(kit, request), false));
+    return shown(kit, request, await issuer.answer(at, transaction, browsing(kit, request), 'no'));
   const proved = await proveAgain(kit, request);
   if (proved.kind === 'not_proved') return shown(kit, request, await issuer.resume(at, transaction, browsing(kit, request)), proved.error);
   const own = { ...request, session: proved.session };
-  return shown(kit, own, await issuer.answer(at, transaction, browsing(kit, own), true));
+  return shown(kit, own, await issuer.answer(at, transaction, browsing(kit, own), said(request.form)));
+}
+
+/** Everything, or where there were boxes what was ticked and what had none. */
+function said(form: Form): Said {
+  return text(form, 'boxes') === 'shown' ? { scopes: texts(form, 'scope') } : 'all';
 }
 
 /** The client that a sign-in is for, when its next step is one of these pages. */
@@ -149,26 +154,36 @@ interface Asking {
   readonly error: string | undefined;
 }
 
-function consent(kit: PageKit, { token, session }: PageRequest<Session>, { transaction, view, error }: Asking): PageAnswer {
+function consent(kit: PageKit, { token, session, form, incoming }: PageRequest<Session>, { transaction, view, error }: Asking): PageAnswer {
   const { client, redirectHost, local, scopes, resources, details, destination } = view;
+  // What was unticked stays so when the page is shown again.
+  const ticked = incoming.unsafe ? texts(form, 'scope') : undefined;
   return {
     kind: 'page',
     status: error === undefined ? 200 : 403,
     title: `Let ${client.name} in?`,
     destination,
     body: html`<h1>Let ${client.name} in?</h1>
-<p class="lead">It asks to act for you, as ${session.user.email}. You can end this at any time: <code>gatehouse grant list</code> names it.</p>
+<p class="lead">It asks to act for you, as ${session.user.email}. You can end this at any time, on <a href="${kit.base}/account">your account</a>.</p>
 ${local && note('warn', 'The answer goes to a program on this machine. Say yes only if you have just started it yourself.')}
 <form class="card" method="post" action="${kit.base}${answering}">${tokenField(token)}<input type="hidden" name="transaction" value="${transaction}">
-<p>It will be able to:</p>
-<ul>${scopes.map(({ name, tells }) => html`<li>${tells} <code>${name}</code></li>`)}${details.map(
-      ({ type, tells, fields }) => html`<li>${tells} <code>${type}</code>${facts(fields)}</li>`,
-    )}</ul>
+${scopeList(scopes, ticked)}
+${details.length > 0 && html`<ul>${details.map(({ type, tells, fields }) => html`<li>${tells} <code>${type}</code>${facts(fields)}</li>`)}</ul>`}
 ${facts([['Client', client.id], ['The answer goes to', redirectHost], ...resourceFacts(resources)])}
 ${passwordAgain(mustProve(kit, session), error)}
 <div class="actions"><button name="answer" value="yes">Yes, let it in</button><button class="quiet" name="answer" value="no" formnovalidate>No</button></div></form>
 <p class="soft small">Not you? <a href="${kit.base}${toSignIn({ transaction, again: true })}">Sign in as somebody else</a></p>`,
   };
+}
+
+/** What it will be able to do; the person may leave out what is optional. */
+function scopeList(scopes: ConsentView['scopes'], ticked: readonly string[] | undefined): Markup {
+  const words = ({ name, tells }: ConsentView['scopes'][number]) => html`${tells} <code>${name}</code>`;
+  const fixed = scopes.filter(({ optional }) => !optional);
+  const free = scopes.filter(({ optional }) => optional);
+  return html`<p>It will be able to:</p>
+${fixed.length > 0 && html`<ul>${fixed.map((scope) => html`<li>${words(scope)}</li>`)}</ul>`}
+${free.length > 0 && html`<fieldset class="field"><input type="hidden" name="boxes" value="shown"><legend>And what you leave ticked</legend>${free.map((scope) => html`<label class="check"><input type="checkbox" name="scope[]" value="${scope.name}"${(ticked === undefined || ticked.includes(scope.name)) && html` checked`}><span>${words(scope)}</span></label>`)}</fieldset>`}`;
 }
 
 function resourceFacts(resources: ConsentView['resources']): readonly (readonly [string, Markup])[] {

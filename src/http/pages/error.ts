@@ -4,11 +4,12 @@ import { page } from './layout.ts';
 import { capital } from './page.ts';
 
 /** A fault as a page: what happened, what to do, and the id to tell the operator. Nothing of the request is repeated. */
-export function errorPage(base: string, fault: Fault, requestId: string): string {
+export function errorPage(root: string, prefix: string, fault: Fault, requestId: string): string {
+  const base = root + prefix;
   const { row, details } = fault;
   const detail = fault.code === 'internal' || details.detail === row.title ? undefined : details.detail;
   return page({
-    root: base,
+    root,
     base,
     title: row.title,
     body: html`<h1>${row.title}</h1>

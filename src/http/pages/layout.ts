@@ -44,7 +44,7 @@ ${body}
 }
 
 function navigation(base: string, person: { readonly email: string; readonly token: string }): Markup {
-  return html`<nav aria-label="Your account"><span class="who">${person.email}</span><form method="post" action="${base}/signout">${tokenField(person.token)}<button class="plain">Sign out</button></form></nav>`;
+  return html`<nav aria-label="Your account"><a class="who" href="${base}/account">${person.email}</a><form method="post" action="${base}/signout">${tokenField(person.token)}<button class="plain">Sign out</button></form></nav>`;
 }
 
 export function tokenField(token: string): Markup {

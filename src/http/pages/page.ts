@@ -18,7 +18,7 @@ export interface PageRequest<S = Session | undefined> {
   readonly token: string;
 }
 
-export type PageAnswer =
+export type PageAnswer = { readonly cookies?: readonly string[] } & (
   | {
       readonly kind: 'page';
       readonly status?: number;
@@ -28,12 +28,15 @@ export type PageAnswer =
       readonly refresh?: { readonly seconds: number; readonly to?: string };
       /** Where its form ends, beside us. */
       readonly destination?: string | undefined;
+      /** Addresses of other sites that it loads in frames. */
+      readonly frames?: readonly string[];
     }
-  | { readonly kind: 'go'; readonly to: string; readonly cookies?: readonly string[] }
+  | { readonly kind: 'go'; readonly to: string }
   /** To another site; only to what a room has verified. */
   | { readonly kind: 'leave'; readonly to: string }
   /** The same, by a form. */
-  | { readonly kind: 'submit'; readonly to: string; readonly members: Readonly<Record<string, string>> };
+  | { readonly kind: 'submit'; readonly to: string; readonly members: Readonly<Record<string, string>> }
+);
 
 interface Common {
   readonly path: string;

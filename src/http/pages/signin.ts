@@ -1,9 +1,10 @@
+import { browserLabel } from '../browser-label.ts';
 import { waitingFor } from './authorize.ts';
 import { html } from './html.ts';
 import { field, note, tokenField } from './layout.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, safeNext, secret, sentenceOf, text } from './page.ts';
 
-/** Signing in with a password, and out again. */
+/** Signing in with a password. */
 export function signinPages(kit: PageKit): readonly PageRoute[] {
   const { rooms, cookies } = kit;
   return [
@@ -31,21 +32,12 @@ export function signinPages(kit: PageKit): readonly PageRoute[] {
             secret(request.form, 'password'),
             request.incoming.address,
             request.session?.id,
+            browserLabel(request.incoming.headers['user-agent'], request.incoming.address),
           );
           return { kind: 'go', to: next, cookies: [cookies.setSession(bearer, (session.expiresAt - rooms.clock.now()) / 1000)] };
         } catch (error) {
           return form(kit, request, next, { email, ...sentenceOf(error) });
         }
-      },
-    },
-    { method: 'GET', path: '/signout', needs: 'session', handle: async (request) => ask(kit, request) },
-    {
-      method: 'POST',
-      path: '/signout',
-      needs: 'session',
-      async handle(request) {
-        await rooms.signin.end(rooms.organization.id, request.session.id, 'signed_out');
-        return { kind: 'go', to: '/done?what=signed-out', cookies: [cookies.clearSession()] };
       },
     },
   ];
@@ -75,15 +67,5 @@ ${typed.sentence !== undefined && note('bad', typed.sentence)}
 ${field({ name: 'email', label: 'E-mail address', type: 'email', value: email, autocomplete: 'username', autofocus: email === undefined })}
 ${field({ name: 'password', label: 'Password', type: 'password', autocomplete: 'current-password', autofocus: email !== undefined })}
 <div class="actions"><button>Sign in</button></div></form>`,
-  };
-}
-
-function ask(kit: PageKit, request: PageRequest): PageAnswer {
-  return {
-    kind: 'page',
-    title: 'Sign out',
-    body: html`<h1>Sign out?</h1>
-<p class="lead">Your agents go on working. Only this browser is signed out.</p>
-<form method="post" action="${kit.base}/signout">${tokenField(request.token)}<div class="actions"><button>Sign out</button><a class="button quiet" href="${kit.base}/">Stay</a></div></form>`,
   };
 }

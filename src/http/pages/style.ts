@@ -101,7 +101,7 @@ ul.rows > li:first-child { border-top: 0; padding-top: 0; }
 ul.rows > li:last-child { padding-bottom: 0; }
 ul.rows + p { margin-top: 1rem; }
 ul.rows .name { font-weight: 600; overflow-wrap: anywhere; min-width: 0; }
-ul.rows .badge.end { margin-left: auto; }
+ul.rows .badge.end, ul.rows form.end { margin-left: auto; }
 ul.rows time { color: var(--soft); font-size: 0.9rem; }
 ul.rows .below { flex-basis: 100%; color: var(--soft); font-size: 0.9rem; overflow-wrap: anywhere; }
 .badge { display: inline-block; font-size: 0.8rem; font-weight: 600; padding: 0.08rem 0.55rem; border-radius: 99px; background: var(--code); color: var(--soft); overflow-wrap: anywhere; }
@@ -112,6 +112,7 @@ fieldset.agent { border: 1px solid var(--line); border-radius: 11px; padding: 0.
 fieldset.agent legend { float: left; width: 100%; display: flex; flex-wrap: wrap; gap: 0.3rem 0.6rem; align-items: baseline; margin-bottom: 0.6rem; overflow-wrap: anywhere; }
 fieldset.agent legend + * { clear: both; }
 fieldset.agent > :last-child { margin-bottom: 0; }
+iframe.away { position: absolute; left: -99rem; width: 1px; height: 1px; border: 0; }
 details { margin: 0 0 1rem; }
 summary { cursor: pointer; color: var(--accent-ink); padding: 0.3rem 0; }
 .list + .field { margin-top: 0.9rem; }

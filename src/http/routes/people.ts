@@ -1,8 +1,9 @@
 import { Fault, parseId } from '#kernel';
+import type { Session, SessionView } from '#signin';
 import type { HandlersOf } from '../api.ts';
-import { type Kit, parked } from '../kit.ts';
-import { mustAdminister } from '../rights.ts';
-import { jobView, sessionView } from '../views.ts';
+import { type Kit, parked, present } from '../kit.ts';
+import { administers, mustAdminister } from '../rights.ts';
+import { jobView, pageView, sessionView } from '../views.ts';
 import { viewOf } from './agents.ts';
 
 type Routes =
@@ -12,6 +13,7 @@ type Routes =
   | 'key_add'
   | 'job_get'
   | 'session_list'
+  | 'session_get'
   | 'session_end'
   | 'command_line_offer'
   | 'command_line_collect'
@@ -54,16 +56,27 @@ export function peopleRoutes(kit: Kit): HandlersOf<Routes> {
       return { status: 200, body: jobView(job) };
     },
 
-    async session_list({ caller }) {
-      return { status: 200, body: { items: (await signin.sessions(caller.session.user)).map(sessionView) } };
+    async session_list({ caller, query: { of, ...query } }) {
+      const { user } = caller.session;
+      if (of === 'everybody') mustAdminister(user);
+      const whose = of === 'everybody' ? {} : { user: user.id };
+      return { status: 200, body: pageView(await signin.everySession(organization.id, { ...present(query), ...whose }), sessionView) };
+    },
+
+    async session_get({ caller, params }) {
+      const found = await sessionFor(kit, caller.session, params.session);
+      const ends = await rooms.issuer.hangingOn(organization.id, found.sid);
+      return { status: 200, body: { ...sessionView(found), ends: { grants: ends.grants, clients: [...ends.clients] } } };
     },
 
     async session_end({ caller, params }) {
-      const wanted = params.session === 'current' ? caller.session.id : parseId('ses', params.session);
-      const own = await signin.sessions(caller.session.user);
-      const found = own.find((session) => session.id === wanted);
-      if (found === undefined && wanted !== caller.session.id) throw new Fault('not_found');
-      await signin.end(organization.id, found?.id ?? caller.session.id, 'signed_out');
+      if (params.session === 'current' || params.session === caller.session.id) {
+        await signin.end(organization.id, caller.session.id, 'signed_out');
+        return { status: 200, body: {} };
+      }
+      const found = await sessionFor(kit, caller.session, params.session);
+      const own = found.email === caller.session.user.email;
+      await signin.end(organization.id, found.id, own ? 'ended_by_person' : 'ended_by_administrator');
       return { status: 200, body: {} };
     },
 
@@ -94,4 +107,15 @@ export function peopleRoutes(kit: Kit): HandlersOf<Routes> {
       return { status: 201, body: { url: `${rooms.publicUrl}/setup?token=${encodeURIComponent(token.reveal())}`, expires_at: expiresAt } };
     },
   };
+}
+
+/** A session of the caller's; for administrators, anybody's. @throws {Fault} `not_found` */
+async function sessionFor({ rooms }: Kit, { user }: Session, wanted: string): Promise<SessionView> {
+  const id = parseId('ses', wanted);
+  const whose = administers(user) ? {} : { user: user.id };
+  const { items } =
+    id === undefined ? { items: [] } : await rooms.signin.everySession(rooms.organization.id, { ...whose, text: id, limit: 1 });
+  const [found] = items;
+  if (found === undefined) throw new Fault('not_found');
+  return found;
 }

@@ -1,5 +1,14 @@
 import { sql } from 'kysely';
-import type { AddedColumn, GrantSourceTable, IssuerTable, RegistrationTable, RequestTable, ResourceTable, Schema } from '../schema.ts';
+import type {
+  AddedColumn,
+  GrantSourceTable,
+  IssuerTable,
+  RegistrationTable,
+  RequestTable,
+  ResourceTable,
+  Schema,
+  SessionTables,
+} from '../schema.ts';
 import type { Migration } from './index.ts';
 import { createTable, type TableShape } from './tables.ts';
 
@@ -419,9 +428,10 @@ export const tables = {
     indexes: [['expires_at']],
   },
 } as const satisfies {
-  readonly [T in Exclude<keyof Schema, GrantSourceTable | IssuerTable | RegistrationTable | RequestTable | ResourceTable>]: TableShape<
-    Exclude<keyof Schema[T] & string, AddedColumn>
-  >;
+  readonly [T in Exclude<
+    keyof Schema,
+    GrantSourceTable | IssuerTable | RegistrationTable | RequestTable | ResourceTable | SessionTables
+  >]: TableShape<Exclude<keyof Schema[T] & string, 'sid' | AddedColumn>>;
 };
 
 export const first: Migration = {

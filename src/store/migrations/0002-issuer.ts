@@ -3,7 +3,7 @@ import type { Migration } from './index.ts';
 import { createTable, type TableShape } from './tables.ts';
 
 /** Columns that came with a later migration. */
-type LaterColumn = 'confirmation_json';
+type LaterColumn = 'confirmation_json' | 'sid' | 'declined_json';
 
 /** The tables of the authorization server. */
 export const issuerTables = {

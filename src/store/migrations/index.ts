@@ -7,6 +7,7 @@ import { senders } from './0004-senders.ts';
 import { requests, requestTables } from './0005-requests.ts';
 import { grantSources, grantSourceTables } from './0006-grants.ts';
 import { resources, resourceTables } from './0007-resources.ts';
+import { sessions, sessionTables } from './0008-sessions.ts';
 
 /** One step of the schema. Forward only; never edited after the release that carried it. */
 export interface Migration {
@@ -16,7 +17,7 @@ export interface Migration {
 }
 
 /** Every migration, oldest first. */
-export const migrations: readonly Migration[] = [first, issuer, registrations, senders, requests, grantSources, resources];
+export const migrations: readonly Migration[] = [first, issuer, registrations, senders, requests, grantSources, resources, sessions];
 
 /** Every table of ours, by name; what else lies in a schema is another program's. */
 export const ownTables: ReadonlySet<string> = new Set([
@@ -26,5 +27,6 @@ export const ownTables: ReadonlySet<string> = new Set([
   ...Object.keys(grantSourceTables),
   ...Object.keys(resourceTables),
   ...Object.keys(registrationTables),
+  ...Object.keys(sessionTables),
   'ephemera',
 ]);

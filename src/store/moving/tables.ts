@@ -50,6 +50,8 @@ const keys = {
   trusted_issuers: ['row'],
   registrations: ['row'],
   registration_tokens: ['row'],
+  session_clients: ['row'],
+  invitations: ['row'],
 } as const satisfies Keys;
 
 export type TableName = Exclude<keyof Schema, 'migrations'>;
