@@ -214,6 +214,8 @@ export const problem = z.object({
 });
 
 const texts = (length: number) => z.array(z.string().min(1).max(length)).max(100);
+/** A client, by its id or by the URL of the document that describes it. */
+const clientId = z.union([id('clt'), z.string().startsWith('https://').max(512)]);
 const tokenAlgorithm = z.enum(['ES256', 'RS256', 'EdDSA']);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'write a SHA-256 in hexadecimal');
 
@@ -307,7 +309,7 @@ export const registrationTokenView = z.object({
 });
 
 export const clientView = z.object({
-  id: id('clt'),
+  id: clientId,
   ...clientMembers,
   backchannel_logout_uri: clientMembers.backchannel_logout_uri.optional(),
   frontchannel_logout_uri: clientMembers.frontchannel_logout_uri.optional(),
@@ -317,7 +319,7 @@ export const clientView = z.object({
 
 export const grantView = z.object({
   id: id('grt'),
-  client: id('clt'),
+  client: clientId,
   client_name: z.string(),
   scopes: z.array(z.string()),
   resources: z.array(z.string()),

@@ -87,6 +87,10 @@ export const events = {
     tells: 'an OAuth client registered itself',
     fields: ['client', 'name', 'authentication', 'redirect_uris', 'address', 'token'],
   },
+  'client.described': {
+    tells: 'a person let in an OAuth client that a document describes, or one whose document changed',
+    fields: ['client', 'name', 'authentication', 'redirect_uris'],
+  },
   'client.changed': {
     tells: 'an OAuth client changed its own registration',
     fields: ['client', 'name', 'authentication', 'redirect_uris'],

@@ -555,7 +555,7 @@ export const settingsTable = {
     env: 'GATEHOUSE_CLIENT_REGISTRATION',
     schema: z.enum(['open', 'token', 'off'], 'write open, token or off').optional(),
     tells:
-      'whether OAuth clients may register themselves: open (the default without production rules), token (with one that gatehouse registration-token made; the default with them) or off',
+      'whether OAuth clients may register themselves: open (the default without production rules), token (with one that gatehouse registration-token made; the default with them) or off, which also lets in no client that a document describes',
     example: 'token',
     readers: ['server'],
   }),

@@ -1,6 +1,7 @@
 import { Fault, type FaultCode } from '#kernel';
 import type { Session } from '#signin';
 import { detailWords } from './authorization-details.ts';
+import { settleDocument } from './client-documents.ts';
 import { makeCode } from './codes.ts';
 import { remember, remembered, tellRefusal } from './consents.ts';
 import type { Authorization, Browsing, ConsentView, Issuing, Said } from './contract.ts';
@@ -150,6 +151,7 @@ async function withCode(deps: IssuerDeps, asked: Detailed, { user, authenticated
     epochs: { user: user.epoch, organization: at.organization.epoch },
     sid,
   };
+  await settleDocument(deps, client);
   const code = await makeCode(deps, given, life);
   return answerTo(asked, { code: code.reveal() });
 }
@@ -159,6 +161,9 @@ async function viewOf(deps: IssuerDeps, { at, client, redirect, scopes, resource
   const types = await deps.detailsTypes.registered(at.organization.id);
   return {
     client: { id: client.id, name: client.name },
+    source: client.source,
+    host: client.url === undefined ? undefined : new URL(client.url).hostname,
+    onlyLocal: client.redirectUris.every(isLocal),
     redirectHost: redirectHost(redirect),
     local: isLocal(redirect),
     scopes: scopes.map((name) => ({ name, tells: scopeWords(name, registered, resources), optional: isOptional(name) })),

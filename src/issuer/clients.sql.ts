@@ -22,6 +22,11 @@ export function livingClient(tx: Reading, organization: OrganizationId, id: stri
     .executeTakeFirst();
 }
 
+/** Also when it has ended. */
+export function clientRow(tx: Reading, organization: OrganizationId, id: string): Promise<ClientRow | undefined> {
+  return tx.db.selectFrom('clients').selectAll().where('organization_id', '=', organization).where('id', '=', id).executeTakeFirst();
+}
+
 /** Newest first, one row more than asked for. */
 export function clientsPage(
   tx: Reading,

@@ -1,36 +1,35 @@
 import { type ClientId, type ClientSecretId, Fault, newId, type OrganizationId, type Principal, parseId } from '#kernel';
 import { parent } from '#oauth';
-import { cacheByGeneration, isUniqueViolation, pageLimit, pageOf, type Reading, rowOfCursor, sha256, type Writing } from '#store';
-import { clientDefaults, hashFlaw, judgeClient } from './client-metadata.ts';
-import {
-  type ClientRow,
-  clientsPage,
-  endClient,
-  endSecret,
-  insertClient,
-  insertSecret,
-  livingClient,
-  type SecretRow,
-  secretsOf,
-} from './clients.sql.ts';
+import { cacheByGeneration, isUniqueViolation, pageLimit, pageOf, type Reading, rowOfCursor, type Writing } from '#store';
+import { currentClient } from './client-documents.ts';
+import { endGrantsOf } from './client-ending.ts';
+import { hashFlaw, judgeClient } from './client-metadata.ts';
+import { clientOf, rowOf } from './client-rows.ts';
+import { clientsPage, endClient, endSecret, insertClient, insertSecret, livingClient, secretsOf } from './clients.sql.ts';
 import type { Client, ClientDraft, ClientMetadata, Clients } from './contract.ts';
 import type { IssuerGround } from './deps.ts';
+import { documentUrl } from './document-url.ts';
 import { insertEnding } from './endings.sql.ts';
 import { longestUntil } from './lives.ts';
-import { ownScopes } from './scopes.ts';
 
 /** Registered clients: rows, and a cache that forgets at every change of the topic `issuing`. */
 export function createClients(deps: IssuerGround): Clients & { close(): void } {
   const { records, changes, clock } = deps;
   const known = cacheByGeneration<Client>(changes, 'issuing', 10_000);
 
+  async function find(organization: OrganizationId, given: string): Promise<Client | undefined> {
+    const id = clientId(given);
+    if (id === undefined) return undefined;
+    return known.get(`${organization} ${id}`, () => records.in(organization).read((tx) => load(tx, organization, id)));
+  }
+
   return Object.freeze({
     judge: judgeClient,
     add: (tx: Writing, by: Principal, draft: ClientDraft) => add(deps, tx, by, draft),
-    async find(organization: OrganizationId, given: string) {
-      const id = parseId('clt', given);
-      if (id === undefined) return undefined;
-      return known.get(`${organization} ${id}`, () => records.in(organization).read((tx) => load(tx, organization, id)));
+    find,
+    async current(organization: OrganizationId, given: string) {
+      const url = deps.registration === 'off' ? undefined : documentUrl(given);
+      return url === undefined ? find(organization, given) : currentClient(deps, organization, url);
     },
     async list(organization: OrganizationId, query: { readonly cursor?: string; readonly limit: number }) {
       const limit = pageLimit(query.limit);
@@ -54,20 +53,19 @@ export function createClients(deps: IssuerGround): Clients & { close(): void } {
   });
 }
 
-/** The id of its row: the client's own, or what stands for its URL in this organization. */
-export function rowOf(organization: OrganizationId, id: ClientId): string {
-  return id.startsWith('https://') ? `doc_${sha256(`${organization} ${id}`)}` : id;
+function clientId(text: string): ClientId | undefined {
+  return parseId('clt', text) ?? documentUrl(text);
 }
 
 function wanted(id: string): ClientId {
-  const parsed = parseId('clt', id);
+  const parsed = clientId(id);
   if (parsed === undefined) throw new Fault('client_unknown');
   return parsed;
 }
 
 async function load(tx: Reading, organization: OrganizationId, id: ClientId): Promise<Client | undefined> {
-  const row = await livingClient(tx, organization, id);
-  return row === undefined ? undefined : clientOf(row, await secretsOf(tx, organization, [id]));
+  const row = await livingClient(tx, organization, rowOf(organization, id));
+  return row === undefined ? undefined : clientOf(row, await secretsOf(tx, organization, [row.id]));
 }
 
 async function add(deps: IssuerGround, tx: Writing, by: Principal, draft: ClientDraft): Promise<ClientId> {
@@ -94,12 +92,15 @@ async function add(deps: IssuerGround, tx: Writing, by: Principal, draft: Client
 async function remove(deps: IssuerGround, by: Principal, id: ClientId): Promise<void> {
   const { organization } = by;
   const now = deps.clock.now();
+  const isDocument = documentUrl(id) !== undefined;
   await deps.records.in(organization).write(async (tx) => {
-    if (!(await endClient(tx, organization, id, now))) throw new Fault('client_unknown');
-    await insertEnding(tx, { organization, subject: parent.client(id), expiresAt: longestUntil(now) }, now);
+    if (!(await endClient(tx, organization, rowOf(organization, id), now))) throw new Fault('client_unknown');
+    if (!isDocument) await insertEnding(tx, { organization, subject: parent.client(id), expiresAt: longestUntil(now) }, now);
     await deps.audit.record(tx, { name: 'client.removed', principal: by, fields: { client: id } });
     await tx.bump('issuing');
   });
+  // Its id is no one organization's, so here it is its grants that end for verifiers elsewhere.
+  if (isDocument) await endGrantsOf(deps, by, id);
 }
 
 function judgeSecret(
@@ -151,37 +152,4 @@ async function withdraw(deps: IssuerGround, by: Principal, client: ClientId, giv
     await deps.audit.record(tx, { name: 'client.secret_ended', principal: by, fields: { client, secret: id } });
     await tx.bump('issuing');
   });
-}
-
-export function clientOf(row: ClientRow, secrets: readonly SecretRow[]): Client {
-  const metadata = JSON.parse(row.metadata_json) as ClientMetadata;
-  return Object.freeze({
-    ...clientDefaults,
-    ...metadata,
-    ...scopesOf(row.source, metadata),
-    id: row.id as ClientId,
-    organization: row.organization_id,
-    source: row.source,
-    name: row.name,
-    authentication: row.authentication as Client['authentication'],
-    createdAt: row.created_at,
-    secrets: secrets
-      .filter((secret) => secret.client_id === row.id)
-      .map((secret) => ({
-        id: secret.id,
-        hash: secret.secret_hash,
-        createdAt: secret.created_at,
-        expiresAt: secret.expires_at ?? undefined,
-      })),
-  });
-}
-
-/**
- * A client that describes itself may ask for scopes that are everybody's, those that it names or any; for those of an open resource it
- * asks together with that, as every client may. Where it named none it is given none unasked.
- */
-function scopesOf(source: Client['source'], { scopes }: ClientMetadata): Pick<Client, 'scopes' | 'assumedScopes'> {
-  if (source === 'static') return { scopes, assumedScopes: scopes };
-  const everybodys = Object.keys(ownScopes);
-  return { scopes: scopes.length === 0 ? everybodys : scopes.filter((scope) => everybodys.includes(scope)), assumedScopes: scopes };
 }

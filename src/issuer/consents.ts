@@ -2,6 +2,7 @@ import type { User } from '#identity';
 import { Fault, newId } from '#kernel';
 import { isUniqueViolation, sha256 } from '#store';
 import { detailHash } from './authorization-details.ts';
+import { documentDigest } from './client-documents.ts';
 import { type ConsentRow, consentAbout, insertConsent, widenConsent } from './consents.sql.ts';
 import type { IssuerDeps } from './deps.ts';
 import { isLocal, redirectHost } from './redirects.ts';
@@ -10,12 +11,12 @@ import type { Detailed } from './stages.ts';
 type Asked = Pick<Detailed, 'at' | 'client' | 'redirect' | 'scopes' | 'resources' | 'details'>;
 
 /**
- * What a consent is about: never another organization, person, client, redirect host, name or set of keys than the person saw
- * (SECURITY 26).
+ * What a consent is about: never another organization, person, client, redirect host, name or set of keys than the person saw, and
+ * of a client that a document describes no other document (SECURITY 26).
  */
 function aboutHash({ at, client, redirect }: Asked, user: User): string {
   const keys = client.jwksUri === undefined ? [client.jwks] : [client.jwks, client.jwksUri];
-  const shown = sha256(JSON.stringify([client.name, ...keys]));
+  const shown = client.source === 'document' ? documentDigest(client) : sha256(JSON.stringify([client.name, ...keys]));
   return sha256(JSON.stringify([at.organization.id, user.id, client.id, redirectHost(redirect), shown]));
 }
 

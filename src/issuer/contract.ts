@@ -165,6 +165,11 @@ export type Said = 'no' | 'all' | { readonly scopes: readonly string[] };
 /** What the consent page shows. */
 export interface ConsentView {
   readonly client: { readonly id: ClientId; readonly name: string };
+  readonly source: ClientSource;
+  /** The host that serves the document which describes the client: the only part of it that is verified. */
+  readonly host: string | undefined;
+  /** The client has no other redirect than to this machine, so that any program could call itself so. */
+  readonly onlyLocal: boolean;
   readonly redirectHost: string;
   /** The redirect leads to this machine, where any program may wait for it. */
   readonly local: boolean;
@@ -265,6 +270,8 @@ export interface ClientMetadata {
   readonly lives: Lives;
   /** It is given no token that is not bound to its key by DPoP (RFC 9449 §5.2). */
   readonly dpopBound: boolean;
+  /** Where the document that describes it is: its id. */
+  readonly url?: string;
   /** What it tells of itself besides, in the words of RFC 7591 §2; nothing is decided by it. */
   readonly about?: Readonly<Record<string, unknown>>;
   readonly logout?: ClientLogout | undefined;
@@ -377,6 +384,8 @@ export interface Clients {
   add(tx: Writing, by: Principal, draft: ClientDraft): Promise<ClientId>;
   /** As last known, from a cache kept by generation. */
   find(organization: OrganizationId, id: string): Promise<Client | undefined>;
+  /** The same, but as the document describes it now that its id names, where it names one; also of a client that was never seen. @throws {Fault} `client_document_unusable`, `rate_limited` */
+  current(organization: OrganizationId, id: string): Promise<Client | undefined>;
   list(
     organization: OrganizationId,
     query: { readonly cursor?: string; readonly limit: number },

@@ -49,6 +49,19 @@ export async function standingGrantsOf(tx: Reading, user: UserId, now: number, l
   return rows.map((row) => ({ ...grantOf(row), createdAt: row.created_at }));
 }
 
+/** Grants of a client that stand. */
+export async function standingGrantsBelow(tx: Reading, client: ClientId, now: number, limit: number): Promise<readonly GrantId[]> {
+  const rows = await tx.db
+    .selectFrom('grants')
+    .select('id')
+    .where('client_id', '=', client)
+    .where('ended_at', 'is', null)
+    .where('expires_at', '>', now)
+    .limit(limit)
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
 /** When the last grant of a client that stands ends by itself. */
 export async function lastGrantEnd(tx: Reading, client: ClientId, now: number): Promise<number | undefined> {
   const row = await tx.db

@@ -59,7 +59,7 @@ export const matrix = {
   authorize,
   push: pipeline((_, input: Parsed & { readonly address: string }) => refuseRepeats(input))
     .step(checkProof('push'))
-    .step(authenticateClient)
+    .step((deps, input) => authenticateClient(deps, input, { meets: true }))
     .step(beginPush)
     .step(openRequestObject)
     .step(bindRequest)

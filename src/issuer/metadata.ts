@@ -29,7 +29,9 @@ export function metadataOf(
     introspection_endpoint: issuer + endpointPaths.introspect,
     introspection_signing_alg_values_supported: tokenAlgorithmNames,
     revocation_endpoint: issuer + endpointPaths.revoke,
-    ...(registration === 'off' ? {} : { registration_endpoint: issuer + endpointPaths.register }),
+    ...(registration === 'off'
+      ? {}
+      : { registration_endpoint: issuer + endpointPaths.register, client_id_metadata_document_supported: true }),
     grant_types_supported: grantTypeNames,
     token_endpoint_auth_methods_supported: clientAuthenticationNames,
     token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,

@@ -1,8 +1,8 @@
 import { Fault, type Secret } from '#kernel';
 import { bearerValue, parent } from '#oauth';
 import { type Reading, sha256, type Writing } from '#store';
+import { clientOf } from './client-rows.ts';
 import { type ClientRow, changeClient, endClient, endSecretsOf, livingClient, secretsOf } from './clients.sql.ts';
-import { clientOf } from './clients.ts';
 import type { Client, Issuing, RegistrationRequest } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { insertEnding } from './endings.sql.ts';

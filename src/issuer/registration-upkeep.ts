@@ -1,7 +1,7 @@
 import type { ClientId } from '#kernel';
 import { ephemeraKey } from '#store';
-import { deleteClient } from './clients.sql.ts';
-import { rowOf } from './clients.ts';
+import { clientOf, rowOf } from './client-rows.ts';
+import { clientRow, deleteClient } from './clients.sql.ts';
 import { forgetConsentsOf } from './consents.sql.ts';
 import type { Client } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
@@ -35,14 +35,16 @@ export async function forgetRegistrations(deps: IssuerDeps, limit: number): Prom
 
 async function forget(deps: IssuerDeps, registration: RegistrationRow): Promise<void> {
   const { organization_id: organization } = registration;
-  const client = registration.client_id as ClientId;
+  const row = registration.client_id;
   const now = deps.clock.now();
   await deps.records.in(organization).write(async (tx) => {
+    const found = await clientRow(tx, organization, row);
+    const client = found === undefined ? (row as ClientId) : clientOf(found, []).id;
     const until = await lastGrantEnd(tx, client, now);
-    if (until !== undefined) return keepRegistration(tx, { organization, client }, { usedAt: undefined, until: until + lives.skew });
+    if (until !== undefined) return keepRegistration(tx, { organization, client: row }, { usedAt: undefined, until: until + lives.skew });
     if (!(await deleteRegistration(tx, registration))) return;
     await forgetConsentsOf(tx, client);
-    await deleteClient(tx, organization, client);
+    await deleteClient(tx, organization, row);
     await deps.audit.record(tx, { name: 'client.forgotten', principal: system(organization), fields: { client } });
     await tx.bump('issuing');
   });

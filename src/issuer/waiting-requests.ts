@@ -2,7 +2,7 @@ import { type ClientId, Fault } from '#kernel';
 import { bearerValue } from '#oauth';
 import type { Session } from '#signin';
 import { ephemeraKey, sha256 } from '#store';
-import type { Browsing, Issuing } from './contract.ts';
+import type { Browsing, Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
 import { readParameters } from './parameters.ts';
@@ -13,6 +13,8 @@ import type { Delivery, Requested } from './stages.ts';
 /** A request that waits for its person: what its client asks for, judged again at every step. */
 interface Waiting {
   readonly client: ClientId;
+  /** The client as its document described it when it asked: a person answers what they saw. */
+  readonly described: Client | undefined;
   readonly text: string;
   readonly delivery: Delivery;
   /** SHA-256 of what ties it to the browser that began it. */
@@ -34,7 +36,8 @@ export async function countWaiting({ ephemera }: IssuerDeps, { session, address 
 export async function hold(deps: IssuerDeps, requested: Requested, browsing: Browsing, startedAt: number): Promise<string> {
   const { at, client, parameters, delivery } = requested;
   const binding = sha256(browsing.binding);
-  const waiting: Waiting = { client: client.id, text: parameters.text, delivery, binding, startedAt };
+  const described = client.source === 'document' ? client : undefined;
+  const waiting: Waiting = { client: client.id, described, text: parameters.text, delivery, binding, startedAt };
   const transaction = bearerValue().reveal();
   const sealed = await sealHeld(deps, at.organization.id, nameOf(transaction), JSON.stringify(waiting));
   await deps.ephemera.put(keyOf(at, transaction), sealed, lives.request);
@@ -50,7 +53,7 @@ export async function held(
 ): Promise<{ readonly requested: Requested; readonly startedAt: number }> {
   const found = await waitingOf(deps, at, transaction);
   if (found?.binding !== sha256(browsing.binding)) throw new Fault('link_ended');
-  const client = await deps.clients.find(at.organization.id, found.client);
+  const client = found.described ?? (await deps.clients.find(at.organization.id, found.client));
   if (client === undefined) throw new Fault('client_unknown');
   const { delivery, startedAt, text } = found;
   return { startedAt, requested: { at, client, delivery, parameters: readParameters(text), authorization: undefined } };

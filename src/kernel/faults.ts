@@ -275,6 +275,13 @@ export const faults = {
     'remove some: gatehouse client list; or have an administrator register it: gatehouse client add',
     'access_denied',
   ),
+  client_document_unusable: row(
+    400,
+    1,
+    'The document that describes the client cannot be used',
+    'whoever publishes it has to mend it',
+    'invalid_client',
+  ),
   client_invalid: row(400, 1, 'A client cannot be registered so', 'see the listed fields', 'invalid_client_metadata'),
   client_unauthorized: row(
     400,

@@ -16,6 +16,7 @@ export const ephemeraKinds = {
   account_choice: 'the session that a person chose for an authorization request',
   authorization_code: 'authorization code, by hash',
   device_code: 'a device waiting for its person: request, answer, what was typed',
+  client_document: 'the document that describes a client, as it was fetched',
   client_keys: 'keys of a client as its jwks_uri had them',
   client_keys_renewed: 'they were fetched again before their time, once a minute',
   registration_used: 'a client that registered itself was used, once an hour',

@@ -155,7 +155,7 @@ interface Asking {
 }
 
 function consent(kit: PageKit, { token, session, form, incoming }: PageRequest<Session>, { transaction, view, error }: Asking): PageAnswer {
-  const { client, redirectHost, local, scopes, resources, details, destination } = view;
+  const { client, redirectHost, scopes, resources, details, destination } = view;
   // What was unticked stays so when the page is shown again.
   const ticked = incoming.unsafe ? texts(form, 'scope') : undefined;
   return {
@@ -165,11 +165,11 @@ function consent(kit: PageKit, { token, session, form, incoming }: PageRequest<S
     destination,
     body: html`<h1>Let ${client.name} in?</h1>
 <p class="lead">It asks to act for you, as ${session.user.email}. You can end this at any time, on <a href="${kit.base}/account">your account</a>.</p>
-${local && note('warn', 'The answer goes to a program on this machine. Say yes only if you have just started it yourself.')}
+${warnings(view).map((warning) => note('warn', warning))}
 <form class="card" method="post" action="${kit.base}${answering}">${tokenField(token)}<input type="hidden" name="transaction" value="${transaction}">
 ${scopeList(scopes, ticked)}
 ${details.length > 0 && html`<ul>${details.map(({ type, tells, fields }) => html`<li>${tells} <code>${type}</code>${facts(fields)}</li>`)}</ul>`}
-${facts([['Client', client.id], ['The answer goes to', redirectHost], ...resourceFacts(resources)])}
+${facts([...clientFacts(view), ['The answer goes to', redirectHost], ...resourceFacts(resources)])}
 ${passwordAgain(mustProve(kit, session), error)}
 <div class="actions"><button name="answer" value="yes">Yes, let it in</button><button class="quiet" name="answer" value="no" formnovalidate>No</button></div></form>
 <p class="soft small">Not you? <a href="${kit.base}${toSignIn({ transaction, again: true })}">Sign in as somebody else</a></p>`,
@@ -181,9 +181,23 @@ function scopeList(scopes: ConsentView['scopes'], ticked: readonly string[] | un
   const words = ({ name, tells }: ConsentView['scopes'][number]) => html`${tells} <code>${name}</code>`;
   const fixed = scopes.filter(({ optional }) => !optional);
   const free = scopes.filter(({ optional }) => optional);
-  return html`<p>It will be able to:</p>
+  return html`${scopes.length > 0 && html`<p>It will be able to:</p>`}
 ${fixed.length > 0 && html`<ul>${fixed.map((scope) => html`<li>${words(scope)}</li>`)}</ul>`}
 ${free.length > 0 && html`<fieldset class="field"><input type="hidden" name="boxes" value="shown"><legend>And what you leave ticked</legend>${free.map((scope) => html`<label class="check"><input type="checkbox" name="scope[]" value="${scope.name}"${(ticked === undefined || ticked.includes(scope.name)) && html` checked`}><span>${words(scope)}</span></label>`)}</fieldset>`}`;
+}
+
+/** Only the host of its document is verified; what a client calls itself is its own word. */
+function clientFacts({ client, host }: ConsentView): readonly (readonly [string, string])[] {
+  return [...(host === undefined ? [] : [['Published by', host] as const]), ['Client', client.id]];
+}
+
+function warnings({ source, host, local, onlyLocal }: ConsentView): readonly string[] {
+  return [
+    ...(source === 'dynamic' ? ['This client registered itself: nobody here has checked its name.'] : []),
+    ...(source === 'document' ? [`Nobody here has checked this client. All that is known of it is that ${host} publishes it.`] : []),
+    ...(source === 'document' && onlyLocal ? ['It runs on your machine only, so any program there could call itself by this name.'] : []),
+    ...(local ? ['The answer goes to a program on this machine. Say yes only if you have just started it yourself.'] : []),
+  ];
 }
 
 function resourceFacts(resources: ConsentView['resources']): readonly (readonly [string, Markup])[] {
