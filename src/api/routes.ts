@@ -409,7 +409,7 @@ export const routes = {
     path: '/v1/clients',
     callers: person,
     summary: 'OAuth clients of the organization',
-    query: s.pageQuery.omit({ text: true }),
+    query: s.pageQuery,
     answers: { 200: s.page(s.clientView) },
   }),
   client_get: route({

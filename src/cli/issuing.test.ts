@@ -43,6 +43,7 @@ describe('clients', () => {
     const { secrets } = (await typed(['client', 'show', made.client_id, '--json'])).json<{ readonly secrets: readonly { id: string }[] }>();
     expect(secrets).toHaveLength(2);
     const end = (index: number) => ['client', 'secret', made.client_id, '--end', secrets[index]?.id ?? ''];
+    expect((await typed([...end(0), '--preview'])).out).toContain('would have 1 left');
     expect((await typed(end(0))).out).toBe('ended\n');
     expect((await typed(['client', 'show', made.client_id])).out.match(/^secret: /gm)).toHaveLength(1);
     expect((await typed([...end(1), '--json'])).json()).toEqual({});
@@ -71,7 +72,10 @@ describe('clients', () => {
   });
 
   test('are removed at once', async () => {
-    const made = (await typed([...job, '--json'], person())).json<Made>();
+    const made = (await typed(['client', 'create', ...job.slice(2), '--json'], person())).json<Made>();
+    expect((await typed(['client', 'list', '--search', 'NIGHTLY'])).out).toContain(made.client_id);
+    expect((await typed(['client', 'list', '--search', 'no such'])).out).toBe('');
+    expect((await typed(['client', 'remove', made.client_id, '--preview'])).out).toContain('would be removed');
     expect((await typed(['client', 'remove', made.client_id])).out).toBe('removed\n');
     expect((await typed(['client', 'remove', made.client_id, '--json'])).code).not.toBe(0);
     expect((await typed(['client', 'show', made.client_id])).code).not.toBe(0);

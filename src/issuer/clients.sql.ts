@@ -1,6 +1,6 @@
-import type { Selectable } from 'kysely';
+import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import type { ClientSecretId, OrganizationId } from '#kernel';
-import type { Reading, Schema, Writing } from '#store';
+import { containing, type Reading, type Schema, type Writing } from '#store';
 
 export type ClientRow = Selectable<Schema['clients']>;
 export type SecretRow = Selectable<Schema['client_secrets']>;
@@ -31,14 +31,22 @@ export function clientRow(tx: Reading, organization: OrganizationId, id: string)
 export function clientsPage(
   tx: Reading,
   organization: OrganizationId,
-  page: { readonly before: number | undefined; readonly limit: number },
+  page: { readonly text: string | undefined; readonly before: number | undefined; readonly limit: number },
 ): Promise<readonly ClientRow[]> {
   let query = tx.db.selectFrom('clients').selectAll().where('organization_id', '=', organization).where('ended_at', 'is', null);
-  if (page.before !== undefined) query = query.where('row', '<', page.before);
+  const { text, before } = page;
+  if (text !== undefined) query = query.where((where) => holds(where, text));
+  if (before !== undefined) query = query.where('row', '<', before);
   return query
     .orderBy('row', 'desc')
     .limit(page.limit + 1)
     .execute();
+}
+
+function holds(where: ExpressionBuilder<Schema, 'clients'>, text: string) {
+  const pattern = containing(text.toLowerCase());
+  const columns = ['name', 'id', 'metadata_json'] as const;
+  return where.or(columns.map((column) => sql<boolean>`lower(${sql.ref(column)}) like ${pattern} escape '!'`));
 }
 
 /** True if it still was as it was read. */

@@ -31,11 +31,11 @@ export function createClients(deps: IssuerGround): Clients & { close(): void } {
       const url = deps.registration === 'off' ? undefined : documentUrl(given);
       return url === undefined ? find(organization, given) : currentClient(deps, organization, url);
     },
-    async list(organization: OrganizationId, query: { readonly cursor?: string; readonly limit: number }) {
+    async list(organization: OrganizationId, query: { readonly text?: string; readonly cursor?: string; readonly limit: number }) {
       const limit = pageLimit(query.limit);
       const before = query.cursor === undefined ? undefined : rowOfCursor(query.cursor);
       const { rows, secrets } = await records.in(organization).read(async (tx) => {
-        const rows = await clientsPage(tx, organization, { before, limit });
+        const rows = await clientsPage(tx, organization, { text: query.text, before, limit });
         const ids = rows.map(({ id }) => id);
         return { rows, secrets: await secretsOf(tx, organization, ids) };
       });

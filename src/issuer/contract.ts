@@ -388,7 +388,7 @@ export interface Clients {
   current(organization: OrganizationId, id: string): Promise<Client | undefined>;
   list(
     organization: OrganizationId,
-    query: { readonly cursor?: string; readonly limit: number },
+    query: { readonly text?: string; readonly cursor?: string; readonly limit: number },
   ): Promise<{ readonly items: readonly Client[]; readonly next?: string }>;
   /** For good, and every token of it. @throws {Fault} `client_unknown` */
   remove(by: Principal, id: string): Promise<void>;

@@ -35,6 +35,7 @@ export function clientCommands(program: Command, host: CommandHost): void {
   const group = addGroup(program, 'client', 'OAuth clients that tokens are issued to', ['clients']);
   addCommand<AddFlags>(group, host, {
     usage: 'add <name>',
+    aliases: ['create'],
     tells: 'register a client, confirmed in the browser; its secret is printed once',
     example: 'gatehouse client add "My app" --redirect https://app.example/callback --scope openid --scope email',
     options: [
@@ -63,8 +64,8 @@ export function clientCommands(program: Command, host: CommandHost): void {
   addCommand<PagingOptions>(group, host, {
     usage: 'list',
     tells: 'registered clients',
-    example: 'gatehouse client list',
-    options: pagingFlags.filter(([flag]) => !flag.startsWith('--search')),
+    example: 'gatehouse client list --search editor',
+    options: pagingFlags,
     action: list,
   });
   addCommand(group, host, {
@@ -73,22 +74,34 @@ export function clientCommands(program: Command, host: CommandHost): void {
     example: 'gatehouse client show clt_01k8...',
     action: show,
   });
-  addCommand(group, host, {
+  addCommand<PreviewFlag>(group, host, {
     usage: 'remove <client>',
     tells: 'remove a client, and every token of it, at once',
-    example: 'gatehouse client remove clt_01k8...',
+    example: 'gatehouse client remove clt_01k8... --preview',
+    options: [previewFlag],
     action: remove,
   });
   addCommand<SecretFlags>(group, host, {
     usage: 'secret <client>',
     tells: 'give a client another secret, confirmed in the browser and printed once; or end one at once',
     example: 'gatehouse client secret clt_01k8... --expires 90d',
-    options: [['--expires <time>', 'when it ends: 90d, 12h or a date'], ['--end <secret>', 'end this secret instead'], ...waitFlags],
+    options: [
+      ['--expires <time>', 'when it ends: 90d, 12h or a date'],
+      ['--end <secret>', 'end this secret instead'],
+      previewFlag,
+      ...waitFlags,
+    ],
     action: secret,
   });
 }
 
-interface SecretFlags extends WaitOptions {
+interface PreviewFlag {
+  readonly preview?: boolean;
+}
+
+const previewFlag = ['--preview', 'only tell what would end'] as const;
+
+interface SecretFlags extends WaitOptions, PreviewFlag {
   readonly expires?: string;
   readonly end?: string;
 }
@@ -138,16 +151,28 @@ function logoutOf({ postLogout, backchannelLogout, frontchannelLogout }: AddFlag
 async function secret(context: Context, given: readonly string[], flags: SecretFlags): Promise<undefined> {
   const server = context.server();
   const client = first(given);
-  if (flags.end !== undefined) {
-    await server.person.call('client_secret_end', { params: { client, secret: flags.end } });
-    if (context.speech.json) context.speech.value({});
-    else context.speech.fact('ended');
-    return undefined;
-  }
+  if (flags.end !== undefined) return endSecret(context, client, flags.end, flags.preview === true);
+  if (flags.preview === true) throw new Fault('invalid_usage', { hint: '--preview goes with --end' });
   const made = newSecret();
   const expires = flags.expires === undefined ? {} : { expires_at: parseTime(flags.expires, context.clock.now(), 1) };
   const parked = await server.person.call('client_secret_add', { params: { client }, body: { secret_sha256: made.hash, ...expires } });
   return tellMade(context, await awaitConfirmation(context, server, parked, flags), made.secret);
+}
+
+async function endSecret(context: Context, client: string, secret: string, preview: boolean): Promise<undefined> {
+  const { person } = context.server();
+  if (preview) {
+    const { name, secrets } = await person.call('client_get', { params: { client } });
+    if (!secrets.some(({ id }) => id === secret)) throw new Fault('not_found');
+    const fact = `secret ${secret} of ${name} would be ended; the client would have ${secrets.length - 1} left`;
+    if (context.speech.json) context.speech.value({ secret, left: secrets.length - 1, ended: false });
+    else context.speech.fact(fact);
+    return undefined;
+  }
+  await person.call('client_secret_end', { params: { client, secret } });
+  if (context.speech.json) context.speech.value({});
+  else context.speech.fact('ended');
+  return undefined;
 }
 
 /** The secret is shown whether or not the person has answered yet: nobody can show it later. */
@@ -201,7 +226,7 @@ function keysOf(file: string): Record<string, unknown>[] {
 }
 
 function list(context: Context, _given: readonly string[], options: PagingOptions): Promise<undefined> {
-  return printPages(context, options, ({ text: _text, ...query }) => context.server().person.call('client_list', { query }), {
+  return printPages(context, options, (query) => context.server().person.call('client_list', { query }), {
     heads: ['client', 'name', 'proves itself by', 'grant types', 'made'],
     row: (client) => [client.id, client.name, client.authentication, client.grant_types.join(' '), timeOf(client.created_at)],
     empty: 'no clients yet; register one with: gatehouse client add',
@@ -231,9 +256,15 @@ async function show(context: Context, given: readonly string[]): Promise<undefin
   return undefined;
 }
 
-async function remove(context: Context, given: readonly string[]): Promise<undefined> {
-  await context.server().person.call('client_remove', { params: { client: first(given) } });
-  if (context.speech.json) context.speech.value({});
-  else context.speech.fact('removed');
+async function remove(context: Context, given: readonly string[], { preview }: PreviewFlag): Promise<undefined> {
+  const { person } = context.server();
+  const params = { client: first(given) };
+  if (preview !== true) await person.call('client_remove', { params });
+  const client = preview === true ? await person.call('client_get', { params }) : undefined;
+  if (context.speech.json) context.speech.value(client === undefined ? {} : { client, removed: false });
+  else
+    context.speech.fact(
+      client === undefined ? 'removed' : `client ${client.name} would be removed, with its secrets and every token of it`,
+    );
   return undefined;
 }
