@@ -23,7 +23,13 @@ export interface DeviceRequest extends Reach {
 
 /** What the person answered; one poll takes it. */
 export type DeviceAnswer =
-  | { readonly kind: 'yes'; readonly user: UserId; readonly epochs: Epochs; readonly authenticatedAt: number }
+  | {
+      readonly kind: 'yes';
+      readonly user: UserId;
+      readonly epochs: Epochs;
+      readonly authenticatedAt: number;
+      readonly methods: Session['methods'];
+    }
   | { readonly kind: 'no' };
 
 /** A request in front of the person who typed its code, in the browser in which they did. */
@@ -126,9 +132,9 @@ export async function answerDevice(deps: IssuerDeps, at: Issuing, session: Sessi
   const left = (request?.expiresAt ?? 0) - deps.clock.now();
   if (spent !== device || request === undefined || left <= 0) throw new Fault('link_ended');
   await tell(deps, session.user, request, yes);
-  const { user, authenticatedAt } = session;
+  const { user, authenticatedAt, methods } = session;
   const epochs = { user: user.epoch, organization: at.organization.epoch };
-  const answer: DeviceAnswer = yes ? { kind: 'yes', user: user.id, epochs, authenticatedAt } : { kind: 'no' };
+  const answer: DeviceAnswer = yes ? { kind: 'yes', user: user.id, epochs, authenticatedAt, methods } : { kind: 'no' };
   await deps.ephemera.put(answerKey(device), JSON.stringify(answer), left);
 }
 

@@ -38,6 +38,7 @@ interface Collected {
 function collect(deps: IssuerDeps, asked: Allowed, { once, request, answer }: Collected): Promise<TokenAnswer> {
   if (answer.kind === 'no') throw new Fault('consent_refused');
   const { organization, client, scopes, resources } = request;
-  const { user, epochs, authenticatedAt } = answer;
-  return beginGrantFrom(deps, asked, once, { granted: { organization, client, user, scopes, resources, epochs, authenticatedAt } });
+  const { user, epochs, authenticatedAt, methods } = answer;
+  const facts = { methods };
+  return beginGrantFrom(deps, asked, once, { granted: { organization, client, user, scopes, resources, epochs, authenticatedAt, facts } });
 }
