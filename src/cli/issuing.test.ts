@@ -232,3 +232,66 @@ describe('grants', () => {
     expect((await typed(['grant', 'end', 'grt_01k8'])).code).not.toBe(0);
   });
 });
+
+describe('types of authorization details', () => {
+  const file = join(temporaryFolder(), 'payment.json');
+  const type = { type: 'payment', tells: 'pay for you', fields: { amount: { kind: 'number', required: true, tells: 'Amount' } } };
+
+  test('are registered from a file once confirmed, listed, and removed', async () => {
+    expect((await typed(['details-type', 'list'])).err).toContain('gatehouse details-type add');
+    writeFileSync(file, JSON.stringify(type));
+    expect((await typed(['details-type', 'add', file], person('no'))).code).toBe(2);
+    expect(await typed(['details-type', 'add', file], person())).toMatchObject({ code: 0, out: 'registered\n' });
+    expect((await typed(['details-type', 'add', file])).code).not.toBe(0);
+    expect((await typed(['details-type', 'list', '--search', 'PAY'])).out).toBe('payment: pay for you (amount)\n');
+    expect((await typed(['details-type', 'list', '--json'])).json<{ readonly items: readonly object[] }>().items).toEqual([type]);
+    expect((await typed(['details-type', 'remove', 'payment', '--preview'])).out).toContain('would remove payment');
+    expect((await typed(['details-type', 'remove', 'payment'])).out).toBe('removed\n');
+    expect((await typed(['details-type', 'remove', 'payment'])).code).not.toBe(0);
+  });
+
+  test('say how a file is written where it is none', async () => {
+    writeFileSync(file, '{"type":1}');
+    expect((await typed(['details-type', 'add', file])).err).toContain('"type":"payment"');
+  });
+
+  test('are given to a client, with how its requests must come and how long what it is issued lives', async () => {
+    const flags = [
+      '--redirect',
+      'https://shop.example/callback',
+      '--details-type',
+      'payment',
+      '--life',
+      'access_token=5m',
+      '--require-par',
+    ];
+    const made = (await typed(['client', 'add', 'Shop', ...flags, '--json'], person())).json<Made>();
+    const shown = (await typed(['client', 'show', made.client_id, '--json'])).json<object>();
+    expect(shown).toMatchObject({
+      authorization_details_types: ['payment'],
+      lives: { access_token: 300 },
+      require_pushed_authorization_requests: true,
+    });
+    expect((await typed(['client', 'show', made.client_id])).out).toContain('lives: access_token=300s');
+    expect((await typed(['client', 'add', 'Shop', '--life', 'access_token=2d'])).err).toContain(
+      'access_token lives from 60 to 86400 seconds',
+    );
+  });
+});
+
+describe('lives', () => {
+  test('are shown with their bounds, set one by one once confirmed, and set back', async () => {
+    expect((await typed(['lives', 'show'])).out).toContain('access_token: 900 (access tokens; 60 to 86400; not set)');
+    expect((await typed(['lives', 'set', 'access_token=30m'], person())).out).toBe('changed\n');
+    expect((await typed(['lives', 'set', 'code=30s'], person())).code).toBe(0);
+    expect((await typed(['lives', 'show', '--json'])).json()).toEqual({ access_token: 1_800, code: 30 });
+    expect((await typed(['lives', 'set', '--usual'], person())).code).toBe(0);
+    expect((await typed(['lives', 'show', '--json'])).json()).toEqual({});
+    for (const wrong of [
+      ['lives', 'set'],
+      ['lives', 'set', 'access_token'],
+      ['lives', 'set', 'tea=5m'],
+    ])
+      expect((await typed(wrong)).code).not.toBe(0);
+  });
+});
