@@ -2,9 +2,12 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { createPkce } from '#oauth';
 import { type Authorizing, answerIn, claimsOf, openAuthorizing } from '../support/authorizing.ts';
 import { api, basic, callback, faultOf, formOf, openIssuance, type Registered } from '../support/issuing.ts';
+import { count } from '../support/need.ts';
 import { openPeople, testIssuer } from '../support/people.ts';
 
 const other = 'https://other.example/';
+/** Of many browsers at once with one reference. */
+const rounds = count(5, 1_000);
 let at: Authorizing;
 let client: Registered;
 
@@ -105,6 +108,25 @@ describe('a pushed authorization request (RFC 9126)', () => {
     expect(tries.filter(({ status }) => status === 303).length).toBe(1);
     expect(tries.filter(({ status }) => status === 400).length).toBe(49);
   });
+
+  test(`gives one code to 50 browsers at two servers at once, in ${rounds} rounds`, async () => {
+    const one = await openIssuance();
+    const other = await openIssuance(one.people, undefined, one.session);
+    const app = await one.add();
+    await one.code(app, { scope: 'openid' });
+    const { challenge } = createPkce();
+    const asked = { response_type: 'code', client_id: app.id, redirect_uri: callback, scope: 'openid' };
+    const parameters = formOf({ ...asked, code_challenge: challenge, code_challenge_method: 'S256' });
+    for (let round = 0; round < rounds; round++) {
+      const { requestUri } = await one.issuer.push(one.at, { parameters, authorization: basic(app) }, '192.0.2.1');
+      const query = formOf({ client_id: app.id, request_uri: requestUri });
+      const browsing = { session: one.session, binding: 'a browser', address: '192.0.2.1' };
+      const tries = await Promise.allSettled(
+        Array.from({ length: 50 }, (_, index) => (index % 2 === 0 ? one : other).issuer.authorize(one.at, query, browsing)),
+      );
+      expect(tries.filter(({ status }) => status === 'fulfilled').length).toBe(1);
+    }
+  }, 600_000);
 
   test('expires after 60 seconds (§4)', async () => {
     const request_uri = await pushed();
