@@ -19,7 +19,7 @@ registerHooks({
     if (!url.endsWith('/src/store/migrations/index.ts')) return loaded;
     const source = Buffer.from(loaded.source)
       .toString('utf8')
-      .replace(/(?<=: readonly Migration\[\] = \[)[a-z, ]+(?=\];)/, '$&, next');
+      .replace(/(?<=: readonly Migration\[\] = \[)([A-Za-z,\s]+?),?\s*(?=\];)/, '$1, next');
     if (!source.includes(', next];')) throw new Error('the list of migrations is not where the next release looks for it');
     return { ...loaded, source: next + source };
   },
