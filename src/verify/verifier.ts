@@ -61,7 +61,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   async function verify(presented: Presented, needs: Needs = {}): Promise<Verdict> {
-    const asked: Needs = { scopes, ...needs };
+    const asked: Needs = { ...needs, scopes: needs.scopes ?? scopes };
     const credentials = credentialsOf(presented);
     const refusing = (name: RefusalName, scheme?: Credentials['scheme']): Verdict => ({
       good: false,

@@ -145,8 +145,15 @@ describe('how a token comes (RFC 6750)', () => {
     expect(challengeOf(verdict)).toContain('resource_metadata="');
   });
 
-  it('scopes of every request are named to who comes without a token', async () => {
-    expect(challengeOf(await open({ scopes: ['things:read'] }).verify(request()))).toContain('scope="things:read"');
+  it('scopes of every request are named to who comes without a token, and needed where a request names none', async () => {
+    const strict = open({ scopes: ['things:read'] });
+    expect(challengeOf(await strict.verify(request()))).toContain('scope="things:read"');
+    const other = await stand.token({ scope: 'things:write' });
+    const none = { scopes: undefined } as unknown as Needs;
+    expect([errorOf(await ask(other, {}, strict)), errorOf(await ask(other, none, strict))]).toEqual(
+      Array(2).fill('403 insufficient_scope'),
+    );
+    expect(errorOf(await ask(other, { scopes: [] }, strict))).toBe('none');
   });
 });
 
