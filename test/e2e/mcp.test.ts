@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import {
   createServer,
   request as httpRequest,
@@ -7,11 +8,13 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import {
   Client as NewClient,
   ClientCredentialsProvider as NewCredentials,
+  type OAuthClientProvider as NewProvider,
   StreamableHTTPClientTransport as NewTransport,
 } from '@modelcontextprotocol/client';
 import type { OAuthClientProvider } from '@modelcontextprotocol/sdk/client/auth.js';
@@ -20,15 +23,20 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type { OAuthClientInformationMixed, OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { type TestAuthority, testAuthority } from '../support/certificates.ts';
 import { type CommandOptions, execute, freePort, type Installation, install, owner, setUp, until } from '../support/installation.ts';
 import { testWith } from '../support/need.ts';
 import { answers, must, withPerson } from '../support/person.ts';
+import { temporaryFolder } from '../support/store.ts';
 
 const test = testWith();
 const root = join(import.meta.dirname, '..', '..');
 
 let site: Installation;
 let resource: string;
+const host = 'host.example';
+/** Where a host's document lies: its client id. */
+let published: string;
 /** Where a host waits for the answer. */
 let callback: string;
 const children: ChildProcess[] = [];
@@ -38,12 +46,22 @@ const closing: Installation[] = [];
 beforeAll(async () => {
   const port = await freePort();
   resource = `http://localhost:${port}/mcp`;
-  site = await install();
+  const app = await listening((_, answer) => answer.end('back at the host'));
+  callback = `${app}/callback`;
+  const authority = testAuthority(host);
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'ca.pem'), authority.pem);
+  published = await publishing(authority);
+  site = await install({
+    env: {
+      GATEHOUSE_RESOLVE: `${host}=127.0.0.1`,
+      GATEHOUSE_ALLOW_PRIVATE: `${host}:${new URL(published).port}=127.0.0.0/8`,
+      GATEHOUSE_UPSTREAM_CA: `${host}=${join(folder, 'ca.pem')}`,
+    },
+  });
   await setUp(site);
   const scopes = ['--scope', 'notes:read=read your notes', '--scope', 'notes:write=write notes for you'];
   await asked('resource', 'add', resource, '--name', 'Notes', '--any-client', ...scopes);
-  const app = await listening((_, answer) => answer.end('back at the host'));
-  callback = `${app}/callback`;
   await startNotes({ PORT: String(port), ISSUER: site.url, RESOURCE: resource });
 }, 180_000);
 afterAll(async () => {
@@ -51,6 +69,18 @@ afterAll(async () => {
   for (const front of fronts) front.close();
   for (const one of [site, ...closing]) await one?.close();
 });
+
+/** A host that says what it is in a document of its own, which lies where its id says. */
+async function publishing(authority: TestAuthority): Promise<string> {
+  const server = createSecureServer(authority.issue(host), (_, response) => {
+    const uris = { client_id: published, redirect_uris: [callback], client_uri: new URL('/', published).href };
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ ...uris, client_name: 'A known host', token_endpoint_auth_method: 'none' }));
+  });
+  fronts.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return `https://${host}:${(server.address() as AddressInfo).port}/client.json`;
+}
 
 /** A command that a person says yes to. */
 async function asked(...parameters: readonly string[]): Promise<Record<string, string>> {
@@ -222,6 +252,37 @@ describe('an MCP server that Gatehouse protects', () => {
     const began = performance.now();
     while ((await listing()).status !== 401) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(performance.now() - began).toBeLessThan(1_000);
+  }, 60_000);
+});
+
+describe('a host that publishes what it is', () => {
+  const discovered = async () =>
+    (await (await fetch(`${site.url}/.well-known/oauth-authorization-server`)).json()) as Readonly<Record<string, unknown>>;
+
+  test('is let in by the URL of its document, and registers nothing, where the metadata says that documents are taken', async () => {
+    const { kept, provider } = personsProvider({}, { clientMetadataUrl: published });
+    await letIn(provider, kept, () => connectedBy(provider));
+    const client = await connectedBy(provider);
+    expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['list_notes', 'add_note']);
+    const { client_id_metadata_document_supported: taken } = await discovered();
+    // Where documents are not taken, it registers itself.
+    expect(kept.client?.client_id).toEqual(taken === true ? published : expect.stringMatching(/^clt_/));
+    expect(kept.to?.searchParams.get('client_id')).toBe(kept.client?.client_id);
+  }, 60_000);
+
+  test('is served by the second version of the SDK as well', async () => {
+    const { kept, provider } = personsProvider({}, { clientMetadataUrl: published });
+    const connected = async () => {
+      const client = new NewClient({ name: 'a test', version: '1.0.0' });
+      await client.connect(new NewTransport(new URL(resource), { authProvider: provider as NewProvider }));
+      return client;
+    };
+    await expect(connected()).rejects.toThrow(/unauthorized/i);
+    const answer = await throughThePages(kept.to);
+    const transport = new NewTransport(new URL(resource), { authProvider: provider as NewProvider });
+    await transport.finishAuth(answer);
+    expect((await (await connected()).listTools()).tools).toHaveLength(2);
+    expect(kept.client?.client_id).toBeDefined();
   }, 60_000);
 });
 
