@@ -40,7 +40,13 @@ export const grantTypeNames = [
 export type GrantTypeName = (typeof grantTypeNames)[number];
 
 /** Ways in which a client proves to it who it is. */
-export const clientAuthenticationNames = ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const;
+export const clientAuthenticationNames = [
+  'none',
+  'client_secret_basic',
+  'client_secret_post',
+  'private_key_jwt',
+  'self_signed_tls_client_auth',
+] as const;
 export type ClientAuthenticationName = (typeof clientAuthenticationNames)[number];
 
 /** Forms in which a resource takes its access tokens. */

@@ -29,8 +29,9 @@ export async function openListeners(opened: Opened, inherited: readonly number[]
   const { settings, production, net, log } = opened.parts;
   const { host } = settings;
   const encrypted = tls === undefined ? {} : { tls };
-  const given = inherited.map((fd) => ({ fd, ...encrypted }));
-  for (const where of given.length > 0 ? given : [{ host, port: settings.port, ...encrypted }]) {
+  const shown = tls === undefined ? {} : { tls: { ...tls, asksCertificate: settings.clientCertificates } };
+  const given = inherited.map((fd) => ({ fd, ...shown }));
+  for (const where of given.length > 0 ? given : [{ host, port: settings.port, ...shown }]) {
     const server = await listening('GATEHOUSE_PORT', () => http.listen(where));
     refuseOutward(server.address, production);
     net.own(server.address, server.port);

@@ -83,6 +83,11 @@ export async function buildParts({ settings, env, dev, paused = false, processes
   }
 }
 
+/** They come with the connection, or from a proxy that is believed. */
+function certificatesCome({ clientCertificates, certificateHeader, trustedProxies }: Settings): boolean {
+  return clientCertificates || (certificateHeader !== undefined && trustedProxies.length > 0);
+}
+
 /** The rooms in the order of the import table, and what ends them in the reverse. */
 async function buildRooms(ground: Ground): Promise<Parts> {
   const { settings, publicUrl, store, clock, log } = ground;
@@ -117,6 +122,7 @@ async function buildRooms(ground: Ground): Promise<Parts> {
     dpopNonce: settings.dpopNonce,
     registration: registrationPolicy(ground),
     keySigns,
+    clientCertificates: certificatesCome(settings),
   });
   const ownHosts = ownHostsOf(settings, publicUrl);
   const broker = createBroker({ ...shared, policy, connect, publicUrl, ownHosts, otherHosts: settings.otherHosts });

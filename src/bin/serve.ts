@@ -147,6 +147,7 @@ export function createServer(parts: Parts, jobs: Jobs, relays: Relays, version: 
     publicUrl,
     hosts: settings.hosts,
     trustedProxies: settings.trustedProxies,
+    certificateHeader: settings.certificateHeader,
     readiness: createReadiness(store, clock),
     relay: relays.accept,
     proxySocketPath: folders.proxySocket,

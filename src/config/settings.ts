@@ -245,6 +245,27 @@ export const settingsTable = {
     example: '/etc/gatehouse/tls.key',
     readers: ['server'],
   }),
+  clientCertificates: row({
+    env: 'GATEHOUSE_CLIENT_CERTIFICATES',
+    schema: z
+      .enum(['ask', 'off'], 'write ask or off')
+      .default('off')
+      .transform((word) => word === 'ask'),
+    tells: 'ask: the server asks who connects by TLS for a certificate, for clients whose tokens are bound to one',
+    example: 'ask',
+    readers: ['server'],
+  }),
+  certificateHeader: row({
+    env: 'GATEHOUSE_CLIENT_CERTIFICATE_HEADER',
+    schema: z
+      .string()
+      .regex(/^[A-Za-z0-9-]{1,64}$/, 'give the name of a header')
+      .transform((name) => name.toLowerCase())
+      .optional(),
+    tells: 'header in which the trusted proxies hand on the certificate of a client (and which they remove from what clients send)',
+    example: 'Client-Cert',
+    readers: ['server'],
+  }),
   dpopNonce: row({
     env: 'GATEHOUSE_DPOP_NONCE',
     schema: z

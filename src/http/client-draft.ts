@@ -23,6 +23,7 @@ export function clientDraft(given: NewClient): ClientDraft {
     lives: given.lives,
     authorizationDetailsTypes: given.authorization_details_types,
     dpopBound: given.dpop_bound_access_tokens,
+    certificateBound: given.tls_client_certificate_bound_access_tokens,
     logout: {
       redirectUris: given.post_logout_redirect_uris,
       backchannelUri: given.backchannel_logout_uri,

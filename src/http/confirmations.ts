@@ -619,6 +619,7 @@ function clientFacts(given: NewClient): Told['facts'] {
   return [
     ['Name', given.name],
     ['Proves itself by', given.authentication],
+    ...(given.tls_client_certificate_bound_access_tokens ? [['Tokens', 'bound to its certificate'] as const] : []),
     ...(given.dpop_bound_access_tokens ? [['Tokens', 'bound to its key by DPoP'] as const] : []),
     ...lists.flatMap(([label, list]) => (list.length === 0 ? [] : [[label, list.join(', ')] as const])),
   ];

@@ -78,6 +78,8 @@ export interface HttpDeps {
   readonly hosts: readonly string[];
   /** Addresses or networks whose forwarded headers are believed; empty: nobody's. */
   readonly trustedProxies?: readonly string[];
+  /** In small letters: in which they hand on the certificate of a client. */
+  readonly certificateHeader?: string | undefined;
   readonly readiness: () => Promise<Readiness>;
   /** Takes one proxy connection that came through `/v1/relay`; absent: the relay is not offered. */
   readonly relay?: (connection: Duplex, remoteAddress: string) => void;
@@ -100,10 +102,17 @@ export interface Rooms extends Omit<HttpDeps, 'transactIn' | 'authenticateIn'> {
   readonly slug: string | undefined;
 }
 
+/** What a listener shows, and whether it asks who connects for a certificate: any, from nobody in particular, and none if there is none. */
+export interface ListenerTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly asksCertificate?: boolean;
+}
+
 export type Where =
-  | { readonly host: string; readonly port: number; readonly tls?: { readonly cert: string; readonly key: string } }
+  | { readonly host: string; readonly port: number; readonly tls?: ListenerTls }
   /** A listening socket that was open before this process. */
-  | { readonly fd: number; readonly tls?: { readonly cert: string; readonly key: string } }
+  | { readonly fd: number; readonly tls?: ListenerTls }
   /** The local owner's socket: whoever reaches it is the owner's command line (SECURITY 25). */
   | {
       readonly path: string /** Other processes of this server listen there too; who started them has cleared the place. */;

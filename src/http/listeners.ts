@@ -5,7 +5,7 @@ import { connect, Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Server as TlsServer } from 'node:tls';
 import { Fault, newId } from '#kernel';
-import type { Where } from './contract.ts';
+import type { ListenerTls, Where } from './contract.ts';
 import { markLocal } from './incoming.ts';
 import { problemOf } from './problem.ts';
 
@@ -27,7 +27,9 @@ const tlsLimits = { minVersion: 'TLSv1.2' } as const;
 /** One listener on a TCP address or on the local socket. @throws {Fault} `conflict` when another server answers on the socket */
 export async function openListener(deps: ListenerDeps, where: Where): Promise<Server> {
   const server =
-    'tls' in where && where.tls !== undefined ? createTlsServer({ ...limits, ...where.tls, ...tlsLimits }) : createPlainServer(limits);
+    'tls' in where && where.tls !== undefined
+      ? createTlsServer({ ...limits, ...tlsOf(where.tls), ...tlsLimits })
+      : createPlainServer(limits);
   server.on('request', (request, response) => {
     if (draining.has(server)) response.setHeader('connection', 'close');
     deps.handle(request, response);
@@ -41,6 +43,10 @@ export async function openListener(deps: ListenerDeps, where: Where): Promise<Se
   await listening(server, where);
   if ('path' in where) chmodSync(where.path, 0o600);
   return server;
+}
+
+function tlsOf({ cert, key, asksCertificate = false }: ListenerTls) {
+  return { cert, key, ...(asksCertificate ? { requestCert: true, rejectUnauthorized: false } : {}) };
 }
 
 function listening(server: Server, where: Where): Promise<void> {

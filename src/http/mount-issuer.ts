@@ -11,6 +11,7 @@ import {
   type TokenAnswer,
 } from '#issuer';
 import { Fault } from '#kernel';
+import { type CertificateReader, certificateReader } from './client-certificate.ts';
 import type { HttpDeps } from './contract.ts';
 import { preflight } from './cross-origin.ts';
 import { incoming } from './mount.ts';
@@ -82,16 +83,18 @@ function metadata({ issuer }: HttpDeps): Serve {
   return async (at, _, reply) => cached(reply, await issuer.metadata(at));
 }
 
-function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
+function endpoints({ issuer, clock, trustedProxies = [], certificateHeader }: HttpDeps): readonly Endpoint[] {
+  const certificate = certificateReader(trustedProxies, certificateHeader);
+  const asked = (request: FastifyRequest) => protocolRequest(request, certificate);
   const userinfo: Omit<Endpoint, 'method'> = {
     path: endpointPaths.userinfo,
-    serve: (at, request) => issuer.userinfo(at, resourceRequest(request)),
+    serve: (at, request) => issuer.userinfo(at, resourceRequest(request, certificate)),
     proofs: true,
     resource: true,
     crossOrigin: true,
   };
   const push: Serve = async (at, request, reply) => {
-    const { requestUri, life } = await issuer.push(at, protocolRequest(request), incoming(request).address);
+    const { requestUri, life } = await issuer.push(at, asked(request), incoming(request).address);
     reply.code(201);
     return { request_uri: requestUri, expires_in: life / 1000 };
   };
@@ -106,35 +109,34 @@ function endpoints({ issuer, clock }: HttpDeps): readonly Endpoint[] {
     {
       method: 'POST',
       path: endpointPaths.token,
-      serve: async (at, request) => tokenBody(await issuer.token(at, protocolRequest(request)), clock.now()),
+      serve: async (at, request) => tokenBody(await issuer.token(at, asked(request)), clock.now()),
       proofs: true,
       crossOrigin: true,
     },
     {
       method: 'POST',
       path: endpointPaths.deviceAuthorization,
-      serve: async (at, request) => deviceBody(await issuer.devices.authorize(at, protocolRequest(request), incoming(request).address)),
+      serve: async (at, request) => deviceBody(await issuer.devices.authorize(at, asked(request), incoming(request).address)),
     },
     { method: 'POST', path: endpointPaths.push, serve: push, proofs: true, crossOrigin: true },
     {
       method: 'POST',
       path: endpointPaths.backchannel,
-      serve: async (at, request) =>
-        backchannelBody(await issuer.backchannel.authenticate(at, protocolRequest(request), incoming(request).address)),
+      serve: async (at, request) => backchannelBody(await issuer.backchannel.authenticate(at, asked(request), incoming(request).address)),
     },
     {
       method: 'POST',
       path: endpointPaths.introspect,
       async serve(at, request, reply) {
-        if (!wantsSigned(request.headers.accept)) return issuer.introspect(at, protocolRequest(request));
-        const answer = await issuer.introspectSigned(at, protocolRequest(request));
+        if (!wantsSigned(request.headers.accept)) return issuer.introspect(at, asked(request));
+        const answer = await issuer.introspectSigned(at, asked(request));
         return reply.header('content-type', signedState).send(answer);
       },
     },
     {
       method: 'POST',
       path: endpointPaths.revoke,
-      serve: (at, request) => issuer.revoke(at, protocolRequest(request)),
+      serve: (at, request) => issuer.revoke(at, asked(request)),
       crossOrigin: true,
     },
     ...registrationEndpoints(issuer),
@@ -172,20 +174,20 @@ function endingsAsked(request: FastifyRequest): { readonly after: string | undef
 }
 
 /** Parameters come in the body alone: what a query holds ends up in logs. @throws {Fault} `invalid_request` */
-function protocolRequest(request: FastifyRequest): ProtocolRequest {
+function protocolRequest(request: FastifyRequest, certificate: CertificateReader): ProtocolRequest {
   const { headers, body } = incoming(request);
   if (!/^application\/x-www-form-urlencoded(;\s*charset="?utf-8"?)?$/i.test(headers['content-type'] ?? ''))
     throw new Fault('invalid_request', { detail: 'The body is not application/x-www-form-urlencoded' });
-  return { parameters: new TextDecoder().decode(body), authorization: headers.authorization, sender: senderOf(request) };
+  return { parameters: new TextDecoder().decode(body), authorization: headers.authorization, sender: senderOf(request, certificate) };
 }
 
-function resourceRequest(request: FastifyRequest): ResourceRequest {
-  return { authorization: request.headers.authorization, sender: senderOf(request) };
+function resourceRequest(request: FastifyRequest, certificate: CertificateReader): ResourceRequest {
+  return { authorization: request.headers.authorization, sender: senderOf(request, certificate) };
 }
 
 /** Headers as they came: joined, several would look like one. */
-function senderOf({ method, raw }: FastifyRequest): Sender {
-  return { method, proofs: raw.headersDistinct.dpop ?? [] };
+function senderOf({ method, raw }: FastifyRequest, certificate: CertificateReader): Sender {
+  return { method, proofs: raw.headersDistinct.dpop ?? [], certificate: certificate(raw) };
 }
 
 /** On every answer, so that a client always has one that is good (RFC 9449 §8.2). */

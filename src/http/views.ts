@@ -210,6 +210,7 @@ export function clientView(client: Client): View<'clientView'> {
     lives: client.lives,
     authorization_details_types: [...client.authorizationDetailsTypes],
     dpop_bound_access_tokens: dpopBound,
+    tls_client_certificate_bound_access_tokens: client.certificateBound,
     ...logoutView(client.logout),
     created_at: client.createdAt,
     secrets: client.secrets.map((secret) => ({

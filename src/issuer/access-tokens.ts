@@ -1,6 +1,8 @@
 import type { User } from '#identity';
 import { Fault, parseId } from '#kernel';
 import { type AccessTokenClaims, readAccessToken } from './access-token-formats.ts';
+import { certificateThumbprint } from './certificates.ts';
+import { keyShown } from './confirmation.ts';
 import type { Client, Issuing, ResourceRequest } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { checkedProof, spendProof } from './dpop.ts';
@@ -56,7 +58,9 @@ async function shownToken(deps: IssuerDeps, at: Issuing, { authorization, sender
   const proof = await checkedProof(deps, at, sender, { target, accessToken: text });
   const token = await livingToken(deps, at, text);
   if (token === undefined || !audiences(token.claims).includes(at.issuer)) throw new Fault('access_token_invalid');
-  if (token.claims.cnf?.jkt !== proof?.jkt)
+  const x5t = certificateThumbprint(sender);
+  const shown = { ...(proof === undefined ? {} : { jkt: proof.jkt }), ...(x5t === undefined ? {} : { 'x5t#S256': x5t }) };
+  if (token.claims.cnf?.jkt !== proof?.jkt || !keyShown(token.claims.cnf, shown))
     throw new Fault('access_token_invalid', { detail: 'The access token is not bound to the key that was shown' });
   if (proof !== undefined) await spendProof(deps, proof);
   return token;

@@ -3,6 +3,7 @@ import { createLocalJWKSet, decodeJwt, type JSONWebKeySet, jwtVerify } from 'jos
 import type { ClientAuthenticationName } from '#api';
 import { Fault, Secret } from '#kernel';
 import { ephemeraKey, sha256 } from '#store';
+import { isRegistered } from './certificates.ts';
 import { clientKeys, renewedClientKeys } from './client-keys.ts';
 import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
@@ -13,6 +14,8 @@ import type { Parsed } from './stages.ts';
 export interface Evidence {
   readonly client: string;
   readonly proof: Secret<string>;
+  /** DER of the certificate that the connection is with. */
+  readonly certificate?: Uint8Array | undefined;
 }
 
 /** One way in which a client proves who it is. */
@@ -33,9 +36,9 @@ export const assertionAlgorithms = ['ES256', 'RS256', 'PS256', 'EdDSA'];
 export const clientAuthentications: Readonly<Record<ClientAuthenticationName, ClientAuthentication>> = {
   none: {
     registeredAs: ['none'],
-    read({ parameters }) {
+    read({ parameters, sender }) {
       const client = parameters.one('client_id');
-      return client === undefined ? undefined : { client, proof: new Secret('') };
+      return client === undefined ? undefined : { client, proof: new Secret(''), certificate: sender?.certificate };
     },
     holds: () => true,
   },
@@ -50,7 +53,14 @@ export const clientAuthentications: Readonly<Record<ClientAuthenticationName, Cl
     holds: secretHolds,
   },
   private_key_jwt: { registeredAs: ['private_key_jwt'], read: readAssertion, holds: assertionHolds },
+  // Whoever shows a certificate may still prove itself in another way: what it is for, its registration says.
+  self_signed_tls_client_auth: { registeredAs: ['self_signed_tls_client_auth'], read: () => undefined, holds: certificateHolds },
 };
+
+/** RFC 8705 §2.2. */
+async function certificateHolds(deps: IssuerDeps, _: Issuing, client: Client, { certificate }: Evidence): Promise<boolean> {
+  return certificate !== undefined && isRegistered(certificate, await clientKeys(deps, client));
+}
 
 /** RFC 6749 §2.3.1: both halves are form-encoded before they are joined. */
 function readBasic({ authorization }: Parsed): Evidence | undefined {

@@ -1,5 +1,6 @@
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import { Fault } from '#kernel';
+import { certificatesOf } from './certificates.ts';
 import type { ClientDraft, ClientMetadata } from './contract.ts';
 import { grantTypes as grantTypeRows } from './grant-types/index.ts';
 import { redirectFlaw } from './redirects.ts';
@@ -13,6 +14,7 @@ export const clientDefaults = Object.freeze({
   authorizationDetailsTypes: [],
   lives: {},
   dpopBound: false,
+  certificateBound: false,
 }) satisfies Partial<ClientMetadata>;
 
 /** Nothing in it hides, or turns what stands beside it around. */
@@ -95,9 +97,12 @@ function protectsFlaw({ protects, authentication }: ClientDraft): string | undef
 }
 
 function keysFlaw({ jwks, jwksUri, authentication, requireSignedRequestObject }: ClientDraft): string | undefined {
-  const needed = authentication === 'private_key_jwt' || requireSignedRequestObject;
+  const certified = authentication === 'self_signed_tls_client_auth';
+  const needed = authentication === 'private_key_jwt' || requireSignedRequestObject || certified;
   if (jwksUri !== undefined) return jwks.length === 0 ? undefined : 'keys are given in one way';
-  if (jwks.length === 0) return needed ? 'private_key_jwt and signed requests need public keys' : undefined;
+  if (jwks.length === 0) return needed ? 'private_key_jwt, self_signed_tls_client_auth and signed requests need public keys' : undefined;
+  if (certified && certificatesOf(jwks).length < jwks.length)
+    return 'self_signed_tls_client_auth needs the certificate of each key, in x5c';
   return keySetFlaw(jwks);
 }
 

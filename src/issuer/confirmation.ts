@@ -1,10 +1,12 @@
 import type { Confirmation } from './contract.ts';
 
-/** Whether the key that something is bound to, if it is, was shown. */
+const members = ['jkt', 'x5t#S256'] as const;
+
+/** Whether every key that something is bound to, if it is, was shown. */
 export function keyShown(bound: Confirmation | undefined, shown: Confirmation | undefined): boolean {
-  return bound === undefined || sameKey(bound, shown);
+  return members.every((member) => bound?.[member] === undefined || bound[member] === shown?.[member]);
 }
 
 export function sameKey(one: Confirmation | undefined, other: Confirmation | undefined): boolean {
-  return one?.jkt === other?.jkt;
+  return members.every((member) => one?.[member] === other?.[member]);
 }

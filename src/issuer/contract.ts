@@ -40,11 +40,14 @@ export interface Sender {
   readonly method: string;
   /** Every `DPoP` header, as received. */
   readonly proofs: readonly string[];
+  /** DER of the certificate whose key the connection proves (RFC 8705). */
+  readonly certificate?: Uint8Array | undefined;
 }
 
 /** The key that a token is bound to, as `cnf` names it (RFC 7800 §3.1, RFC 9449 §6). */
 export interface Confirmation {
   readonly jkt?: string;
+  readonly 'x5t#S256'?: string;
 }
 
 /** A request for a resource of ours, with an access token. */
@@ -272,6 +275,8 @@ export interface ClientMetadata {
   readonly dpopBound: boolean;
   /** Where the document that describes it is: its id. */
   readonly url?: string;
+  /** Its tokens are bound to its certificate, and it is given no others (RFC 8705 §3.4). */
+  readonly certificateBound: boolean;
   /** What it tells of itself besides, in the words of RFC 7591 §2; nothing is decided by it. */
   readonly about?: Readonly<Record<string, unknown>>;
   readonly logout?: ClientLogout | undefined;

@@ -32,6 +32,8 @@ export interface IssuerGround {
   readonly lives?: Lives;
   /** How long a key signs before the next one is due; in milliseconds. */
   readonly keySigns?: number;
+  /** Certificates of clients reach this server. */
+  readonly clientCertificates?: boolean;
 }
 
 /** What every step has at hand. */

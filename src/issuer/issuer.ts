@@ -61,7 +61,11 @@ export function createIssuer(ground: IssuerGround): Issuer {
       return { organization, issuer: organization.issuer, registration: ground.registration };
     },
     metadata: async (at) =>
-      metadataOf(at, await resources.registered(at.organization.id), await detailsTypes.registered(at.organization.id)),
+      metadataOf(at, {
+        resources: await resources.registered(at.organization.id),
+        detailsTypes: await detailsTypes.registered(at.organization.id),
+        certificates: ground.clientCertificates === true,
+      }),
     async keySet(at) {
       // A key is there before the first token is: whoever fetches the set early has it.
       await keys.signer(at.organization.id, 'ES256');

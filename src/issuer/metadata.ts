@@ -9,17 +9,25 @@ import { responseModes } from './responses.ts';
 import { ownScopes } from './scopes.ts';
 import { prompts } from './stages.ts';
 
+/** What an issuer offers beside what every one does. */
+interface Offered {
+  readonly resources: ReadonlyMap<string, Resource>;
+  readonly detailsTypes: ReadonlyMap<string, unknown>;
+  /** Certificates of clients reach this server. */
+  readonly certificates: boolean;
+}
+
 /**
  * RFC 8414 §2 and OpenID Connect Discovery §3 in one document: what works at this issuer, and nothing else. Of registered resources
  * those that every client may ask for are told (RFC 9728 §4); the others are nobody's business.
  */
 export function metadataOf(
   { issuer, registration }: Issuing,
-  registered: ReadonlyMap<string, Resource>,
-  detailsTypes: ReadonlyMap<string, unknown>,
+  { resources, detailsTypes, certificates }: Offered,
 ): Readonly<Record<string, unknown>> {
-  const open = [...registered.values()].filter((resource) => resource.open);
-  const proving = clientAuthenticationNames.filter((name) => name !== 'none');
+  const open = [...resources.values()].filter((resource) => resource.open);
+  const ways = clientAuthenticationNames.filter((name) => certificates || name !== 'self_signed_tls_client_auth');
+  const proving = ways.filter((name) => name !== 'none');
   return {
     issuer,
     ...forPeople(issuer, open),
@@ -33,14 +41,15 @@ export function metadataOf(
       ? {}
       : { registration_endpoint: issuer + endpointPaths.register, client_id_metadata_document_supported: true }),
     grant_types_supported: grantTypeNames,
-    token_endpoint_auth_methods_supported: clientAuthenticationNames,
+    token_endpoint_auth_methods_supported: ways,
     token_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     introspection_endpoint_auth_methods_supported: proving,
     introspection_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
-    revocation_endpoint_auth_methods_supported: clientAuthenticationNames,
+    revocation_endpoint_auth_methods_supported: ways,
     revocation_endpoint_auth_signing_alg_values_supported: assertionAlgorithms,
     dpop_signing_alg_values_supported: dpopAlgorithms,
     ...(detailsTypes.size === 0 ? {} : { authorization_details_types_supported: [...detailsTypes.keys()] }),
+    ...(certificates ? { tls_client_certificate_bound_access_tokens: true } : {}),
     ...(open.length === 0 ? {} : { protected_resources: open.map(({ identifier }) => identifier) }),
   };
 }

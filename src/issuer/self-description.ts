@@ -57,6 +57,7 @@ export function readDescription(document: unknown, manner: Manner): SelfDescript
     authorizationDetailsTypes: [],
     lives: {},
     dpopBound: given.dpop_bound_access_tokens === true,
+    certificateBound: given.tls_client_certificate_bound_access_tokens === true,
     about: { ...readAbout(given, manner), application_type: type ?? (redirectUris.some(isLocal) ? 'native' : 'web') },
   };
 }
@@ -194,6 +195,7 @@ export function describedAs(client: Omit<SelfDescription, 'resources' | 'protect
     ...(client.requirePushedAuthorizationRequests ? { require_pushed_authorization_requests: true } : {}),
     ...(client.requireSignedRequestObject ? { require_signed_request_object: true } : {}),
     ...(client.dpopBound ? { dpop_bound_access_tokens: true } : {}),
+    ...(client.certificateBound ? { tls_client_certificate_bound_access_tokens: true } : {}),
     ...client.about,
   };
 }

@@ -160,6 +160,7 @@ const publicClient = {
   authorizationDetailsTypes: [],
   lives: {},
   dpopBound: false,
+  certificateBound: false,
 } as const;
 
 /** From the set-up link to a confirmed permission, with the keyboard alone. */

@@ -61,6 +61,7 @@ export const draft: ClientDraft = {
   authorizationDetailsTypes: [],
   lives: {},
   dpopBound: false,
+  certificateBound: false,
 };
 
 export function formOf(parameters: Asked): string {
@@ -105,7 +106,7 @@ export async function openIssuance(given?: People, over?: Issuer, known?: Sessio
   async function add(changes: Partial<ClientDraft> = {}): Promise<Registered> {
     const secret = randomBytes(32).toString('base64url');
     const whole = { ...draft, secretHash: createHash('sha256').update(secret).digest('hex'), ...changes };
-    const secretless = whole.authentication === 'none' || whole.authentication === 'private_key_jwt';
+    const secretless = !whole.authentication.startsWith('client_secret');
     const id = await records
       .in(by.organization)
       .write((tx) => issuer.clients.add(tx, by, secretless ? { ...whole, secretHash: undefined } : whole));

@@ -75,6 +75,7 @@ async function register(changes: Partial<ClientDraft>): Promise<Target['client']
     requirePushedAuthorizationRequests: false,
     requireSignedRequestObject: false,
     dpopBound: false,
+    certificateBound: false,
     authorizationDetailsTypes: [],
     lives: {},
     ...changes,

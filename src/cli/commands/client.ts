@@ -25,6 +25,7 @@ interface AddFlags extends WaitOptions {
   readonly life: readonly string[];
   readonly requireSignedRequest?: boolean;
   readonly dpop?: true;
+  readonly certificateBound?: true;
   readonly postLogout: readonly string[];
   readonly backchannelLogout?: string;
   readonly frontchannelLogout?: string;
@@ -47,6 +48,7 @@ export function clientCommands(program: Command, host: CommandHost): void {
       ['--require-par', 'take its authorization requests only as it pushed them to /par'],
       ['--require-signed-request', 'take its authorization requests only as objects that it signed'],
       ['--dpop', 'give it no token that is not bound to its key by DPoP'],
+      ['--certificate-bound', 'give it no token that is not bound to its certificate'],
       ...waitFlags,
     ],
     lists: [
@@ -131,6 +133,7 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     lives: livesGiven(flags.life),
     require_signed_request_object: flags.requireSignedRequest === true,
     dpop_bound_access_tokens: flags.dpop === true,
+    tls_client_certificate_bound_access_tokens: flags.certificateBound === true,
     ...logoutOf(flags),
     ...(made === undefined ? {} : { secret_sha256: made.hash }),
   };

@@ -1,6 +1,7 @@
 import { type ClientAuthenticationName, clientAuthenticationNames } from '#api';
 import { Fault } from '#kernel';
 import { clientAuthentications, type Evidence } from '../client-authentication.ts';
+import type { Client } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Authenticated, Parsed } from '../stages.ts';
 
@@ -22,15 +23,21 @@ export async function authenticateClient<S extends Parsed>(
     throw new Fault('invalid_request', { detail: 'client_id names another client than the one that authenticates' });
   const look = meets || found.method !== 'none' ? deps.clients.current : deps.clients.find;
   const client = await look(asked.at.organization.id, found.evidence.client);
-  const row = clientAuthentications[found.method];
+  const method = methodFor(found, client);
+  const row = clientAuthentications[method];
   if (client === undefined || !row.registeredAs.includes(client.authentication)) throw new Fault('client_unauthenticated');
   if (!(await row.holds(deps, asked.at, client, found.evidence))) throw new Fault('client_unauthenticated');
-  return { ...asked, client, method: found.method };
+  return { ...asked, client, method };
 }
 
 interface Found {
   readonly method: ClientAuthenticationName;
   readonly evidence: Evidence;
+}
+
+/** A certificate lies in no parameter: of who sends nothing but its name, the registration says whether it counts (RFC 8705 §2). */
+function methodFor({ method }: Found, client: Client | undefined): ClientAuthenticationName {
+  return method === 'none' && client?.authentication === 'self_signed_tls_client_auth' ? client.authentication : method;
 }
 
 function evidenceOf(asked: Parsed): readonly Found[] {
