@@ -39,4 +39,6 @@ export {
   riskClasses,
   type TokenFormatName,
   tokenFormatNames,
+  type UpstreamKind,
+  upstreamKinds,
 } from './vocabulary.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { livesSchema } from './lives.ts';
-import { clientAuthenticationNames, grantTypeNames, nameSchema, reachSchema, tokenFormatNames } from './vocabulary.ts';
+import { clientAuthenticationNames, grantTypeNames, nameSchema, reachSchema, tokenFormatNames, upstreamKinds } from './vocabulary.ts';
 
 const time = z.int().describe('milliseconds since 1970');
 const id = (prefix: string) => z.string().regex(new RegExp(`^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`));
@@ -392,3 +392,44 @@ export const importedKey = z.strictObject({
 });
 export const importedKeyView = z.object({ kid: z.string(), algorithm: z.string(), created_at: time, retires_at: time.optional() });
 export const newSigningKey = z.strictObject({ algorithm: tokenAlgorithm.default('ES256') });
+
+const upstreamMembers = {
+  name: nameSchema,
+  kind: z.enum(upstreamKinds),
+  issuer: z.string().max(500),
+  scopes: texts(128),
+  domains: texts(253).describe(
+    'mail domains whose addresses it is believed about, where it says that they are verified; * of everybody who is new',
+  ),
+  sign_up: z.boolean().describe('whether a first sign-in with such an address makes a user'),
+};
+
+/** An upstream as somebody asks for it. Without `client_id`, the client that the operator set for this kind. */
+export const newUpstream = z.strictObject({
+  ...upstreamMembers,
+  label: z.string().max(60).optional().describe('what its button says'),
+  issuer: upstreamMembers.issuer.optional(),
+  client_id: z.string().min(1).max(512).optional(),
+  client_secret: z.string().min(1).max(4096).optional(),
+  apple_key: z
+    .strictObject({ team_id: z.string().max(20), key_id: z.string().max(20), private_key: z.string().max(4096) })
+    .optional()
+    .describe('at Apple, instead of a secret'),
+  scopes: upstreamMembers.scopes.default([]),
+  domains: upstreamMembers.domains.default([]),
+  sign_up: upstreamMembers.sign_up.default(false),
+});
+
+export const upstreamView = z.object({
+  id: id('ups'),
+  ...upstreamMembers,
+  label: z.string(),
+  client_id: z.string().optional().describe("absent: the platform's"),
+  redirect_uri: z.string().describe('to register there'),
+  created_at: time,
+});
+
+export const upstreamTest = z.object({
+  works: z.boolean(),
+  checks: z.array(z.object({ what: z.enum(['metadata', 'keys', 'client']), holds: z.boolean(), tells: z.string() })),
+});

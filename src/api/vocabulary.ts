@@ -27,6 +27,10 @@ export const reachSchema = z.strictObject({
 });
 export type Reach = z.infer<typeof reachSchema>;
 
+/** Kinds of upstream identity providers: any OpenID provider, or one that is known by name. */
+export const upstreamKinds = ['oidc', 'apple', 'github', 'gitlab', 'google', 'microsoft', 'slack'] as const;
+export type UpstreamKind = (typeof upstreamKinds)[number];
+
 /** Grant types of our authorization server. */
 export const grantTypeNames = [
   'authorization_code',

@@ -11,12 +11,13 @@ import { createJobs, type Jobs, mostJobs } from '#jobs';
 import { type Clock, type Log, settingFault } from '#kernel';
 import { createNet, type Net } from '#net';
 import { createPolicy, type Policy } from '#policy';
-import { createSignin, type PasswordLimits, type Signin, usualPasswordLimits } from '#signin';
+import { createSignin, type PasswordLimits, type Signin, signinSealedColumns, usualPasswordLimits } from '#signin';
 import { openStore, refuseStanding, type Store, type StoreServer, serversNamed } from '#store';
 import { createVault, type Keyring, loadKeyring, type Vault } from '#vault';
 import { jobKinds } from './job-kinds.ts';
 import { bringUpToDate } from './migrate.ts';
 import { databaseOf, homeOf, masterKey, privateFolder, shareOf, storePlaces } from './places.ts';
+import { platformClients } from './platform-clients.ts';
 import { whenItComes } from './waiting.ts';
 
 /** Everything that makes decisions, without a listener: what a server and the library share. */
@@ -94,7 +95,9 @@ async function buildRooms(ground: Ground): Promise<Parts> {
   const { records, ephemera, sealed, changes } = store;
   const keyring = await migrateUnderKey(ground);
   const sealedColumns = () =>
-    [auditSealedColumns, connectSealedColumns, issuerSealedColumns, brokerSealedColumns].flatMap((columns) => columns({ records }));
+    [auditSealedColumns, signinSealedColumns, connectSealedColumns, issuerSealedColumns, brokerSealedColumns].flatMap((columns) =>
+      columns({ records }),
+    );
   const vault = await createVault({ records, sealed, changes, keyring, clock, log, sealedColumns });
   const audit = createAudit({ records, vault, clock, log, mode: settings.audit, ...writerOf(settings) });
   const identity = createIdentity({ records, ephemera, changes, vault, audit, clock, log });
@@ -111,6 +114,9 @@ async function buildRooms(ground: Ground): Promise<Parts> {
     ownerEmail: settings.ownerEmail,
     passwordLimits: passwordLimits(ground.processes),
     sessionLives,
+    net,
+    publicUrl,
+    platformClients: platformClients(settings),
   });
   const jobs = createJobs({ records, clock, log, kinds: () => jobKinds(parts), atOnce: shareOf(mostJobs, ground.processes) });
   const issuer = createIssuer({

@@ -5,7 +5,7 @@ import { createIdentity } from '#identity';
 import { type FaultCode, silentLog } from '#kernel';
 import { createPolicy } from '#policy';
 import { type Brokering, openBrokering } from '../../test/support/brokering.ts';
-import { testNet } from '../../test/support/connecting.ts';
+import { testNet } from '../../test/support/net.ts';
 import { testIssuer } from '../../test/support/people.ts';
 import { openTestStore } from '../../test/support/store.ts';
 import { openTestVault } from '../../test/support/vault.ts';

@@ -28,6 +28,7 @@ import { serverCommands } from './commands/server.ts';
 import { serviceCommands } from './commands/service.ts';
 import { sessionCommands } from './commands/session.ts';
 import { trustCommands } from './commands/trust.ts';
+import { upstreamCommands } from './commands/upstream.ts';
 import { vaultCommands } from './commands/vault.ts';
 import { whoamiCommand } from './commands/whoami.ts';
 import type { Cli, CliDeps } from './contract.ts';
@@ -41,6 +42,7 @@ const families = [
   agentCommands,
   policyCommands,
   providerCommands,
+  upstreamCommands,
   clientCommands,
   detailsTypeCommands,
   livesCommands,

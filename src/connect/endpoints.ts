@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi';
 import { Fault, isFault } from '#kernel';
-import type { Net } from '#net';
+import { type Net, webFetch } from '#net';
 import { endpointIsSafe } from './checks.ts';
 import type { OauthAuth, Provider } from './provider.ts';
 
@@ -15,26 +15,6 @@ export interface Endpoints {
   readonly issuer?: string;
   /** It names itself in every answer (RFC 9207). */
   readonly namesItself: boolean;
-}
-
-/** `fetch` of the standard parts, over the guarded one. */
-export function guardedFetch(
-  net: Net,
-  timeout: number,
-): (url: string, options: oauth.CustomFetchOptions<string, unknown>) => Promise<Response> {
-  return async (url, options) => {
-    const body = options.body instanceof URLSearchParams ? options.body.toString() : (options.body as string | undefined);
-    const answer = await net.fetch(url, {
-      method: options.method,
-      headers: options.headers,
-      ...(body === undefined || body === null ? {} : { body }),
-      timeout,
-      limit: 262_144,
-      allowHttp: true,
-    });
-    const empty = answer.status === 204 || answer.status === 304;
-    return new Response(empty ? null : Buffer.from(answer.body), { status: answer.status, headers: { ...answer.headers } });
-  };
 }
 
 /**
@@ -74,7 +54,7 @@ async function discover(net: Net, provider: Provider, issuer: string): Promise<E
   let last: unknown;
   for (const algorithm of ['oauth2', 'oidc'] as const) {
     try {
-      const options = { algorithm, [oauth.customFetch]: guardedFetch(net, 10_000), [oauth.allowInsecureRequests]: true };
+      const options = { algorithm, [oauth.customFetch]: webFetch(net, 10_000), [oauth.allowInsecureRequests]: true };
       return safe(provider, await oauth.processDiscoveryResponse(url, await oauth.discoveryRequest(url, options)));
     } catch (error) {
       if (isFault(error)) throw error;

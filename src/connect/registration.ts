@@ -1,8 +1,9 @@
 import * as oauth from 'oauth4webapi';
 import { Fault, isFault, type OrganizationId, type Principal } from '#kernel';
+import { webFetch } from '#net';
 import { isForEndpoints, type KnownClient, knownClient, storeClient } from './clients.ts';
 import { type ConnectDeps, callbackUrl } from './deps.ts';
-import { type Endpoints, guardedFetch } from './endpoints.ts';
+import type { Endpoints } from './endpoints.ts';
 import type { OauthAuth, Provider } from './provider.ts';
 
 /** The client a flow uses: the organization's own. @throws {Fault} `invalid_request` saying how to give one */
@@ -57,7 +58,7 @@ async function register(deps: ConnectDeps, auth: OauthAuth, endpoints: Endpoints
     token_endpoint_auth_method: auth.client_authentication === 'client_secret_basic' ? 'client_secret_basic' : 'none',
     ...(auth.scopes.length === 0 ? {} : { scope: auth.scopes.join(' ') }),
   };
-  const options = { [oauth.customFetch]: guardedFetch(deps.net, 20_000), [oauth.allowInsecureRequests]: true };
+  const options = { [oauth.customFetch]: webFetch(deps.net, 20_000), [oauth.allowInsecureRequests]: true };
   try {
     const answer = await oauth.processDynamicClientRegistrationResponse(
       await oauth.dynamicClientRegistrationRequest(server, metadata, options),

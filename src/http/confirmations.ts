@@ -10,6 +10,7 @@ import type { Lookups } from './lookups.ts';
 import { timeText } from './pages/layout.ts';
 import { type NewResource, resourceDraft } from './resource-draft.ts';
 import { trustDraft, trustedUser } from './trust-draft.ts';
+import { toldUpstream } from './upstream-draft.ts';
 
 /** A change in words: what will be true after yes. */
 export interface Told {
@@ -23,7 +24,7 @@ export interface Told {
 }
 
 interface Context {
-  readonly rooms: Pick<Rooms, 'policy' | 'identity' | 'connect' | 'issuer' | 'applyKeys' | 'organization'>;
+  readonly rooms: Pick<Rooms, 'policy' | 'identity' | 'connect' | 'issuer' | 'signin' | 'applyKeys' | 'organization'>;
   readonly look: Lookups;
 }
 
@@ -493,6 +494,23 @@ const changes = {
     },
     prepare: ({ rooms }, by, given) => rooms.issuer.nextSigningKey(by, given.algorithm),
     apply: async (_context, _tx, _by, given) => ({ algorithm: given.algorithm }),
+  }),
+  'upstream.add': change({
+    schema: schemas.newUpstream.omit({ client_secret: true, apple_key: true, scopes: true }).extend({ held: z.string() }),
+    async tell({ rooms }, given) {
+      const standing = await rooms.signin.upstreams.find(rooms.organization.id, given.name);
+      return {
+        title: `Let people sign in through ${given.label ?? given.name}?`,
+        sentence: 'Whoever it says is one of your people is signed in as them, with everything they may do.',
+        facts: [...toldUpstream(given)],
+        ...(standing === undefined
+          ? {}
+          : { warning: `It takes the place of the client and the settings of ${given.name} as they are now. What is linked stays.` }),
+        yes: 'Yes, let them',
+      };
+    },
+    prepare: ({ rooms }, by, given) => rooms.signin.upstreams.keep(by, given.held),
+    apply: async (_context, _tx, _by, given) => ({ upstream: given.name }),
   }),
 } satisfies { readonly [K in ChangeKind]: unknown };
 

@@ -23,6 +23,7 @@ import { resourceRoutes } from './routes/resources.ts';
 import { runRoutes } from './routes/runs.ts';
 import { signingKeyRoutes } from './routes/signing-keys.ts';
 import { trustRoutes } from './routes/trusts.ts';
+import { upstreamRoutes } from './routes/upstreams.ts';
 
 /** Where every organization but the default one is. */
 export const bySlug = '/o/:slug';
@@ -70,6 +71,11 @@ export const elsewhere = [
   'signing_key_rotate',
   'signing_key_import',
   'signing_key_withdraw',
+  'upstream_list',
+  'upstream_get',
+  'upstream_add',
+  'upstream_test',
+  'upstream_remove',
 ] as const satisfies readonly RouteName[];
 
 /** One organization as it is served. Its handlers and pages can name no other (SECURITY 17). */
@@ -145,5 +151,6 @@ function handlersOf(kit: Kit) {
     ...signingKeyRoutes(kit),
     ...organizationRoutes(kit),
     ...detailsTypeRoutes(kit),
+    ...upstreamRoutes(kit),
   };
 }

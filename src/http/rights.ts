@@ -25,6 +25,7 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'provider.register',
   'provider.remove',
   'provider.client',
+  'upstream.add',
   'key.add',
   'key.rotate',
   'client.add',

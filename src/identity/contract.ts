@@ -18,6 +18,8 @@ export interface User {
   readonly name: string;
   readonly role: Role;
   readonly status: 'active' | 'suspended';
+  /** Who has none signs in through others alone. */
+  readonly hasPassword: boolean;
   readonly epoch: number;
   readonly createdAt: number;
 }

@@ -4,7 +4,19 @@ import type { Reading, Writing } from '#store';
 import type { User } from './contract.ts';
 import type { PageStart } from './page.ts';
 
-const columns = ['row', 'id', 'organization_id', 'email', 'name', 'role', 'status', 'epoch', 'created_at', 'version'] as const;
+const columns = [
+  'row',
+  'id',
+  'organization_id',
+  'email',
+  'name',
+  'role',
+  'status',
+  'password_hash',
+  'epoch',
+  'created_at',
+  'version',
+] as const;
 
 export interface UserRow {
   readonly row: number;
@@ -14,6 +26,7 @@ export interface UserRow {
   readonly name: string;
   readonly role: User['role'];
   readonly status: User['status'];
+  readonly password_hash: string | null;
   readonly epoch: number;
   readonly created_at: number;
   readonly version: number;
@@ -27,6 +40,7 @@ export function userOf(row: UserRow): User {
     name: row.name,
     role: row.role,
     status: row.status,
+    hasPassword: row.password_hash !== null,
     epoch: row.epoch,
     createdAt: row.created_at,
   });

@@ -26,6 +26,7 @@ export async function createUser(deps: UserDeps, tx: Writing, wanted: NewUser): 
     name: parsePersonName(wanted.name),
     role: wanted.role,
     status: 'active',
+    hasPassword: wanted.passwordHash !== undefined,
     epoch: 1,
     createdAt: now,
   });

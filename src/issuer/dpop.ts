@@ -1,5 +1,5 @@
 import { Fault } from '#kernel';
-import { type DpopFlaw, type DpopProof, dpopFlaw, dpopRemembered, dpopSkew, readDpopProof } from '#oauth';
+import { type DpopFlaw, type DpopProof, dpopFlaw, dpopLeft, dpopSkew, readDpopProof } from '#oauth';
 import { ephemeraKey, sha256 } from '#store';
 import type { Issuing, Sender } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
@@ -46,7 +46,7 @@ export async function checkedProof(
  */
 export async function spendProof(deps: IssuerDeps, proof: DpopProof): Promise<void> {
   const key = ephemeraKey('dpop_replay', sha256(`${proof.htu} ${proof.jti}`));
-  if (!(await deps.ephemera.claim(key, '1', dpopRemembered)))
+  if (!(await deps.ephemera.claim(key, '1', dpopLeft(proof, deps.clock.now()))))
     throw new Fault('dpop_proof_invalid', { detail: 'The DPoP proof was used before' });
   const since = await deps.ephemera.since(key);
   if (since !== 0 && proof.issuedAt < since + dpopSkew * 1000) throw new Fault('proof_unremembered', { retryAfter: dpopSkew });

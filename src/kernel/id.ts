@@ -11,6 +11,8 @@ export const idPrefixes = {
   run: 'run',
   evt: 'event',
   ses: 'session',
+  ups: 'upstream identity provider',
+  sim: 'way to sign in',
   job: 'job',
   cnf: 'confirmation',
   flw: 'flow',
@@ -44,6 +46,8 @@ export type PermissionId = Id<'prm'>;
 export type RunId = Id<'run'>;
 export type EventId = Id<'evt'>;
 export type SessionId = Id<'ses'>;
+export type UpstreamId = Id<'ups'>;
+export type SignInMethodId = Id<'sim'>;
 export type JobId = Id<'job'>;
 export type ConfirmationId = Id<'cnf'>;
 export type FlowId = Id<'flw'>;

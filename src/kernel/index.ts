@@ -35,8 +35,10 @@ export {
   type ResourceId,
   type RunId,
   type SessionId,
+  type SignInMethodId,
   type SigningKeyId,
   type TrustedIssuerId,
+  type UpstreamId,
   type UserId,
   type VaultId,
 } from './id.ts';

@@ -12,3 +12,4 @@ export { type Host, parseHost } from './hosts.ts';
 export { type MuxClient, type MuxOptions, muxClient, muxServer } from './mux.ts';
 export { createNet, type NetDeps } from './net.ts';
 export type { Resolver } from './resolve.ts';
+export { webFetch } from './web-fetch.ts';

@@ -7,11 +7,6 @@ export const dpopAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as
 export const dpopLife = 300;
 /** How far ahead the clock of who made it may be, seconds. */
 export const dpopSkew = 60;
-/**
- * For how long the mark of a proof must live from its first use on, milliseconds. No clock that accepts the proof is further
- * from its end, and a request that was judged may take its time before it is marked.
- */
-export const dpopRemembered = (dpopLife + dpopSkew + 30) * 1000;
 
 /** A proof that its own key has signed (RFC 9449 §4.2). What it is for is yet to be judged. */
 export interface DpopProof {
@@ -92,6 +87,11 @@ export function dpopFlaw(proof: DpopProof, { method, targets, accessToken, now }
   if (proof.issuedAt > now + dpopSkew * 1000 || proof.issuedAt < now - dpopLife * 1000) return 'time';
   if (accessToken !== undefined && proof.ath !== createHash('sha256').update(accessToken, 'ascii').digest('base64url')) return 'token';
   return undefined;
+}
+
+/** For how long a proof could still be presented, milliseconds; as long must its `jti` be remembered. */
+export function dpopLeft({ issuedAt }: DpopProof, now: number): number {
+  return Math.max(1_000, Math.ceil(issuedAt + (dpopLife + 1) * 1000 - now));
 }
 
 /** Origin and path; undefined for what is no http URL, or names a person. */

@@ -29,7 +29,7 @@ export {
   type DpopRequest,
   dpopAlgorithms,
   dpopFlaw,
-  dpopRemembered,
+  dpopLeft,
   dpopSkew,
   readDpopProof,
 } from './dpop.ts';

@@ -103,6 +103,7 @@ export type ChangeKind =
   | 'provider.remove'
   | 'provider.accept'
   | 'provider.client'
+  | 'upstream.add'
   | 'key.add'
   | 'key.rotate'
   | 'client.add'

@@ -5,6 +5,7 @@ import { bearerKey, type Ephemera, ephemeraKey, isUniqueViolation, sha256 } from
 import type { Vault } from '#vault';
 import type { CommandLineOffer, Session, Started } from './contract.ts';
 import { isFresh, type SessionDeps, startSession } from './sessions.ts';
+import { shown } from './shown.ts';
 
 export interface CommandLineDeps extends SessionDeps {
   readonly ephemera: Ephemera;
@@ -128,9 +129,4 @@ async function countTry(deps: CommandLineDeps, user: User): Promise<void> {
   if ((await deps.ephemera.bump(triesKey(user), triesOfOne.window)) > triesOfOne.most) {
     throw new Fault('rate_limited', { retryAfter: triesOfOne.window / 1000 });
   }
-}
-
-/** A label from outside: short, and nothing that changes how the page around it reads. */
-function shown(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, '').slice(0, 255);
 }

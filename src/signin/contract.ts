@@ -2,6 +2,7 @@ import type { Listing, User } from '#identity';
 import type { OrganizationId, Principal, Secret, SessionId, UserId } from '#kernel';
 import type { Reading, Writing } from '#store';
 import type { Joining } from './join.ts';
+import type { Upstreams } from './upstreams/contract.ts';
 
 export interface Session {
   readonly id: SessionId;
@@ -62,6 +63,8 @@ export interface CommandLineOffer {
 }
 
 export interface Signin {
+  /** Identity providers of others, and what people have linked there. */
+  readonly upstreams: Upstreams;
   /** Prints a set-up link's secret; replaces an earlier one. @throws {Fault} `setup_closed` */
   setupLink(): Promise<{ readonly token: Secret<string>; readonly expiresAt: number }>;
   /** The link of a server that starts: undefined when there is one already, or an administrator. */

@@ -75,7 +75,7 @@ export function refuseWhenStale(changes: Changes): void {
 export interface Beginning {
   readonly user: User;
   readonly kind: Session['kind'];
-  readonly method: 'setup' | 'password' | 'device' | 'invitation';
+  readonly method: 'setup' | 'password' | 'device' | 'invitation' | 'upstream';
   readonly address: string;
   readonly label: string;
   readonly authenticatedAt: number;

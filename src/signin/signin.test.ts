@@ -4,7 +4,8 @@ import { createIdentity } from '#identity';
 import { type FaultCode, newId, Secret, silentLog } from '#kernel';
 import { ephemeraKey, sha256 } from '#store';
 import { openTestAudit } from '../../test/support/audit.ts';
-import { completeTestSetup, createTestUser, openPeople, type People, testPassword } from '../../test/support/people.ts';
+import { testNet } from '../../test/support/net.ts';
+import { completeTestSetup, createTestUser, openPeople, type People, testIssuer, testPassword } from '../../test/support/people.ts';
 import { openTestStore } from '../../test/support/store.ts';
 import { openTestVault } from '../../test/support/vault.ts';
 import { createSignin, isFresh, type Signin, type Started } from './index.ts';
@@ -29,7 +30,8 @@ function refusals(results: readonly PromiseSettledResult<unknown>[]): readonly s
 async function replicaOf(people: People): Promise<Signin & { learn(): Promise<unknown> }> {
   const store = await openTestStore({ home: people.store.home, clock: people.clock, ephemera: 'sql' });
   const vault = await openTestVault(store, { keyring: people.keyring });
-  const deps = { ...store, vault, audit: await openTestAudit(store, { vault }), log: silentLog };
+  const outward = { net: testNet([], store.clock), publicUrl: testIssuer };
+  const deps = { ...store, ...outward, vault, audit: await openTestAudit(store, { vault }), log: silentLog };
   return { ...createSignin({ ...deps, identity: createIdentity(deps) }), learn: () => store.migrate() };
 }
 
@@ -260,7 +262,8 @@ describe('a password sign-in', () => {
 async function openPeopleAgain(people: People): Promise<Signin> {
   const store = await openTestStore({ home: people.store.home, clock: people.clock });
   const vault = await openTestVault(store, { keyring: people.keyring });
-  const deps = { ...store, vault, audit: await openTestAudit(store, { vault }), log: silentLog };
+  const outward = { net: testNet([], store.clock), publicUrl: testIssuer };
+  const deps = { ...store, ...outward, vault, audit: await openTestAudit(store, { vault }), log: silentLog };
   return createSignin({ ...deps, identity: createIdentity(deps) });
 }
 

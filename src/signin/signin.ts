@@ -1,6 +1,7 @@
 import type { Audit } from '#audit';
 import type { Identity } from '#identity';
 import type { Clock, Log } from '#kernel';
+import type { Net } from '#net';
 import type { Changes, Ephemera, Records } from '#store';
 import type { Vault } from '#vault';
 import { approveCommandLine, collectCommandLine, offerCommandLine, viewCommandLine } from './command-line.ts';
@@ -12,6 +13,8 @@ import { changePassword, reauthenticate, signIn } from './password-sign-in.ts';
 import { createPasswords, type PasswordLimits } from './passwords.ts';
 import { createSessions, type SessionLives, usualSessionLives } from './sessions.ts';
 import { createSetup } from './setup.ts';
+import type { PlatformClients } from './upstreams/contract.ts';
+import { createUpstreams } from './upstreams/upstreams.ts';
 
 export interface SigninDeps {
   readonly records: Records;
@@ -22,6 +25,11 @@ export interface SigninDeps {
   readonly audit: Audit;
   readonly clock: Clock;
   readonly log: Log;
+  readonly net: Net;
+  /** Where browsers reach us, without a slash at the end. */
+  readonly publicUrl: string;
+  /** The platform's own clients at upstreams. */
+  readonly platformClients?: PlatformClients;
   /** The only address that may spend the set-up link. */
   readonly ownerEmail?: string | undefined;
   readonly passwordLimits?: PasswordLimits;
@@ -38,9 +46,11 @@ export function createSignin(given: SigninDeps): Signin {
   const deps = { ...given, sessionLives, passwords, lockout, ownerEmail: given.ownerEmail, endings };
   const setup = createSetup(deps);
   const sessions = createSessions(deps);
+  const upstreams = createUpstreams({ ...deps, platformClients: given.platformClients ?? {} });
   const local = createLocalSession(given.identity, given.changes, clock);
 
   return Object.freeze({
+    upstreams,
     setupLink: () => setup.link(),
     firstSetupLink: () => setup.firstLink(),
     withdrawSetupLink: (token) => setup.withdraw(token),
@@ -68,6 +78,7 @@ export function createSignin(given: SigninDeps): Signin {
     sweep: async () => (await sessions.sweep()) + (await lockout.sweep()),
     async close() {
       sessions.close();
+      upstreams.close();
       local.close();
     },
   } satisfies Signin);

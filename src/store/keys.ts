@@ -9,6 +9,8 @@ export const ephemeraKinds = {
   rate: 'a rate counter',
   lease: 'one holder of a piece of work',
   oauth_state: 'upstream state → flow',
+  upstream_sign_in: 'upstream state → sign-in that went there, sealed',
+  held_upstream: 'an upstream identity provider, sealed, while a person is asked about it',
   held_client: 'a client at a provider, sealed, while a person is asked about it',
   device_sign_in: 'command-line sign-in waiting for a person',
   authorization_request: 'an authorization request waiting for its person, sealed',

@@ -19,8 +19,10 @@ import type {
   ResourceId,
   RunId,
   SessionId,
+  SignInMethodId,
   SigningKeyId,
   TrustedIssuerId,
+  UpstreamId,
   UserId,
   VaultId,
 } from '#kernel';
@@ -43,6 +45,8 @@ export interface Schema {
   sessions: SessionTable;
   /** Wrong passwords in a row, by the SHA-256 of the address key, whether or not there is such a user; unique per organization. */
   login_failures: LoginFailureTable;
+  upstreams: UpstreamTable;
+  sign_in_methods: SignInMethodTable;
   platform_facts: { name: string; value: string; version: number };
   agents: AgentTable;
   vaults: VaultTable;
@@ -80,6 +84,9 @@ export interface Schema {
   authorization_details_types: AuthorizationDetailsTypeTable;
   issuer_lives: IssuerLivesTable;
 }
+
+/** The tables of signing in through others. */
+export type SignInTable = 'upstreams' | 'sign_in_methods';
 
 /** The tables of the authorization server. */
 export type IssuerTable = 'signing_keys' | 'clients' | 'client_secrets' | 'consents' | 'grants' | 'refresh_tokens' | 'endings';
@@ -197,6 +204,46 @@ interface LoginFailureTable {
   failed_at: number;
   /** Sign-in is refused until then; 0: not locked. */
   locked_until: number;
+  version: number;
+}
+
+/** An identity provider that an organization's people may sign in through. Its name is unique in the organization. */
+interface UpstreamTable extends Row<UpstreamId> {
+  name: string;
+  kind: string;
+  /** What its button says. */
+  label: string;
+  /** Whose word its subjects are; never changes, because what is linked hangs on it. */
+  issuer: string;
+  /** The organization's own client there, or the platform's, which settings name. */
+  source: 'own' | 'platform';
+  client_id: string;
+  /** The client's secret, sealed under the organization's key; null: the platform's, or none. */
+  client_envelope: Uint8Array | null;
+  scopes_json: string;
+  /** Mail domains whose addresses it is believed about; `*`: of everybody who is new. */
+  domains_json: string;
+  /** 1: a first sign-in with an address it is believed about makes a user. */
+  sign_up: number;
+  version: number;
+}
+
+/**
+ * Every way in which a person can sign in, beside the password: one row for each. `authority` is whose word it is (an
+ * upstream's id; the relying-party id of passkeys), `subject_hash` the SHA-256 of what names the person or their
+ * authenticator there. The three of organization, authority and subject are unique: of any number of first sign-ins at once, one makes it.
+ */
+interface SignInMethodTable extends Row<SignInMethodId> {
+  user_id: UserId;
+  kind: 'upstream';
+  authority: string;
+  subject_hash: string;
+  /** What its person knows it by. */
+  label: string;
+  /** What its kind keeps, as JSON. */
+  details_json: string;
+  /** Only ever forward. */
+  used_at: number;
   version: number;
 }
 

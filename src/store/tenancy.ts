@@ -9,6 +9,8 @@ const tenantColumns = {
   users: 'organization_id',
   sessions: 'organization_id',
   login_failures: 'organization_id',
+  upstreams: 'organization_id',
+  sign_in_methods: 'organization_id',
   agents: 'organization_id',
   vaults: 'organization_id',
   vault_bindings: 'organization_id',

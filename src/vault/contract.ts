@@ -76,6 +76,7 @@ export const sealedColumnNames = [
   'provider_clients.secret_envelope',
   'runs.placeholders_envelope',
   'signing_keys.key_envelope',
+  'upstreams.client_envelope',
 ] as const;
 export type SealedColumnName = (typeof sealedColumnNames)[number];
 

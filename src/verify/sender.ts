@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '#kernel';
-import { type DpopProof, dpopFlaw, dpopRemembered, readDpopProof } from '#oauth';
+import { type DpopProof, dpopFlaw, dpopLeft, readDpopProof } from '#oauth';
 import type { Confirmation } from './access-token.ts';
 import type { RefusalName } from './challenge.ts';
 import type { DpopOptions, Presented, ReplayMarks } from './contract.ts';
@@ -43,7 +43,7 @@ export function createSenders(options: SenderOptions): Senders {
     const target = URL.canParse(presented.url, options.origin) ? new URL(presented.url, options.origin).href : '';
     if (dpopFlaw(proof, { method: presented.method, targets: [target], accessToken: text, now }) !== undefined) return 'invalid_dpop_proof';
     if (nonces !== undefined && !nonces.holds(proof.nonce)) return 'use_dpop_nonce';
-    return (await marks.claim(markOf(proof), dpopRemembered)) ? undefined : 'invalid_dpop_proof';
+    return (await marks.claim(markOf(proof), dpopLeft(proof, now))) ? undefined : 'invalid_dpop_proof';
   }
 
   return Object.freeze({

@@ -47,7 +47,7 @@ async function openPair(): Promise<Pair> {
   const { records, ephemera, changes } = store;
   const ground = { records, ephemera, changes, vault, audit, clock, log: silentLog };
   const identity = createIdentity(ground);
-  const signin = createSignin({ ...ground, identity });
+  const signin = createSignin({ net: testNet([], clock), publicUrl: 'https://gatehouse.example', ...ground, identity });
   const jobs = createJobs({ records, clock, log: silentLog, kinds: [] });
   const second = createIssuer({ ...ground, identity, signin, jobs, net: testNet([], clock), registration: 'open' });
   let last = performance.now();

@@ -8,8 +8,9 @@ import { createConnect, loadCatalogue } from '#connect';
 import { createIdentity } from '#identity';
 import { newId, type Principal, Secret, silentLog, systemClock } from '#kernel';
 import { createVault, generateMasterKey, keyringOf, parseMasterKey } from '#vault';
-import { connectByCode, localDefinition, type ScriptedProvider, startScriptedProvider, testNet } from '../support/connecting.ts';
+import { connectByCode, localDefinition, type ScriptedProvider, startScriptedProvider } from '../support/connecting.ts';
 import { long } from '../support/need.ts';
+import { testNet } from '../support/net.ts';
 import { testIssuer } from '../support/people.ts';
 import { openTestStore } from '../support/store.ts';
 

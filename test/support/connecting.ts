@@ -3,10 +3,13 @@ import type { AddressInfo } from 'node:net';
 import { afterAll } from 'vitest';
 import { type Catalogue, type Connect, createConnect, loadCatalogue } from '#connect';
 import type { User } from '#identity';
-import { type Clock, newId, type Principal, Secret, silentLog } from '#kernel';
-import { createNet, type Net } from '#net';
+import { newId, type Principal, Secret, silentLog } from '#kernel';
 import type { Writing } from '#store';
+import { testNet } from './net.ts';
 import { createTestUser, openPeople, type People, type PeopleOptions, testIssuer } from './people.ts';
+
+/** Also from here, beside what it is used with. */
+export { testNet };
 
 const closing: (() => Promise<void>)[] = [];
 afterAll(async () => {
@@ -125,20 +128,6 @@ export interface Connecting {
   readonly session: ReturnType<typeof newId<'ses'>>;
   write<T>(fn: (tx: Writing) => Promise<T>): Promise<T>;
   register(definition: unknown): Promise<void>;
-}
-
-export function testNet(ports: readonly number[], clock: Clock): Net {
-  const net = createNet({
-    allowPrivate: ports.flatMap((port) => [
-      { host: 'localhost', port, cidr: '127.0.0.0/8' },
-      { host: '127.0.0.1', port, cidr: '127.0.0.0/8' },
-    ]),
-    clock,
-    log: silentLog,
-    resolver: async () => [{ address: '127.0.0.1', family: 4 }],
-  });
-  closing.push(() => net.close());
-  return net;
 }
 
 const catalogue: Catalogue = loadCatalogue();

@@ -5,7 +5,7 @@ import { createJobs } from '#jobs';
 import { type ClientId, type FaultCode, isFault, type Principal, silentLog } from '#kernel';
 import { createPkce } from '#oauth';
 import type { Session } from '#signin';
-import { testNet } from './connecting.ts';
+import { testNet } from './net.ts';
 import { completeTestSetup, openPeople, type People } from './people.ts';
 
 const open = new Set<Issuer>();

@@ -7,6 +7,7 @@ import { createSignin, type Signin, type SigninDeps, type Started } from '#signi
 import type { Writing } from '#store';
 import type { Keyring, Vault } from '#vault';
 import { openTestAudit } from './audit.ts';
+import { testNet } from './net.ts';
 import { openTestStore, type TestStore, type TestStoreOptions } from './store.ts';
 import { openTestVault, testKeyring } from './vault.ts';
 
@@ -43,6 +44,8 @@ export interface People {
 export interface PeopleOptions {
   readonly store?: Omit<TestStoreOptions, 'clock'>;
   readonly signin?: Partial<SigninDeps>;
+  /** Ports of servers on loopback that may be reached. */
+  readonly ports?: readonly number[];
   readonly log?: Log;
 }
 
@@ -55,7 +58,11 @@ export async function openPeople(options: PeopleOptions = {}): Promise<People> {
   const audit = await openKeptAudit(store, vault);
   const deps = { records, ephemera, changes, vault, audit, clock, log: options.log ?? silentLog };
   const identity = createIdentity(deps);
-  const signin = createSignin({ ...deps, identity, passwordLimits: { atOnce: 2, waiting: 200 }, ...options.signin });
+  const net = testNet(options.ports ?? [], clock);
+  const signin = createSignin({
+    ...{ ...deps, identity, net, publicUrl: testIssuer },
+    ...{ passwordLimits: { atOnce: 2, waiting: 200 }, ...options.signin },
+  });
   const organization = await identity.ensureDefaultOrganization(testIssuer);
   async function pass(milliseconds: number): Promise<void> {
     clock.advance(milliseconds);

@@ -11,7 +11,8 @@ import { type JobId, newId, silentLog } from '#kernel';
 import { createAgentProof } from '#oauth';
 import { createPolicy, type Policy } from '#policy';
 import type { Session } from '#signin';
-import { connectOver, testNet } from './connecting.ts';
+import { connectOver } from './connecting.ts';
+import { testNet } from './net.ts';
 import { activeTestAgent, completeTestSetup, openPeople, type People, type TestKeys, testIssuer, testKeys } from './people.ts';
 import { temporaryFolder } from './store.ts';
 
@@ -62,7 +63,7 @@ export interface Serving {
 
 export interface ServingOptions {
   readonly http?: Partial<HttpDeps>;
-  /** Ports of servers on loopback that connect may reach. */
+  /** Ports of servers on loopback that connect and sign-in may reach. */
   readonly ports?: readonly number[];
   /** Another server of the same installation, on the same store. */
   readonly people?: People;
@@ -70,7 +71,7 @@ export interface ServingOptions {
 }
 
 export async function openServing(options: ServingOptions = {}): Promise<Serving> {
-  const people = options.people ?? (await openPeople());
+  const people = options.people ?? (await openPeople({ ports: options.ports ?? [] }));
   const { store, clock, identity, signin, vault, audit, organization } = people;
   const { records, ephemera, changes } = store;
   const connect = connectOver(people, options.ports ?? []);

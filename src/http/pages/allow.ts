@@ -7,7 +7,7 @@ import { owns } from '../rights.ts';
 import { mineBox } from './confirm.ts';
 import { html, type Markup } from './html.ts';
 import { command, facts, field, note, passwordAgain, tokenField } from './layout.ts';
-import { type Form, type PageKit, text, texts } from './page.ts';
+import { type Form, type PageKit, type Proof, text, texts } from './page.ts';
 
 /** An agent that may be given something, and what `--allow` proposed for it. */
 export interface Offered {
@@ -127,7 +127,7 @@ export async function giveChosen(kit: PageKit, session: Session, { flow, connect
 interface AllowForm extends Connected {
   readonly kit: PageKit;
   readonly token: string;
-  readonly stale: boolean;
+  readonly stale: Proof | false;
   readonly offered: readonly Offered[];
   readonly told: Choices | undefined;
 }

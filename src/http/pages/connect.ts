@@ -7,6 +7,7 @@ import { allowForm, type Choices, choicesOf, chooseFrom, giveChosen, titleOf } f
 import { doneAt } from './done.ts';
 import { html, linkTo, type Markup } from './html.ts';
 import { command, field, note, tokenField } from './layout.ts';
+import { leaving } from './leaving.ts';
 import { mustProve, type PageAnswer, type PageKit, type PageRequest, type PageRoute, proveAgain, sentenceOf } from './page.ts';
 
 /** Connecting an account, and what the new connection may be used for (SECURITY 4). */
@@ -167,29 +168,16 @@ function typedIn({ form }: PageRequest<Session>, { flow, provider }: Begun): Rea
   return Object.fromEntries(typed);
 }
 
-/**
- * To the provider. Not by a redirect: browsers hold the answer to a form to `form-action`, and where a provider sends
- * them on to is not ours to list.
- */
+/** To the provider. */
 async function leave(kit: PageKit, request: PageRequest<Session>): Promise<PageAnswer> {
   const known = await begun(kit, request);
   const { principal, id } = request.session;
   try {
-    return leaving(known.provider, await kit.rooms.connect.authorizationUrl(principal, id, known.flow.id, typedIn(request, known)));
+    return leaving(known.provider.name, await kit.rooms.connect.authorizationUrl(principal, id, known.flow.id, typedIn(request, known)));
   } catch (error) {
     if (!isFault(error, 'invalid_request')) throw error;
     return again(kit, request, known, error);
   }
-}
-
-function leaving(provider: Provider, address: string): PageAnswer {
-  const to = linkTo(address);
-  return {
-    kind: 'page',
-    title: `To ${provider.name}`,
-    refresh: { seconds: 0, to },
-    body: html`<h1>Taking you to ${provider.name}</h1><p class="lead">Nothing happens? <a href="${to}" rel="noreferrer">Go on by hand.</a></p>`,
-  };
 }
 
 async function callback(kit: PageKit, { session, incoming }: PageRequest<Session>): Promise<PageAnswer> {

@@ -8,13 +8,17 @@ import { donePages } from './done.ts';
 import { homePages } from './home.ts';
 import { joinPages } from './join.ts';
 import { logoutPages } from './logout.ts';
+import { methodPages } from './methods.ts';
 import type { PageKit, PageRoute } from './page.ts';
 import { requestPages } from './requests.ts';
 import { setupPages } from './setup.ts';
 import { signinPages } from './signin.ts';
+import { upstreamPages } from './upstream.ts';
 
 const everywhere = [
   signinPages,
+  upstreamPages,
+  methodPages,
   logoutPages,
   joinPages,
   accountPages,

@@ -1,4 +1,5 @@
 import { html, type Markup, type Piece } from './html.ts';
+import type { Proof } from './page.ts';
 import { iconPath, stylePath } from './style.ts';
 
 export interface Shell {
@@ -108,8 +109,15 @@ export function timeText(at: number): string {
 }
 
 /** Asked for where what the browser holds is not proof enough of who is there. */
-export function passwordAgain(needed: boolean, error: string | undefined): Markup | undefined {
-  if (!needed) return undefined;
+export function passwordAgain(proof: Proof | false, error: string | undefined): Markup | undefined {
+  if (proof === false) return undefined;
+  if (proof.by === 'nothing') return note('warn', 'This takes a password over plain http, and you have none. Open Gatehouse by https.');
+  if (proof.by === 'sign_in') {
+    return note(
+      'warn',
+      html`It has to be you, and not only your browser. ${error} <a href="${proof.url}">Sign in once more</a>, then open this page again.`,
+    );
+  }
   return field({
     name: 'password',
     label: 'Your password, once more',

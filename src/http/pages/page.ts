@@ -85,20 +85,27 @@ export function safeNext(next: string | undefined): string {
   return url?.origin === origin && !url.pathname.startsWith('//') ? `${url.pathname}${url.search}` : '/';
 }
 
+/** How a person proves once more that it is they. Who has no password signs in again; over plain http that would prove nothing. */
+export type Proof = { readonly by: 'password' } | { readonly by: 'sign_in' | 'nothing'; readonly url: string };
+
 export type Proved = { readonly kind: 'proved'; readonly session: Session } | { readonly kind: 'not_proved'; readonly error: string };
 
 /**
  * Whether what gives access needs the password once more. Over plain http always: browsers send a cookie to every port of
  * its host (RFC 6265 §8.5), so whoever serves a page on another port of this machine may hold this session as well.
  */
-export function mustProve({ rooms }: Kit, session: Session): boolean {
-  return !rooms.publicUrl.startsWith('https:') || !isFresh(session, rooms.clock.now());
+export function mustProve({ rooms }: Kit, session: Session): Proof | false {
+  const encrypted = rooms.publicUrl.startsWith('https:');
+  if (encrypted && isFresh(session, rooms.clock.now())) return false;
+  if (session.user.hasPassword) return { by: 'password' };
+  return { by: encrypted ? 'sign_in' : 'nothing', url: `${rooms.publicUrl}/signin?again=yes` };
 }
 
 /** Whether the person has proved who they are just now; a password in the form counts (SECURITY 4). */
 export async function proveAgain(kit: Kit, request: PageRequest<Session>): Promise<Proved> {
   const { session, form, incoming } = request;
-  if (!mustProve(kit, session)) return { kind: 'proved', session };
+  if (mustProve(kit, session) === false) return { kind: 'proved', session };
+  if (!session.user.hasPassword) return { kind: 'not_proved', error: 'Nothing was changed yet.' };
   if (text(form, 'password') === '') return { kind: 'not_proved', error: 'Type your password to go on.' };
   try {
     return { kind: 'proved', session: await kit.rooms.signin.reauthenticate(session, secret(form, 'password'), incoming.address) };
@@ -117,12 +124,13 @@ export function sentenceOf(error: unknown): {
 } {
   if (!(error instanceof Fault) || error.row.status >= 500) throw error;
   const fields = error.details.fields ?? {};
-  const told = `${capital(error.details.detail ?? error.row.title)}. ${capital(error.hint)}.`;
-  return {
-    status: error.row.status,
-    sentence: Object.keys(fields).length > 0 ? 'Something here cannot be used yet. See below.' : told,
-    fields,
-  };
+  const { status, sentence } = told(error);
+  return { status, sentence: Object.keys(fields).length > 0 ? 'Something here cannot be used yet. See below.' : sentence, fields };
+}
+
+/** A fault as a sentence: what happened, and what to do. */
+export function told({ row, details, hint }: Fault): { readonly status: number; readonly sentence: string } {
+  return { status: row.status, sentence: `${capital(details.detail ?? row.title)}. ${capital(hint)}.` };
 }
 
 export function capital(words: string): string {

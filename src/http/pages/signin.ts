@@ -1,6 +1,6 @@
 import { browserLabel } from '../browser-label.ts';
 import { waitingFor } from './authorize.ts';
-import { html } from './html.ts';
+import { html, type Markup } from './html.ts';
 import { field, note, tokenField } from './layout.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, safeNext, secret, sentenceOf, text } from './page.ts';
 
@@ -14,8 +14,8 @@ export function signinPages(kit: PageKit): readonly PageRoute[] {
       needs: 'anyone',
       async handle(request) {
         const next = safeNext(request.query.get('next') ?? undefined);
-        const wanted = request.session === undefined || request.query.has('again');
-        return wanted ? form(kit, request, next, {}) : { kind: 'go', to: next };
+        const again = request.query.has('again');
+        return request.session === undefined || again ? signinForm(kit, request, { next, again }, {}) : { kind: 'go', to: next };
       },
     },
     {
@@ -36,7 +36,7 @@ export function signinPages(kit: PageKit): readonly PageRoute[] {
           );
           return { kind: 'go', to: next, cookies: [cookies.setSession(bearer, (session.expiresAt - rooms.clock.now()) / 1000)] };
         } catch (error) {
-          return form(kit, request, next, { email, ...sentenceOf(error) });
+          return signinForm(kit, request, { next, again: text(request.form, 'again') !== '' }, { email, ...sentenceOf(error) });
         }
       },
     },
@@ -46,14 +46,29 @@ export function signinPages(kit: PageKit): readonly PageRoute[] {
 /** For who comes to make an account (Initiating User Registration via OpenID Connect §4: prompt=create). */
 const newAccounts = 'No account yet? Whoever administers this server makes one for you. Then come back and sign in with it.';
 
-async function form(
-  kit: PageKit,
-  request: PageRequest,
-  next: string,
-  typed: { readonly email?: string; readonly sentence?: string; readonly status?: number },
-): Promise<PageAnswer> {
-  const waiting = await waitingFor(kit, request.incoming, next);
+interface Wanted {
+  /** Where they go on to. */
+  readonly next: string;
+  /** They are to prove who they are anew, whoever is signed in. */
+  readonly again: boolean;
+}
+
+interface Typed {
+  readonly email?: string;
+  readonly sentence?: string;
+  readonly status?: number;
+}
+
+/** The sign-in page, with a button for each upstream that works. */
+export async function signinForm(kit: PageKit, request: PageRequest, wanted: Wanted, typed: Typed): Promise<PageAnswer> {
+  const { rooms } = kit;
+  const [waiting, offered] = await Promise.all([
+    waitingFor(kit, request.incoming, wanted.next),
+    rooms.signin.upstreams.offered(rooms.organization.id),
+  ]);
+  const { next, again } = wanted;
   const email = typed.email ?? waiting?.loginHint;
+  const hidden = html`${tokenField(request.token)}<input type="hidden" name="next" value="${next}">${again && html`<input type="hidden" name="again" value="yes">`}`;
   return {
     kind: 'page',
     status: typed.status ?? 200,
@@ -63,9 +78,20 @@ async function form(
 ${waiting && html`<p class="lead">to go on to ${waiting.client}</p>`}
 ${request.query.has('create') && note('plain', newAccounts)}
 ${typed.sentence !== undefined && note('bad', typed.sentence)}
-<form class="card" method="post" action="${kit.base}/signin">${tokenField(request.token)}<input type="hidden" name="next" value="${next}">
+${upstreamButtons(kit, hidden, offered)}
+<form class="card" method="post" action="${kit.base}/signin">${hidden}
 ${field({ name: 'email', label: 'E-mail address', type: 'email', value: email, autocomplete: 'username', autofocus: email === undefined })}
 ${field({ name: 'password', label: 'Password', type: 'password', autocomplete: 'current-password', autofocus: email !== undefined })}
 <div class="actions"><button>Sign in</button></div></form>`,
   };
+}
+
+type Offered = Awaited<ReturnType<PageKit['rooms']['signin']['upstreams']['offered']>>;
+
+function upstreamButtons(kit: PageKit, hidden: Markup, offered: Offered): Markup | undefined {
+  const works = offered.filter((one) => one.works);
+  const rest = offered.filter((one) => !one.works).map(({ label }) => label);
+  if (offered.length === 0) return undefined;
+  return html`${works.length > 0 && html`<form class="card upstreams" method="post" action="${kit.base}/signin/upstream">${hidden}${works.map(({ name, label }) => html`<button class="quiet" name="upstream" value="${name}">Sign in with ${label}</button>`)}</form>`}
+${rest.length > 0 && html`<p class="soft small">Not reached right now: ${rest.join(', ')}</p>`}`;
 }

@@ -79,6 +79,7 @@ button:hover, .button:hover { filter: brightness(1.08); }
 button.quiet, .button.quiet { background: transparent; color: var(--ink); border-color: var(--field); }
 button.plain { background: none; border: 0; color: var(--accent-ink); padding: 0.3rem 0; min-height: 0; font-weight: 400; text-decoration: underline; text-underline-offset: 0.2em; }
 .actions > button:only-child { width: 100%; }
+.upstreams { display: grid; gap: 0.75rem; }
 .note { border-radius: 10px; padding: 0.8rem 1rem; margin: 0 0 1.25rem; background: var(--accent-soft); border-left: 4px solid var(--accent); }
 .note > :last-child { margin-bottom: 0; }
 .note.bad { background: var(--bad-soft); border-color: var(--bad); }

@@ -8,6 +8,7 @@ import type {
   ResourceTable,
   Schema,
   SessionTables,
+  SignInTable,
 } from '../schema.ts';
 import type { Migration } from './index.ts';
 import { createTable, type TableShape } from './tables.ts';
@@ -430,7 +431,7 @@ export const tables = {
 } as const satisfies {
   readonly [T in Exclude<
     keyof Schema,
-    GrantSourceTable | IssuerTable | RegistrationTable | RequestTable | ResourceTable | SessionTables
+    GrantSourceTable | IssuerTable | RegistrationTable | RequestTable | ResourceTable | SessionTables | SignInTable
   >]: TableShape<Exclude<keyof Schema[T] & string, 'sid' | AddedColumn>>;
 };
 

@@ -8,6 +8,7 @@ import { requests, requestTables } from './0005-requests.ts';
 import { grantSources, grantSourceTables } from './0006-grants.ts';
 import { resources, resourceTables } from './0007-resources.ts';
 import { sessions, sessionTables } from './0008-sessions.ts';
+import { signInTables, upstreams } from './0009-upstreams.ts';
 
 /** One step of the schema. Forward only; never edited after the release that carried it. */
 export interface Migration {
@@ -17,7 +18,7 @@ export interface Migration {
 }
 
 /** Every migration, oldest first. */
-export const migrations: readonly Migration[] = [first, issuer, registrations, senders, requests, grantSources, resources, sessions];
+export const migrations: readonly Migration[] = [first, issuer, registrations, senders, requests, grantSources, resources, sessions, upstreams];
 
 /** Every table of ours, by name; what else lies in a schema is another program's. */
 export const ownTables: ReadonlySet<string> = new Set([
@@ -28,5 +29,6 @@ export const ownTables: ReadonlySet<string> = new Set([
   ...Object.keys(resourceTables),
   ...Object.keys(registrationTables),
   ...Object.keys(sessionTables),
+  ...Object.keys(signInTables),
   'ephemera',
 ]);

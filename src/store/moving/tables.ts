@@ -17,6 +17,8 @@ const keys = {
   users: ['row'],
   sessions: ['row'],
   login_failures: ['row'],
+  upstreams: ['row'],
+  sign_in_methods: ['row'],
   platform_facts: ['name'],
   agents: ['row'],
   vaults: ['row'],
