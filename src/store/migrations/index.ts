@@ -18,7 +18,17 @@ export interface Migration {
 }
 
 /** Every migration, oldest first. */
-export const migrations: readonly Migration[] = [first, issuer, registrations, senders, requests, grantSources, resources, sessions, upstreams];
+export const migrations: readonly Migration[] = [
+  first,
+  issuer,
+  registrations,
+  senders,
+  requests,
+  grantSources,
+  resources,
+  sessions,
+  upstreams,
+];
 
 /** Every table of ours, by name; what else lies in a schema is another program's. */
 export const ownTables: ReadonlySet<string> = new Set([
