@@ -79,7 +79,8 @@ async function openLocal({ parts: { folders, log }, http, proxy, shared }: Opene
   chmodSync(folders.proxySocket, 0o600);
 }
 
-async function listening<T>(setting: string, listen: () => Promise<T>): Promise<T> {
+/** Listens on a port that `setting` chose. @throws {Fault} `address_in_use` */
+export async function listening<T>(setting: string, listen: () => Promise<T>): Promise<T> {
   try {
     return await listen();
   } catch (cause) {

@@ -4,7 +4,7 @@ import { createPausedHttp } from '#http';
 import { isFault } from '#kernel';
 import { standingAt } from '#store';
 import type { Pair } from './certificate.ts';
-import { inheritedSockets } from './listeners.ts';
+import { inheritedSockets, listening } from './listeners.ts';
 import type { Parts } from './parts.ts';
 import { databasePlace, homeOf } from './places.ts';
 import type { ServeContext } from './serve.ts';
@@ -52,7 +52,8 @@ async function listen(http: ReturnType<typeof createPausedHttp>, tls: Pair | und
   const { settings, env } = context;
   const { host, port } = settings;
   // Sockets that the system holds would be closed with this listener: who calls them waits.
-  if (inheritedSockets(context).length === 0) await http.listen({ host, port, ...(tls === undefined ? {} : { tls }) });
+  if (inheritedSockets(context).length === 0)
+    await listening('GATEHOUSE_PORT', () => http.listen({ host, port, ...(tls === undefined ? {} : { tls }) }));
   await http.listen({ path: foldersOf(homeOf(settings), env).serverSocket }).catch((error: unknown) => {
     if (!isFault(error, 'conflict')) throw error;
   });
