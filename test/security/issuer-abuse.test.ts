@@ -370,3 +370,16 @@ describe('a long input', () => {
     expect((user + system) / 1000).toBeLessThan(3_000);
   });
 });
+
+describe('a client assertion', () => {
+  const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+  test.each([5, ['x'], { a: 1 }, null, true, ''])('whose sub is %j is refused as every other that names no client', async (sub) => {
+    const answer = await at.form('/token', {
+      grant_type: 'client_credentials',
+      client_assertion: `${encoded({ alg: 'ES256' })}.${encoded({ sub, aud: testIssuer })}.${encoded('x')}`,
+      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    });
+    expect([answer.status, answer.json().error]).toEqual([401, 'invalid_client']);
+  });
+});
