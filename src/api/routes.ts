@@ -439,7 +439,8 @@ export const routes = {
     method: 'DELETE',
     path: '/v1/upstreams/:upstream',
     callers: person,
-    summary: 'remove an upstream at once, with every account linked through it; with preview, only tells how many',
+    summary:
+      'remove an upstream at once, with every account linked through it and the sessions begun with them; with preview, only tells how many',
     query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
     answers: { 200: z.object({ upstream: s.upstreamView, linked: z.int() }) },
   }),

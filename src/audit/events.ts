@@ -23,7 +23,7 @@ export const events = {
     fields: ['upstream', 'name', 'kind', 'issuer', 'domains', 'sign_up'],
   },
   'upstream.removed': {
-    tells: 'an upstream identity provider was removed, with every account linked through it',
+    tells: 'an upstream identity provider was removed, with every account linked through it and the sessions begun with them',
     fields: ['upstream', 'name', 'linked'],
   },
   'sign_in_method.added': { tells: 'a person has another way to sign in', fields: ['method', 'kind', 'upstream', 'account'] },

@@ -30,6 +30,7 @@ export type WhenEnded = (tx: Writing, ended: EndedSession) => Promise<void>;
 
 export interface SessionQuery {
   readonly user?: UserId;
+  readonly id?: SessionId;
   readonly text?: string;
   readonly cursor?: string;
   readonly limit: number;
@@ -108,7 +109,8 @@ export interface Signin {
   sessions(user: User): Promise<readonly SessionView[]>;
   /** Of everybody in an organization, newest first; or of one person. */
   everySession(organization: OrganizationId, query: SessionQuery): Promise<Listing<SessionView>>;
-  end(organization: OrganizationId, id: SessionId, reason: string): Promise<void>;
+  /** `by`: who ends it, where that is not whose it is. */
+  end(organization: OrganizationId, id: SessionId, reason: string, by?: Principal): Promise<void>;
   /** Every session of a person, but for one where `except` names it; how many. */
   endAll(user: User, reason: string, except?: SessionId): Promise<number>;
   /** The command-line session of whoever owns the local socket: may look and start, never widen (SECURITY 4). */

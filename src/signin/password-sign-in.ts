@@ -1,13 +1,12 @@
 import type { User } from '#identity';
 import { Fault, newId, type OrganizationId, type Secret, type SessionId } from '#kernel';
-import type { Writing } from '#store';
 import { authenticationMethods, methodsOf } from './authentication-methods.ts';
 import type { Session, Started } from './contract.ts';
 import type { Lockout, Throttle } from './lockout.ts';
 import { checkNewPassword } from './password-rules.ts';
 import type { Passwords } from './passwords.ts';
-import { authenticateSession, sessionById } from './sessions.sql.ts';
-import { endAllIn, endIn, principalOf, type SessionDeps, startSession } from './sessions.ts';
+import { authenticateSession } from './sessions.sql.ts';
+import { endAllIn, principalOf, type SessionDeps, startSession, takePlace } from './sessions.ts';
 
 export interface PasswordDeps extends SessionDeps {
   readonly passwords: Passwords;
@@ -42,18 +41,6 @@ export async function signIn(deps: PasswordDeps, attempt: PasswordAttempt, previ
       sid,
     });
   });
-}
-
-/**
- * Ends the session that a new one takes the place of. Where it is the same person's, what hangs on it goes on, under the name that
- * is returned.
- */
-export async function takePlace(deps: SessionDeps, tx: Writing, user: User, previous: SessionId | undefined): Promise<string | undefined> {
-  const before = previous === undefined ? undefined : await sessionById(tx, user.organization, previous);
-  if (before === undefined) return undefined;
-  const same = before.user_id === user.id && before.user_epoch === user.epoch;
-  await endIn(deps, tx, user.organization, before.id, same ? 'renewed' : 'replaced');
-  return same ? (before.sid ?? before.id) : undefined;
 }
 
 /** The same person proves the password again, for a fresh confirmation. A command line cannot. */

@@ -75,6 +75,7 @@ export function sessionsOf(tx: Reading, organization: OrganizationId, user: User
 
 export interface StandingPage {
   readonly user: UserId | undefined;
+  readonly id: SessionId | undefined;
   readonly before: number | undefined;
   /** A pattern for `like … escape '!'`, lower-case. */
   readonly like: string | undefined;
@@ -84,7 +85,7 @@ export interface StandingPage {
 }
 
 /** Sessions that stand, of active people, newest first; one more than asked for. */
-export function standingPage(tx: Reading, organization: OrganizationId, { user, before, like, limit, now, seenAfter }: StandingPage) {
+export function standingPage(tx: Reading, organization: OrganizationId, { user, id, before, like, limit, now, seenAfter }: StandingPage) {
   let query = tx.db
     .selectFrom('sessions')
     .innerJoin('users', 'users.id', 'sessions.user_id')
@@ -96,6 +97,7 @@ export function standingPage(tx: Reading, organization: OrganizationId, { user, 
     .where('users.status', '=', 'active')
     .whereRef('users.epoch', '=', 'sessions.user_epoch');
   if (user !== undefined) query = query.where('sessions.user_id', '=', user);
+  if (id !== undefined) query = query.where('sessions.id', '=', id);
   if (before !== undefined) query = query.where('sessions.row', '<', before);
   if (like !== undefined)
     query = query.where(

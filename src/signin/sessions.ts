@@ -1,6 +1,6 @@
 import type { Audit } from '#audit';
 import type { Identity, Listing, User } from '#identity';
-import { type Clock, Fault, type Log, newId, type OrganizationId, type SessionId } from '#kernel';
+import { type Clock, Fault, type Log, newId, type OrganizationId, type Principal, type SessionId, type UserId } from '#kernel';
 import { bearerValue } from '#oauth';
 import {
   type Changes,
@@ -117,7 +117,14 @@ export async function startSession(deps: SessionDeps, tx: Writing, beginning: Be
 }
 
 /** Ends a session in the caller's transaction; true if it stood. */
-export async function endIn(deps: SessionDeps, tx: Writing, organization: OrganizationId, id: SessionId, reason: string): Promise<boolean> {
+export async function endIn(
+  deps: SessionDeps,
+  tx: Writing,
+  organization: OrganizationId,
+  id: SessionId,
+  reason: string,
+  by?: Principal,
+): Promise<boolean> {
   const row = await sessionById(tx, organization, id);
   if (row === undefined || !(await endSession(tx, organization, id, deps.clock.now()))) return false;
   const ended: EndedSession = { organization, user: row.user_id, sid: row.sid ?? row.id };
@@ -125,11 +132,23 @@ export async function endIn(deps: SessionDeps, tx: Writing, organization: Organi
   if (reason !== 'renewed') for (const hear of deps.endings.heard) await hear(tx, ended);
   await deps.audit.record(tx, {
     name: 'session.ended',
-    principal: { organization, subject: { kind: 'user', id: row.user_id }, actors: [] },
+    principal: by ?? { organization, subject: { kind: 'user', id: row.user_id }, actors: [] },
     fields: { session: id, reason },
   });
   await tx.bump('revocations');
   return true;
+}
+
+/**
+ * Ends the session that a new one takes the place of. Where it is the same person's, what hangs on it goes on, under the name that
+ * is returned.
+ */
+export async function takePlace(deps: SessionDeps, tx: Writing, user: User, previous: SessionId | undefined): Promise<string | undefined> {
+  const before = previous === undefined ? undefined : await sessionById(tx, user.organization, previous);
+  if (before === undefined) return undefined;
+  const same = before.user_id === user.id && before.user_epoch === user.epoch;
+  await endIn(deps, tx, user.organization, before.id, same ? 'renewed' : 'replaced');
+  return same ? (before.sid ?? before.id) : undefined;
 }
 
 export async function endAllIn(deps: SessionDeps, tx: Writing, user: User, reason: string, except?: SessionId): Promise<number> {
@@ -137,6 +156,12 @@ export async function endAllIn(deps: SessionDeps, tx: Writing, user: User, reaso
   for (const { id } of await sessionsOf(tx, user.organization, user.id))
     if (id !== except && (await endIn(deps, tx, user.organization, id, reason))) count += 1;
   return count;
+}
+
+/** Ends every session of a person's that no password of ours stands for; at a command line none does. */
+export async function endUnprovenIn(deps: SessionDeps, tx: Writing, by: Principal, user: UserId, reason: string): Promise<void> {
+  for (const { id, amr } of await sessionsOf(tx, by.organization, user))
+    if (amr === null) await endIn(deps, tx, by.organization, id, reason, by);
 }
 
 /** A session in memory; `seen` runs ahead of its row. */
@@ -199,13 +224,14 @@ export function createSessions(deps: SessionDeps) {
         .map((row) => viewOf(row, user.email));
     },
 
-    async every(organization: OrganizationId, { user, ...query }: SessionQuery): Promise<Listing<SessionView>> {
+    async every(organization: OrganizationId, { user, id, ...query }: SessionQuery): Promise<Listing<SessionView>> {
       const limit = pageLimit(query.limit);
       const text = query.text?.trim().toLowerCase().slice(0, 200);
       const now = clock.now();
       const rows = await records.in(organization).read((tx) =>
         standingPage(tx, organization, {
           user,
+          id,
           before: query.cursor === undefined ? undefined : rowOfCursor(query.cursor),
           like: text ? containing(text) : undefined,
           limit,
@@ -216,8 +242,8 @@ export function createSessions(deps: SessionDeps) {
       return pageOf(rows, limit, (row) => viewOf(row, row.email));
     },
 
-    async end(organization: OrganizationId, id: SessionId, reason: string): Promise<void> {
-      await records.in(organization).write((tx) => endIn(deps, tx, organization, id, reason));
+    async end(organization: OrganizationId, id: SessionId, reason: string, by?: Principal): Promise<void> {
+      await records.in(organization).write((tx) => endIn(deps, tx, organization, id, reason, by));
     },
 
     endAll: (user: User, reason: string, except?: SessionId) =>

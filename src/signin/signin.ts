@@ -65,7 +65,7 @@ export function createSignin(given: SigninDeps): Signin {
     session: (organization, bearer, kind) => sessions.session(organization, bearer, kind),
     sessions: (user) => sessions.list(user),
     everySession: (organization, query) => sessions.every(organization, query),
-    end: (organization, id, reason) => sessions.end(organization, id, reason),
+    end: (organization, id, reason, by) => sessions.end(organization, id, reason, by),
     endAll: (user, reason, except) => sessions.endAll(user, reason, except),
     stands: (tx, organization, sid) => sessions.stands(tx, organization, sid),
     whenEnded: (hear) => void endings.heard.push(hear),

@@ -65,6 +65,7 @@ describe('signing in through an upstream', () => {
     const first = await signIn({ claims: ada });
     expect([first.answer.status, first.answer.headers.location]).toEqual([303, `${testIssuer}/device`.replace(testIssuer, '')]);
     expect((await open(first.visitor, '/device')).text).toContain('ada@corp.example');
+    expect((await open(first.visitor, '/account')).text).toContain('A browser, from 127.0.0.1');
     const before = (await users()).length;
     const second = await signIn({ claims: { ...ada, email: 'renamed@corp.example' } });
     expect(isSignedIn(second.visitor)).toBe(true);
@@ -230,6 +231,15 @@ describe('taking over an account', () => {
     const { visitor } = await signIn({ claims: { sub: 'owner', email: 'Victim@corp.example', email_verified: true } });
     expect((await open(visitor, '/device')).text).toContain('victim@corp.example');
   });
+
+  test.each(['owner', 'admin'] as const)(
+    'fails for an %s, whom an administrator could else sign in as by an upstream of their own',
+    async (role) => {
+      const email = `${role}@corp.example`;
+      await createTestUser(serving.people, email, role);
+      expect(await refused({ sub: `the ${role}`, email, email_verified: true })).toEqual([403, true]);
+    },
+  );
 
   test('fails once the person is suspended', async () => {
     const { people } = serving;

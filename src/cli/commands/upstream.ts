@@ -74,7 +74,7 @@ export function upstreamCommands(program: Command, host: CommandHost): void {
   });
   addCommand<{ readonly preview?: boolean }>(group, host, {
     usage: 'remove <name>',
-    tells: 'remove it at once, with every account that is linked through it',
+    tells: 'remove it at once, with every account that is linked through it, and sign these people out',
     example: 'gatehouse upstream remove github --preview',
     options: [['--preview', 'only tell what would end']],
     action: remove,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { isFault } from '#kernel';
 import type { Arrival, Arrived } from '#signin';
 import { formOf } from '../body.ts';
+import { browserLabel } from '../browser-label.ts';
 import { html } from './html.ts';
 import { leaving } from './leaving.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, safeNext, text, told } from './page.ts';
@@ -64,6 +65,7 @@ async function arrive(kit: PageKit, request: PageRequest, at: Arrival['at']): Pr
     binding: kit.cookies.browser(incoming.headers.cookie),
     session,
     address: incoming.address,
+    label: browserLabel(incoming.headers['user-agent'], incoming.address),
   });
   return shownAs(kit, request, arrived);
 }

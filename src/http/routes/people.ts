@@ -76,7 +76,7 @@ export function peopleRoutes(kit: Kit): HandlersOf<Routes> {
       }
       const found = await sessionFor(kit, caller.session, params.session);
       const own = found.email === caller.session.user.email;
-      await signin.end(organization.id, found.id, own ? 'ended_by_person' : 'ended_by_administrator');
+      await signin.end(organization.id, found.id, own ? 'ended_by_person' : 'ended_by_administrator', caller.principal);
       return { status: 200, body: {} };
     },
 
@@ -113,8 +113,7 @@ export function peopleRoutes(kit: Kit): HandlersOf<Routes> {
 async function sessionFor({ rooms }: Kit, { user }: Session, wanted: string): Promise<SessionView> {
   const id = parseId('ses', wanted);
   const whose = administers(user) ? {} : { user: user.id };
-  const { items } =
-    id === undefined ? { items: [] } : await rooms.signin.everySession(rooms.organization.id, { ...whose, text: id, limit: 1 });
+  const { items } = id === undefined ? { items: [] } : await rooms.signin.everySession(rooms.organization.id, { ...whose, id, limit: 1 });
   const [found] = items;
   if (found === undefined) throw new Fault('not_found');
   return found;

@@ -2,7 +2,7 @@ import type { User } from '#identity';
 import { Fault, isFault } from '#kernel';
 import { isUniqueViolation, type Writing } from '#store';
 import type { Started } from '../contract.ts';
-import { endIn, startSession } from '../sessions.ts';
+import { startSession, takePlace } from '../sessions.ts';
 import type { Arrival, Upstream } from './contract.ts';
 import type { UpstreamDeps } from './deps.ts';
 import { type MethodRow, methodOf, useMethod } from './methods.sql.ts';
@@ -48,7 +48,11 @@ type Who =
   | { readonly kind: 'known'; readonly user: User }
   | { readonly kind: 'new' };
 
-/** @throws {Fault} `account_unknown`, the same for whoever is not here, is suspended, or is not believed to be who is here */
+/**
+ * Who administers the organization is known by what they linked themselves, never by an address: an administrator chooses whose
+ * word counts, and would else be let in as another one, or as the owner.
+ * @throws {Fault} `account_unknown`, the same for whoever is not here, is suspended, or is not believed to be who is here
+ */
 async function whoIs(deps: UpstreamDeps, upstream: Upstream, { subjectHash, email, believed }: UpstreamIdentity): Promise<Who> {
   const { organization, id, signUp } = upstream;
   const method = await deps.records.in(organization).read((tx) => methodOf(tx, organization, id, subjectHash));
@@ -58,7 +62,7 @@ async function whoIs(deps: UpstreamDeps, upstream: Upstream, { subjectHash, emai
     return { kind: 'linked', user, method };
   }
   const user = email === undefined || believed === 'no' ? undefined : await deps.identity.userByEmail(organization, email);
-  if (user !== undefined && believed === 'domain' && user.status === 'active') return { kind: 'known', user };
+  if (user !== undefined && believed === 'domain' && user.status === 'active' && user.role === 'member') return { kind: 'known', user };
   if (user !== undefined || !signUp || believed === 'no') throw new Fault('account_unknown');
   return { kind: 'new' };
 }
@@ -76,17 +80,18 @@ async function letIn(
   const user = who.kind === 'new' ? await makeUser(deps, tx, upstream, identity) : who.user;
   if (who.kind !== 'linked') await addMethod(deps, tx, upstream, identity, user);
   else if (!(await useMethod(tx, who.method, now))) throw new Fault('account_unknown');
-  if (arrival.session !== undefined) await endIn(deps, tx, user.organization, arrival.session.id, 'replaced');
+  const sid = await takePlace(deps, tx, user, arrival.session?.id);
   const told = identity.authenticatedAt ?? now;
   return startSession(deps, tx, {
     user,
     kind: 'browser',
     method: 'upstream',
     address: arrival.address,
-    label: '',
+    label: arrival.label,
     // Who was asked for their password there because we wanted it, proved it just now.
     authenticatedAt: transaction.again ? now : Math.min(told, now),
     madeFrom: state,
+    sid,
   });
 }
 

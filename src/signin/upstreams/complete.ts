@@ -27,6 +27,7 @@ export async function complete(deps: UpstreamDeps, arrival: Arrival): Promise<Ar
     return { kind: 'signed_in', started, next: transaction.next };
   } catch (error) {
     if (!isFault(error)) throw error;
+    tellOperator(deps, kept, error);
     await recordRefusal(deps, kept, arrival, error);
     return { kind: 'refused', fault: error, linking: transaction.link !== undefined, next: transaction.next };
   }
@@ -50,6 +51,12 @@ async function belongs(deps: UpstreamDeps, arrival: Arrival, transaction: Transa
   if (kept === undefined || kept.upstream.version !== transaction.version) throw new Fault('link_ended');
   checkPlace(kept.upstream, at);
   return kept;
+}
+
+/** The person learns that it failed; why, is for whoever set it up. */
+function tellOperator({ log }: UpstreamDeps, { upstream }: Kept, { code, row, details }: Fault): void {
+  if (row.status < 500) return;
+  log.warn('a sign-in through an upstream failed', { upstream: upstream.name, code, cause: String(details.cause ?? details.detail) });
 }
 
 async function recordRefusal(deps: UpstreamDeps, { upstream }: Kept, { session, address }: Arrival, { code }: Fault): Promise<void> {

@@ -91,6 +91,8 @@ export interface Arrival {
   readonly binding: string | undefined;
   readonly session: Session | undefined;
   readonly address: string;
+  /** What the person recognises their browser by. */
+  readonly label: string;
 }
 
 export type Arrived =
@@ -128,7 +130,7 @@ export interface Upstreams {
   /** The redirect URI to register there. */
   callback(upstream: Pick<Upstream, 'organization' | 'name' | 'kind' | 'source'>): Promise<string>;
   ends(organization: OrganizationId, name: string): Promise<UpstreamEnds>;
-  /** At once, with every account that is linked through it. @throws {Fault} `upstream_unknown` */
+  /** At once, with every account that is linked through it and the sessions of these people that no password stands for. @throws {Fault} `upstream_unknown` */
   remove(by: Principal, name: string): Promise<UpstreamEnds>;
   /** Asks it anew. @throws {Fault} `upstream_unknown` */
   test(organization: OrganizationId, name: string): Promise<readonly UpstreamCheck[]>;

@@ -75,12 +75,22 @@ export async function deleteMethod(tx: Writing, organization: OrganizationId, us
   return numDeletedRows === 1n;
 }
 
-/** Every one that rests on this word; how many. */
-export async function deleteMethodsOf(tx: Writing, organization: OrganizationId, authority: string): Promise<number> {
-  const { numDeletedRows } = await tx.db
-    .deleteFrom('sign_in_methods')
+/** Of those that rest on this word, so many at most; whose each was. */
+export async function deleteSomeMethodsOf(
+  tx: Writing,
+  organization: OrganizationId,
+  authority: string,
+  most: number,
+): Promise<readonly UserId[]> {
+  const rows = await tx.db
+    .selectFrom('sign_in_methods')
+    .select(['id', 'user_id'])
     .where('organization_id', '=', organization)
     .where('authority', '=', authority)
-    .executeTakeFirst();
-  return Number(numDeletedRows);
+    .limit(most)
+    .execute();
+  if (rows.length === 0) return [];
+  const ids = rows.map(({ id }) => id);
+  await tx.db.deleteFrom('sign_in_methods').where('organization_id', '=', organization).where('id', 'in', ids).execute();
+  return rows.map(({ user_id }) => user_id);
 }

@@ -7,10 +7,10 @@ import type { Upstream, UpstreamDraft, UpstreamEnds } from './contract.ts';
 import { credentialLabel, credentialOf, credentialText, waitingLabel } from './credentials.ts';
 import type { UpstreamGround } from './deps.ts';
 import { isPlatforms, issuerOf, judgeDraft } from './draft.ts';
-import { countMethods, deleteMethodsOf } from './methods.sql.ts';
+import { countMethods } from './methods.sql.ts';
 import { presets } from './presets.ts';
+import { removeUpstream } from './removal.ts';
 import {
-  deleteUpstream,
   insertUpstream,
   type NewUpstreamRow,
   type UpstreamRow,
@@ -72,7 +72,7 @@ export function createRegistry(deps: UpstreamGround) {
       const { upstream } = await wanted(organization, name);
       return { upstream, linked: await records.in(organization).read((tx) => countMethods(tx, organization, upstream.id)) };
     },
-    remove: async (by: Principal, name: string) => remove(deps, by, (await wanted(by.organization, name)).upstream),
+    remove: async (by: Principal, name: string) => removeUpstream(deps, by, (await wanted(by.organization, name)).upstream),
     close: () => offered.close(),
   });
 }
@@ -174,17 +174,6 @@ function rowOf(draft: UpstreamDraft, { id, organization, envelope, now }: RowFac
     domains_json: JSON.stringify(draft.domains),
     sign_up: draft.signUp ? 1 : 0,
   };
-}
-
-async function remove(deps: UpstreamGround, by: Principal, upstream: Upstream): Promise<UpstreamEnds> {
-  return deps.records.in(by.organization).write(async (tx) => {
-    if (!(await deleteUpstream(tx, by.organization, upstream.id))) throw new Fault('upstream_unknown');
-    const linked = await deleteMethodsOf(tx, by.organization, upstream.id);
-    const fields = { upstream: upstream.id, name: upstream.name, linked };
-    await deps.audit.record(tx, { name: 'upstream.removed', principal: by, fields });
-    await tx.bump('identity');
-    return { upstream, linked };
-  });
 }
 
 export function keptOf(row: UpstreamRow): Kept {

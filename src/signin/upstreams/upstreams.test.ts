@@ -6,7 +6,7 @@ import OidcProvider from 'oidc-provider';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createIdentity } from '#identity';
 import { type FaultCode, Secret, silentLog } from '#kernel';
-import { createSignin, type Signin } from '#signin';
+import { createSignin, type Session, type Signin, type Started } from '#signin';
 import { openTestAudit } from '../../../test/support/audit.ts';
 import {
   giveUpstream,
@@ -16,7 +16,7 @@ import {
   upstreamDraft,
 } from '../../../test/support/identity-provider.ts';
 import { testNet } from '../../../test/support/net.ts';
-import { createTestUser, openPeople, type People, testIssuer } from '../../../test/support/people.ts';
+import { createTestUser, openPeople, type People, testIssuer, testPassword } from '../../../test/support/people.ts';
 import { openTestStore } from '../../../test/support/store.ts';
 import { openTestVault } from '../../../test/support/vault.ts';
 import { authenticationOf } from './credentials.ts';
@@ -36,9 +36,17 @@ async function begin(signin: Signin, people: People, upstream = 'corp', again = 
   return (await signin.upstreams.begin(departure)).to;
 }
 
-function complete(signin: Signin, people: People, parameters: URLSearchParams, upstream = 'corp') {
+function complete(signin: Signin, people: People, parameters: URLSearchParams, upstream = 'corp', session?: Session) {
   const organization = people.organization.id;
-  return signin.upstreams.complete({ organization, at: { upstream }, parameters, binding, session: undefined, address });
+  return signin.upstreams.complete({ organization, at: { upstream }, parameters, binding, session, address, label: '' });
+}
+
+/** Somebody of corp.example signs in through it, in a browser that has this session. */
+async function comesIn(people: People, idp: IdentityProvider, name: string, session?: Session): Promise<Started> {
+  const claims = { sub: name, email: `${name}@corp.example`, email_verified: true };
+  const arrived = await complete(people.signin, people, idp.answer(await begin(people.signin, people), { claims }), 'corp', session);
+  if (arrived.kind !== 'signed_in') throw new Error(arrived.kind);
+  return arrived.started;
 }
 
 async function users(people: People) {
@@ -95,6 +103,35 @@ describe('first sign-ins', () => {
       kind: 'signed_in',
     });
     expect(people.audit.drafts.map(({ name }) => name)).toEqual(expect.arrayContaining(['sign_in.failed', 'sign_in_method.added']));
+  });
+});
+
+test('why an upstream is not believed is told to the operator, and not to who signs in', async () => {
+  const told: string[] = [];
+  const log = { ...silentLog, warn: (message: string, fields?: object) => void told.push(`${message} ${JSON.stringify(fields)}`) };
+  const idp = await startIdentityProvider();
+  const people = await openPeople({ ports: [idp.port], log });
+  await giveUpstream(people, upstreamDraft(idp.issuer));
+  const answer = idp.answer(await begin(people.signin, people), { claims: { sub: 'ada' }, foreignKey: true });
+  const arrived = await complete(people.signin, people, answer);
+  expect(arrived).toMatchObject({ kind: 'refused', fault: { details: { detail: 'The answer of Corp cannot be believed' } } });
+  expect(told).toEqual([expect.stringMatching(/^a sign-in through an upstream failed .*"upstream":"corp".*signature/)]);
+});
+
+describe('who signs in once more in the same browser', () => {
+  test('goes on with what hangs on their session, under another bearer value; somebody else does not', async () => {
+    const idp = await startIdentityProvider();
+    const people = await openPeople({ ports: [idp.port] });
+    await giveUpstream(people, upstreamDraft(idp.issuer, { domains: ['corp.example'], signUp: true }));
+    const heard: string[] = [];
+    people.signin.whenEnded(async (_, { sid }) => void heard.push(sid));
+    const first = await comesIn(people, idp, 'ada');
+    const second = await comesIn(people, idp, 'ada', first.session);
+    expect([second.session.sid, heard]).toEqual([first.session.sid, []]);
+    await expect(people.signin.session(people.organization.id, first.bearer.reveal(), 'browser')).rejects.toEqual(fault('unauthenticated'));
+    const other = await comesIn(people, idp, 'bob', second.session);
+    expect(other.session.sid).toBe(other.session.id);
+    expect(heard).toEqual([first.session.sid]);
   });
 });
 
@@ -363,6 +400,28 @@ describe('an upstream', () => {
     await giveUpstream(people, upstreamDraft(idp.issuer));
     expect(await come()).toBe('refused');
   });
+
+  test('takes along the sessions that were begun through it when it is removed, and none that a password stands for', async () => {
+    const idp = await startIdentityProvider();
+    const people = await openPeople({ ports: [idp.port] });
+    const { signin, organization } = people;
+    await giveUpstream(people, upstreamDraft(idp.issuer, { domains: ['corp.example'], signUp: true }));
+    await createTestUser(people, 'bob@corp.example');
+    const typed = await signin.signIn(organization.id, 'bob@corp.example', testPassword, address, undefined);
+    const through = await Promise.all(Array.from({ length: 100 }, (_, at) => comesIn(people, idp, at === 0 ? 'bob' : `ada${at}`)));
+    const by = { organization: organization.id, subject: { kind: 'operator' }, actors: [] } as const;
+    expect(await signin.upstreams.remove(by, 'corp')).toMatchObject({ linked: 100 });
+    const stands = async ({ bearer }: Started) =>
+      signin.session(organization.id, bearer.reveal(), 'browser').then(
+        () => true,
+        () => false,
+      );
+    expect(new Set(await Promise.all(through.map(stands)))).toEqual(new Set([false]));
+    expect(await stands(typed)).toBe(true);
+    const ended = people.audit.drafts.filter(({ name }) => name === 'session.ended');
+    expect(ended.at(-1)).toMatchObject({ principal: by, fields: { reason: 'upstream_removed' } });
+    await expect(signin.upstreams.remove(by, 'corp')).rejects.toEqual(fault('upstream_unknown'));
+  }, 30_000);
 
   test('is found by page and by text', async () => {
     const people = await openPeople();
