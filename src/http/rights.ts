@@ -41,7 +41,11 @@ const administrative: ReadonlySet<ChangeKind> = new Set([
   'signing_key.rotate',
 ]);
 
-/** Whether this person may see and answer it: an administrator, or whoever asked, for what is theirs to change. */
-export function mayAnswer(user: User, { requestedBy, kind }: Confirmation): boolean {
+/**
+ * Whether this person may see and answer it: an administrator, or whoever asked, for what is theirs to change. Only an owner makes
+ * another one.
+ */
+export function mayAnswer(user: User, { requestedBy, kind, change }: Pick<Confirmation, 'requestedBy' | 'kind' | 'change'>): boolean {
+  if (kind === 'invitation.add' && change.role === 'owner') return user.role === 'owner';
   return administers(user) || (requestedBy.kind === 'user' && requestedBy.id === user.id && !administrative.has(kind));
 }

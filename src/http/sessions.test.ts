@@ -53,7 +53,19 @@ describe('sessions', () => {
     expect((await ask(path, person, 'DELETE')).status).toBe(200);
     expect((await ask('/v1/whoami', bob)).status).toBe(401);
     const ended = serving.people.audit.drafts.filter(({ name }) => name === 'session.ended');
-    expect(ended.at(-1)?.fields).toMatchObject({ session: bob.session.id, reason: 'ended_by_administrator' });
+    expect(ended.at(-1)).toMatchObject({
+      principal: { subject: { kind: 'user', id: person.user.id } },
+      fields: { session: bob.session.id, reason: 'ended_by_administrator' },
+    });
+  });
+
+  it('are found by their id alone, whatever others are called', async () => {
+    const bob = await signIn(await createTestUser(serving.people, 'bob@example.com'));
+    const { signin } = serving.people;
+    const decoy = await signin.signIn(bob.user.organization, bob.user.email, testPassword, '192.0.2.1', undefined, bob.session.id);
+    expect((await ask(`/v1/sessions/${bob.session.id}`)).json()).toMatchObject({ id: bob.session.id });
+    expect((await ask(`/v1/sessions/${bob.session.id}`, person, 'DELETE')).status).toBe(200);
+    expect((await signin.sessions(bob.user)).map(({ id }) => id)).toEqual([decoy.session.id]);
   });
 
   it('of a process that saw one last do not bring back the row that was deleted', async () => {
@@ -73,7 +85,8 @@ describe('the page of a person', () => {
     await tokensOf(serving, person, client);
     const phone = await signIn(person.user);
     const page = await ask('/account');
-    for (const words of ['Calendar', 'Firefox on Linux', 'this one', 'Sign out everywhere else']) expect(page.text).toContain(words);
+    for (const words of ['Calendar', 'Firefox on Linux', 'this one', 'Sign out everywhere else', 'href="/account/sign-in"'])
+      expect(page.text).toContain(words);
     const bob = await signIn(await createTestUser(serving.people, 'bob@example.com'));
     expect((await post(serving, bob, `/account/sessions/${phone.session.id}/end`)).status).toBe(404);
     const grant = /\/account\/grants\/(grt_\w+)\/end/.exec(page.text)?.[1];
@@ -178,6 +191,16 @@ describe('an organization', () => {
     expect((await serving.send({ path: '/join?token=for%20bob' })).status).toBe(200);
     expect((await ask(`/v1/invitations/${open?.id}`, person, 'DELETE')).status).toBe(200);
     expect((await serving.send({ path: '/join?token=for%20bob' })).status).toBe(410);
+  });
+
+  it('has another owner by the word of an owner alone, also where an owner asked for it', async () => {
+    const admin = await signIn(await createTestUser(serving.people, 'adam@example.com', 'administrator'));
+    const invited = { email: 'bob@example.com', role: 'owner', token_sha256: sha256('for bob') };
+    const parked = (await send('/v1/invitations', invited)).json();
+    const path = `/confirm/${String(parked.id)}`;
+    expect([(await ask(path, admin)).status, (await post(serving, admin, path, { answer: 'yes' })).status]).toEqual([404, 404]);
+    expect((await ask('/v1/invitations')).json().items).toEqual([]);
+    expect((await post(serving, person, path, { answer: 'yes' })).status).toBe(303);
   });
 
   it('keeps its issuer below the public URL when that changes', async () => {

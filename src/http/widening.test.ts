@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { type Route, type RouteName, routes } from '#api';
 import { newId } from '#kernel';
 import { localDefinition } from '../../test/support/connecting.ts';
 import { createTestUser, testPassword } from '../../test/support/people.ts';
@@ -172,7 +173,53 @@ describe('a command line never widens (SECURITY 4)', () => {
   });
 });
 
+/** What anybody who is signed in may call, for what is theirs. */
+const everybodys: readonly RouteName[] = [
+  ...(['whoami', 'agent_list', 'agent_get', 'agent_confirm', 'agent_suspend', 'agent_reactivate', 'agent_revoke'] as const),
+  ...(['provider_list', 'provider_get', 'connection_list', 'connection_get', 'connection_begin', 'connection_flow'] as const),
+  ...(['connection_key', 'connection_confirm', 'connection_default', 'connection_share', 'connection_end'] as const),
+  ...(['permission_list', 'permission_give', 'permission_end', 'permission_explain', 'confirmation_get', 'confirmation_list'] as const),
+  ...(['run_list', 'event_list', 'event_verify', 'grant_list', 'grant_end', 'session_list', 'session_get', 'session_end'] as const),
+];
+
+const hash = '0'.repeat(64);
+/** As much of a body as its schema needs. */
+const bodies: Partial<Readonly<Record<RouteName, object>>> = {
+  provider_register: { definition: {} },
+  provider_client: { client_id: 'x' },
+  upstream_add: { name: 'x', kind: 'oidc' },
+  client_add: { name: 'x', authentication: 'none' },
+  client_secret_add: { secret_sha256: hash },
+  trust_add: { issuer: 'x', client: 'https://x', subjects: ['x'] },
+  registration_token_add: { name: 'x', token_sha256: hash },
+  resource_add: { identifier: 'x', name: 'x' },
+  resource_change: { name: 'x', scopes: [], token_format: 'jwt', signing: 'ES256', open: false, version: 1 },
+  details_type_add: { type: 'x', tells: 'x' },
+  signing_key_import: { kid: 'x', public_jwk: {} },
+  invitation_add: { email: 'x@example.com', token_sha256: hash },
+};
+
 describe('whose change it is', () => {
+  it('of every other route than these a member is refused, whatever it is about', async () => {
+    const member = await createTestUser(serving.people, 'nobody@example.com');
+    const { organization, signin } = serving.people;
+    const { bearer } = await signin.signIn(organization.id, member.email, testPassword, '127.0.0.1', undefined);
+    const headers = {
+      cookie: `__Host-gatehouse_session=${bearer.reveal()}`,
+      origin: 'https://gatehouse.example',
+      'sec-fetch-site': 'same-origin',
+      'content-type': 'application/json',
+    };
+    for (const name of Object.keys(routes) as RouteName[]) {
+      const { method, path, callers }: Route = routes[name];
+      if (!callers.includes('browser') || everybodys.includes(name)) continue;
+      const body = method === 'GET' || method === 'DELETE' ? {} : { body: JSON.stringify(bodies[name] ?? {}) };
+      const query = name === 'details_type_remove' ? '?type=x' : '';
+      const { status, text } = await serving.send({ method, path: path.replaceAll(/:\w+/g, 'x') + query, headers, ...body });
+      expect([name, status, /"code":"([^"]+)"/.exec(text)?.[1]]).toEqual([name, 403, 'forbidden']);
+    }
+  });
+
   it('a member sees and answers no confirmation of another, and administers nothing', async () => {
     const member = await createTestUser(serving.people, 'member@example.com');
     const { organization, signin } = serving.people;

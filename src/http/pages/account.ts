@@ -4,6 +4,7 @@ import type { Session, SessionView } from '#signin';
 import { html, type Markup } from './html.ts';
 import { field, note, tokenField, when } from './layout.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, secret, sentenceOf } from './page.ts';
+import { accountPath } from './upstream.ts';
 
 /** Where a person is signed in, and what they let applications do: to look at, and to end. */
 export function accountPages(kit: PageKit): readonly PageRoute[] {
@@ -84,7 +85,8 @@ async function account(kit: PageKit, { session, token }: PageRequest<Session>, c
 <p class="lead">${session.user.email}, at ${organization.name}</p>
 <section class="card"><h2>Applications <span class="count">${grants.length}</span></h2>${grantRows(kit, token, grants)}</section>
 <section class="card"><h2>Signed in <span class="count">${sessions.length}</span></h2>${sessionRows(kit, token, sessions, session.id)}</section>
-${hash !== undefined && passwordForm(kit, token, changed)}`,
+${hash !== undefined && passwordForm(kit, token, changed)}
+<p class="small"><a href="${kit.base}${accountPath}">How you sign in</a> · <a href="${kit.base}/requests">Who asks for you</a> · <a href="${kit.base}/confirmations">Waiting for you</a></p>`,
   };
 }
 
