@@ -232,7 +232,7 @@ describe('taking over an account', () => {
     expect((await open(visitor, '/device')).text).toContain('victim@corp.example');
   });
 
-  test.each(['owner', 'admin'] as const)(
+  test.each(['owner', 'administrator'] as const)(
     'fails for an %s, whom an administrator could else sign in as by an upstream of their own',
     async (role) => {
       const email = `${role}@corp.example`;
