@@ -1,9 +1,13 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import * as client from 'openid-client';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { type Installation, install, owner, setUp } from '../support/installation.ts';
-import { testWith } from '../support/need.ts';
+import { hasPython, python, testWith } from '../support/need.ts';
 import { answers, must, withPerson } from '../support/person.ts';
 
 const test = testWith();
@@ -149,4 +153,32 @@ describe('openid-client against the server', () => {
     const keys = (await (await fetch(`${site.url}/jwks.json`)).json()) as { keys: { kid: string }[] };
     expect(keys.keys.map(({ kid }) => kid)).toEqual(items.map(({ id }) => id));
   }, 60_000);
+});
+
+describe('Authlib of Python against the server', () => {
+  const program = join(import.meta.dirname, '..', 'support', 'authlib-client.py');
+  const withAuthlib = hasPython('authlib', 'requests') ? testWith(python) : testWith('python3-authlib');
+
+  withAuthlib(
+    'signs a person in, refreshes, introspects, revokes, and gets a token for itself',
+    async () => {
+      const grants = ['authorization_code', 'refresh_token', 'client_credentials'].flatMap((grant) => ['--grant', grant]);
+      const made = await register('The Script', ...standard, ...grants);
+      const parameters = [site.url, made.client_id, made.client_secret, callback, scope, resource];
+      // It refuses plain http otherwise, also to this machine.
+      const env = { PATH: process.env.PATH, AUTHLIB_INSECURE_TRANSPORT: '1' };
+      const child = spawn(python, [program, ...parameters], { env, stdio: ['pipe', 'pipe', 'inherit'] });
+      const lines = createInterface({ input: child.stdout });
+      const said: string[] = [];
+      const ended = once(child, 'close');
+      lines.on('line', (line) => said.push(line));
+      await expect.poll(() => said.length, { timeout: 30_000 }).toBe(1);
+      child.stdin.end(`${(await throughThePages(new URL(said[0] ?? ''))).href}\n`);
+      expect((await ended)[0]).toBe(0);
+      expect(JSON.parse(said[1] ?? '')).toEqual({
+        ...{ email: owner.email, rotated: true, active: true, revoked: 200, ended: { active: false }, own: 'things:read' },
+      });
+    },
+    60_000,
+  );
 });
