@@ -3,9 +3,10 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, describe, expect } from 'vitest';
 import type { Principal } from '#kernel';
 import { createPkce } from '#oauth';
+import { giveUpstream, type IdentityProvider, startIdentityProvider, upstreamDraft } from '../support/identity-provider.ts';
 import { basic, formOf } from '../support/issuing.ts';
 import { testWith } from '../support/need.ts';
-import { enrolTestAgent, testKeys, testPassword } from '../support/people.ts';
+import { completeTestSetup, enrolTestAgent, testKeys, testPassword } from '../support/people.ts';
 import { register } from '../support/relying.ts';
 import { openServing, type Serving } from '../support/serving.ts';
 
@@ -249,10 +250,38 @@ async function walk(serving: Serving, page: Page): Promise<void> {
   expect((await serving.policy.confirmation(organization.id, asked.id))?.status).toBe('confirmed');
   await letIn(serving, page, by, judge);
   await letInElsewhere(serving, page, by, judge);
-  for (const path of ['/', '/confirmations', '/device', '/requests', '/signout', '/nothing', '/setup?token=x']) {
+  for (const path of [
+    '/',
+    '/account',
+    '/account/sign-in',
+    '/confirmations',
+    '/device',
+    '/requests',
+    '/signout',
+    '/nothing',
+    '/setup?token=x',
+  ]) {
     await page.goto(base + path);
     await judge();
   }
+}
+
+/** The site of an upstream: it signs in whoever comes, and answers by a redirect, or by a form from a page of its own (`form_post`). */
+async function answering(page: Page, idp: IdentityProvider, base: string, way: 'redirect' | 'form'): Promise<void> {
+  const callback = `${base}/signin/callback/corp`;
+  const site = 'http://upstream.example/answer';
+  const claims = { sub: way, email: `${way}@corp.example`, email_verified: true };
+  let answer = new URLSearchParams();
+  await page.route(`${idp.issuer}/authorize**`, (route) => {
+    answer = idp.answer(route.request().url(), { claims });
+    if (way === 'redirect') return route.fulfill({ status: 302, headers: { location: `${callback}?${answer}` } });
+    return route.fulfill({ contentType: 'text/html', body: `<script>location.href = '${site}'</script>` });
+  });
+  await page.route(site, (route) => {
+    const fields = [...answer].map(([name, value]) => `<input type="hidden" name="${name}" value="${value}">`).join('');
+    const body = `<form method="post" action="${callback}">${fields}</form><script>document.forms[0].submit()</script>`;
+    return route.fulfill({ contentType: 'text/html', body });
+  });
 }
 
 describe('the pages, in a real browser', () => {
@@ -269,6 +298,31 @@ describe('the pages, in a real browser', () => {
       120_000,
     );
   }
+
+  browserTest(
+    'sign a person in through an upstream, whether its answer comes by a redirect or by a form',
+    async () => {
+      const idp = await startIdentityProvider();
+      const serving = await openServing({ ports: [idp.port], http: { publicUrl: 'http://localhost:7300' } });
+      await completeTestSetup(serving.people);
+      const label = 'the single sign-on of a company with a long name';
+      await giveUpstream(serving.people, upstreamDraft(idp.issuer, { label, domains: ['corp.example'], signUp: true }));
+      const base = `http://localhost:${serving.port}`;
+      for (const way of ['redirect', 'form'] as const) {
+        const { page, complaints } = await open('dark');
+        await answering(page, idp, base, way);
+        await page.goto(`${base}/account/sign-in`);
+        expect(await flawsOf(page)).toEqual(flawless);
+        await page.click('.upstreams button');
+        await page.getByText(`as ${way}@corp.example`).waitFor();
+        expect(new URL(page.url()).pathname).toBe('/account/sign-in');
+        expect(await flawsOf(page)).toEqual(flawless);
+        expect(complaints).toEqual([]);
+        await page.close();
+      }
+    },
+    60_000,
+  );
 
   browserTest(
     'give no session to a browser over plain http where the public URL is https: it would be sent to every port of the machine',
