@@ -42,7 +42,7 @@ function refused(): Fault {
 
 interface Accepted {
   readonly trust: TrustedIssuer;
-  readonly claims: JWTPayload & { readonly exp: number };
+  readonly claims: JWTPayload & { readonly exp: number; readonly sub: string };
 }
 
 /** The first trust of this client that the assertion satisfies. Of a subject that none names it gives nothing. */
@@ -52,7 +52,7 @@ async function accept(deps: IssuerDeps, { at, client }: Allowed, text: string): 
   const trusts = (await deps.trustedIssuers.of(at.organization.id, client.id)).filter((trust) => trust.issuer === issuer);
   for (const trust of trusts) {
     const claims = await verified(deps, trust, text, at.issuer);
-    if (claims !== undefined && subjectFits(claims.sub ?? '', trust.subjects) && claimsFit(claims, trust.claims)) return { trust, claims };
+    if (claims !== undefined && subjectFits(claims.sub, trust.subjects) && claimsFit(claims, trust.claims)) return { trust, claims };
   }
   return undefined;
 }
@@ -94,11 +94,11 @@ async function verifiedBy(keys: ClientMetadata['jwks'], { text, audience, issuer
       currentDate: new Date(now),
       requiredClaims: ['exp', 'sub', 'aud'],
     });
-    const { exp, iat, aud } = payload;
+    const { exp, iat, aud, sub } = payload;
     const typed = protectedHeader.typ === undefined || /^(application\/)?(jwt|authorization-grant\+jwt)$/i.test(protectedHeader.typ);
-    if (!typed || exp === undefined || [aud].flat().length !== 1) return undefined;
+    if (!typed || exp === undefined || typeof sub !== 'string' || [aud].flat().length !== 1) return undefined;
     if (exp * 1000 > now + lives.trustedAssertion + lives.skew || (iat ?? 0) * 1000 > now + lives.skew) return undefined;
-    return { ...payload, exp };
+    return { ...payload, exp, sub };
   } catch {
     return undefined;
   }
