@@ -219,8 +219,7 @@ export const settingsTable = {
       .string()
       .regex(/^[a-z0-9-]{1,63}$/, 'write its slug')
       .optional(),
-    tells:
-      'organization that commands about clients, grants, sessions, invitations and signing keys are for, by its slug; else the default one',
+    tells: 'organization that commands about people, clients and tokens are for, by its slug; else the default one',
     example: 'acme',
     readers: ['command'],
   }),
