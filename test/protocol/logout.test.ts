@@ -289,6 +289,14 @@ describe('front-channel logout', () => {
     expect(await standing()).toBe(false);
   });
 
+  it('loads them too where the person signs out by themselves', async () => {
+    const logout = { redirectUris: [], frontchannelUri: frame };
+    await tokensOf(serving, person, await registerClient(serving, person, { logout }));
+    const page = await post(serving, person, '/signout');
+    expect([page.status, page.text.includes(`src="${frame}"`)]).toEqual([200, true]);
+    expect(String(page.headers['set-cookie'])).toMatch(/gatehouse_session=; .*Max-Age=0/);
+  });
+
   it('takes no address of another origin than the redirect URIs have', async () => {
     const logout = { redirectUris: [], frontchannelUri: 'https://evil.example/' };
     await expect(registerClient(serving, person, { logout })).rejects.toMatchObject({ code: 'client_invalid' });

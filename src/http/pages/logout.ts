@@ -59,7 +59,7 @@ export function logoutPages(kit: PageKit): readonly PageRoute[] {
 
 async function leave(kit: PageKit, session: Session): Promise<PageAnswer> {
   const { issuer, slug } = kit.rooms;
-  return left(kit, await issuer.leave(await issuer.at(slug), session), `${kit.base}${doneAt('signed-out')}`);
+  return left(kit, await issuer.leave(await issuer.at(slug), session), undefined);
 }
 
 function shown(kit: PageKit, request: PageRequest, query: string, answer: Logout): PageAnswer {
