@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { JobKind } from '#jobs';
 import { isFault, type UserId } from '#kernel';
 import { signToken } from '#oauth';
+import { sha256 } from '#store';
 import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import type { SessionClient } from './session-clients.sql.ts';
@@ -13,9 +14,9 @@ const attempts = 14;
 const exchange = { timeout: 10_000, limit: 16_384 };
 const event = 'http://schemas.openid.net/event/backchannel-logout';
 
-/** Telling one client that a session has ended; durable, and one process does it at a time. */
+/** Telling one client that a session has ended; durable, and one process does it at a time. An id that is a URL is too long for a key. */
 export function logoutJob({ organization, ...payload }: SessionClient) {
-  return { kind, organization, payload, uniqueKey: `${kind}:${organization}:${payload.sid}:${payload.client}` };
+  return { kind, organization, payload, uniqueKey: `${kind}:${organization}:${payload.sid}:${sha256(payload.client)}` };
 }
 
 type Payload = Omit<SessionClient, 'organization'>;
