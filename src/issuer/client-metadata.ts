@@ -3,6 +3,7 @@ import { Fault } from '#kernel';
 import { certificatesOf } from './certificates.ts';
 import type { ClientDraft, ClientMetadata } from './contract.ts';
 import { grantTypes as grantTypeRows } from './grant-types/index.ts';
+import { logoutRules } from './logout-members.ts';
 import { redirectFlaw } from './redirects.ts';
 import { isResource } from './resources.ts';
 import { isScope } from './scopes.ts';
@@ -37,9 +38,7 @@ const rules: readonly (readonly [string, (draft: ClientDraft) => string | undefi
   ['scopes', ({ scopes }) => (scopes.length <= 100 && scopes.every(isScope) ? undefined : 'a scope is not well formed')],
   ['resources', ({ resources }) => (resources.length <= 100 && resources.every(isResource) ? undefined : notResource)],
   ['protects', protectsFlaw],
-  ['post_logout_redirect_uris', ({ logout }) => logoutRedirectsFlaw(logout?.redirectUris ?? [])],
-  ['backchannel_logout_uri', ({ logout }) => callFlaw(logout?.backchannelUri)],
-  ['frontchannel_logout_uri', frameFlaw],
+  ...Object.entries(logoutRules),
   [
     'authorization_details_types',
     ({ authorizationDetailsTypes: types }) =>
@@ -59,28 +58,6 @@ function redirectsFlaw({ redirectUris, grantTypes }: ClientDraft): string | unde
     if (flaw !== undefined) return `a redirect URI ${flaw}`;
   }
   return undefined;
-}
-
-function logoutRedirectsFlaw(uris: readonly string[]): string | undefined {
-  if (uris.length > 50) return 'there are more than 50';
-  const flaw = uris.map(redirectFlaw).find((one) => one !== undefined);
-  return flaw === undefined ? undefined : `a URI ${flaw}`;
-}
-
-/** An address that we send a logout token to: whether it may be reached is for the address guard to say, each time. */
-function callFlaw(uri: string | undefined): string | undefined {
-  if (uri === undefined) return undefined;
-  if (redirectFlaw(uri) !== undefined || !/^https?:/.test(uri)) return 'write an https address without fragment';
-  return undefined;
-}
-
-/** Front-Channel Logout §2: scheme, host and port are those of a redirect URI. */
-function frameFlaw({ logout, redirectUris }: ClientDraft): string | undefined {
-  const uri = logout?.frontchannelUri;
-  const flaw = callFlaw(uri);
-  if (uri === undefined || flaw !== undefined) return flaw;
-  const origins = redirectUris.filter((one) => URL.canParse(one)).map((one) => new URL(one).origin);
-  return origins.includes(new URL(uri).origin) ? undefined : 'its scheme, host and port are those of no redirect URI';
 }
 
 function grantTypesFlaw({ grantTypes, authentication }: ClientDraft): string | undefined {

@@ -40,7 +40,8 @@ export async function replaceRegistration(deps: IssuerDeps, at: Issuing, id: str
     const fields = { client: before.client.id, name, authentication, redirect_uris: redirectUris };
     await deps.audit.record(tx, { name: 'client.changed', principal: system(at.organization.id), fields });
     await tx.bump('issuing');
-    return { client: { ...before.client, ...description }, access: before.access, secret };
+    const { id: client, createdAt } = before.client;
+    return { client: { ...description, id: client, createdAt }, access: before.access, secret };
   });
   return registrationAnswer(at, client, { secret, access });
 }

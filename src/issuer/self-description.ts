@@ -2,7 +2,8 @@ import { type ClientAuthenticationName, clientAuthenticationNames, type GrantTyp
 import { Fault, type FaultCode } from '#kernel';
 import { tokenAlgorithmNames } from '#oauth';
 import { clientNameShape, keySetFlaw } from './client-metadata.ts';
-import type { ClientMetadata } from './contract.ts';
+import type { ClientLogout, ClientMetadata } from './contract.ts';
+import { logoutAs, logoutRules } from './logout-members.ts';
 import { isLocal, redirectFlaw, redirectHost } from './redirects.ts';
 import { readScopes } from './scopes.ts';
 
@@ -58,6 +59,7 @@ export function readDescription(document: unknown, manner: Manner): SelfDescript
     lives: {},
     dpopBound: given.dpop_bound_access_tokens === true,
     certificateBound: given.tls_client_certificate_bound_access_tokens === true,
+    logout: readLogout(given, manner, redirectUris),
     about: { ...readAbout(given, manner), application_type: type ?? (redirectUris.some(isLocal) ? 'native' : 'web') },
   };
 }
@@ -139,6 +141,29 @@ function keysOf(keys: unknown): ClientMetadata['jwks'] {
   return keys as ClientMetadata['jwks'];
 }
 
+/** How it hears that a person has left, and where its own sign-out may lead. */
+function readLogout(given: Members, { tolerant }: Manner, redirectUris: readonly string[]): ClientLogout {
+  const uris = readTexts(given, 'post_logout_redirect_uris', []);
+  const told: ClientLogout = {
+    redirectUris: tolerant ? uris.filter((uri) => redirectFlaw(uri) === undefined) : uris,
+    backchannelUri: readText(given, 'backchannel_logout_uri') || undefined,
+    backchannelSessionRequired: given.backchannel_logout_session_required === true,
+    frontchannelUri: readText(given, 'frontchannel_logout_uri') || undefined,
+    frontchannelSessionRequired: given.frontchannel_logout_session_required === true,
+  };
+  const usable = <T>(member: keyof typeof logoutRules, value: T): T | undefined => {
+    const flaw = logoutRules[member]({ redirectUris, logout: told });
+    if (flaw !== undefined && !tolerant) throw refused(`The member ${member} is refused: ${flaw}`);
+    return flaw === undefined ? value : undefined;
+  };
+  return {
+    ...told,
+    redirectUris: usable('post_logout_redirect_uris', told.redirectUris) ?? [],
+    backchannelUri: usable('backchannel_logout_uri', told.backchannelUri),
+    frontchannelUri: usable('frontchannel_logout_uri', told.frontchannelUri),
+  };
+}
+
 /** OpenID Connect Registration §2: RS256 where it names none. */
 function readSigning(given: Members): ClientMetadata['signing'] {
   const named = readText(given, 'id_token_signed_response_alg') ?? 'RS256';
@@ -196,6 +221,7 @@ export function describedAs(client: Omit<SelfDescription, 'resources' | 'protect
     ...(client.requireSignedRequestObject ? { require_signed_request_object: true } : {}),
     ...(client.dpopBound ? { dpop_bound_access_tokens: true } : {}),
     ...(client.certificateBound ? { tls_client_certificate_bound_access_tokens: true } : {}),
+    ...logoutAs(client.logout),
     ...client.about,
   };
 }

@@ -239,6 +239,20 @@ describe('the document', () => {
     await expect(ask({ redirect_uri: `${redirect}/` })).rejects.toMatchObject({ code: 'redirect_unregistered' });
   });
 
+  test('says where its sign-out leads and where it hears that a person left, as far as that can be used', async () => {
+    publish({
+      post_logout_redirect_uris: ['https://app.example/signed-out', 'app:/signed-out'],
+      backchannel_logout_uri: `${publisher.origin}/left`,
+      frontchannel_logout_uri: 'https://other.example/front',
+    });
+    await code();
+    expect((await find())?.logout).toMatchObject({
+      redirectUris: ['https://app.example/signed-out'],
+      backchannelUri: `${publisher.origin}/left`,
+    });
+    expect((await find())?.logout?.frontchannelUri).toBeUndefined();
+  });
+
   test('of one host is fetched 30 times a minute at most', async () => {
     publisher.pages.set(path, { status: 500 });
     const answers = [];

@@ -166,6 +166,44 @@ describe('a client that registers itself', () => {
   });
 });
 
+describe('signing out of a client that registers itself', () => {
+  const logout = {
+    post_logout_redirect_uris: ['https://app.example/signed-out'],
+    backchannel_logout_uri: 'https://hooks.example/backchannel',
+    backchannel_logout_session_required: true,
+    frontchannel_logout_uri: `${new URL(callback).origin}/front`,
+    frontchannel_logout_session_required: true,
+  };
+  const kept = async (kit: Registering, { client_id: id }: Registered) =>
+    (await kit.serving.issuer.clients.find(kit.owner.user.organization, id))?.logout;
+
+  test('is as it asked, is told again, and is gone when it is not named again', async () => {
+    const kit = await open();
+    const client = await registered(kit, logout);
+    expect(client).toMatchObject(logout);
+    expect(await kept(kit, client)).toEqual({
+      redirectUris: logout.post_logout_redirect_uris,
+      backchannelUri: logout.backchannel_logout_uri,
+      backchannelSessionRequired: true,
+      frontchannelUri: logout.frontchannel_logout_uri,
+      frontchannelSessionRequired: true,
+    });
+    expect((await kit.own('GET', client)).json()).toMatchObject(logout);
+    const without = (await kit.own('PUT', client, { ...app, client_id: client.client_id })).json();
+    for (const member of Object.keys(logout)) expect(without, member).not.toHaveProperty(member);
+    expect(await kept(kit, client)).toMatchObject({ redirectUris: [] });
+  });
+
+  test.each([
+    ['an address in the clear', { backchannel_logout_uri: 'http://hooks.example/backchannel' }],
+    ['a frame of another host than its redirect URIs', { frontchannel_logout_uri: 'https://other.example/front' }],
+    ['a place that is a script', { post_logout_redirect_uris: ['javascript:alert(1)'] }],
+  ])('is refused: %s', async (_, members) => {
+    const answer = await (await open()).register({ ...app, ...members });
+    expect([answer.status, answer.json().error]).toEqual([400, 'invalid_client_metadata']);
+  });
+});
+
 describe('application_type (OpenID Connect Registration §2)', () => {
   let kit: Registering;
   beforeAll(async () => {
