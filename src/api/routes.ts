@@ -555,7 +555,8 @@ export const routes = {
     path: '/v1/grants',
     callers: person,
     summary: 'what you let OAuth clients do',
-    answers: { 200: z.object({ items: z.array(s.grantView) }) },
+    query: s.pageQuery,
+    answers: { 200: s.page(s.grantView) },
   }),
   grant_end: route({
     method: 'DELETE',
@@ -623,8 +624,8 @@ export const routes = {
     path: '/v1/details-types',
     callers: person,
     summary: 'types of authorization details that clients may ask for',
-    query: z.object({ q: z.string().max(200).optional() }),
-    answers: { 200: z.object({ items: z.array(s.detailsType) }) },
+    query: s.pageQuery,
+    answers: { 200: s.page(s.detailsType) },
   }),
   details_type_add: route({
     method: 'POST',
@@ -646,7 +647,8 @@ export const routes = {
     method: 'GET',
     path: '/v1/signing-keys',
     callers: person,
-    summary: 'keys that sign tokens',
+    summary: 'keys that sign tokens, and imported ones; the few there are, on one page',
+    query: z.object({ text: s.pageQuery.shape.text }),
     answers: { 200: z.object({ items: z.array(s.signingKeyView), imported: z.array(s.importedKeyView) }) },
   }),
   signing_key_rotate: route({
@@ -749,8 +751,9 @@ export const routes = {
     method: 'DELETE',
     path: '/v1/invitations/:invitation',
     callers: person,
-    summary: 'withdraw an invitation',
-    answers: { 200: none },
+    summary: 'withdraw an invitation; with preview, only tell which',
+    query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
+    answers: { 200: s.invitationView },
   }),
   setup_link: route({
     method: 'POST',

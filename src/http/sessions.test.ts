@@ -188,6 +188,8 @@ describe('an organization', () => {
     await post(serving, person, `/confirm/${String(parked.id)}`, { answer: 'yes' });
     const [open] = (await ask('/v1/invitations')).json().items as { id: string; email: string }[];
     expect(open?.email).toBe('bob@example.com');
+    const preview = await ask(`/v1/invitations/${open?.id}?preview=true`, person, 'DELETE');
+    expect([preview.status, preview.json().email]).toEqual([200, 'bob@example.com']);
     expect((await serving.send({ path: '/join?token=for%20bob' })).status).toBe(200);
     expect((await ask(`/v1/invitations/${open?.id}`, person, 'DELETE')).status).toBe(200);
     expect((await serving.send({ path: '/join?token=for%20bob' })).status).toBe(410);

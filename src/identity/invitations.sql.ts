@@ -38,7 +38,8 @@ export function invitationsPage(tx: Reading, organization: OrganizationId, now: 
     .where('ended_at', 'is', null)
     .where('expires_at', '>', now);
   if (start.before !== undefined) query = query.where('row', '<', start.before);
-  if (start.like !== undefined) query = query.where(sql<boolean>`lower(email) like ${start.like} escape '!'`);
+  if (start.like !== undefined)
+    query = query.where(sql<boolean>`(lower(email) like ${start.like} escape '!' or id like ${start.like} escape '!')`);
   return query
     .orderBy('row', 'desc')
     .limit(start.limit + 1)

@@ -549,6 +549,12 @@ export interface Issuer {
   endedSince(at: Issuing, asked: { readonly after: string | undefined; readonly wait: number }): Promise<EndedSince>;
   /** What stands for a person, newest first; at most 200. */
   grants(organization: OrganizationId, user: UserId): Promise<readonly StandingGrant[]>;
+  /** The same by page; `text` is in the client's id or name, a scope, a resource, or the grant's id. */
+  grantsPage(
+    organization: OrganizationId,
+    user: UserId,
+    query: { readonly text?: string; readonly cursor?: string; readonly limit: number },
+  ): Promise<{ readonly items: readonly StandingGrant[]; readonly next?: string }>;
   /** Ends a person's own grant with every token below it, and has them asked anew the next time; true if it stood. */
   endGrant(by: Principal, id: GrantId): Promise<boolean>;
   /** A client registers itself; answers what was stored (RFC 7591 §3.2.1). @throws {Fault} `client_registration_closed`, `registration_token_invalid`, `client_invalid`, `redirect_invalid`, `rate_limited` */

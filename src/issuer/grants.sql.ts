@@ -1,6 +1,6 @@
-import type { Selectable } from 'kysely';
+import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import type { ClientId, GrantId, UserId } from '#kernel';
-import type { Reading, Schema, Writing } from '#store';
+import { containing, type Reading, type Schema, type Writing } from '#store';
 import type { Grant, GrantFacts } from './contract.ts';
 
 export type GrantRow = Selectable<Schema['grants']>;
@@ -35,18 +35,57 @@ export async function standingGrant(tx: Reading, id: GrantId): Promise<Grant | u
   return row === undefined ? undefined : grantOf(row);
 }
 
-/** A person's grants that neither ended nor expired, newest first, with the time each was made. */
-export async function standingGrantsOf(tx: Reading, user: UserId, now: number, limit: number) {
-  const rows = await tx.db
+/** What a search is for: text of a grant, or one of these clients. */
+export interface Found {
+  /** Lower-case. */
+  readonly text: string;
+  readonly clients: readonly ClientId[];
+}
+
+/** A person's grants that neither ended nor expired, newest first, one more than asked for. */
+export function standingGrantsPage(
+  tx: Reading,
+  user: UserId,
+  page: { readonly now: number; readonly before: number | undefined; readonly limit: number; readonly found: Found | undefined },
+): Promise<readonly GrantRow[]> {
+  const { now, before, limit, found } = page;
+  let query = tx.db
     .selectFrom('grants')
     .selectAll()
     .where('user_id', '=', user)
     .where('ended_at', 'is', null)
-    .where('expires_at', '>', now)
+    .where('expires_at', '>', now);
+  if (before !== undefined) query = query.where('row', '<', before);
+  if (found !== undefined) query = query.where((where) => holds(where, found));
+  return query
     .orderBy('row', 'desc')
-    .limit(limit)
+    .limit(limit + 1)
     .execute();
-  return rows.map((row) => ({ ...grantOf(row), createdAt: row.created_at }));
+}
+
+function holds(where: ExpressionBuilder<Schema, 'grants'>, { text, clients }: Found) {
+  const pattern = containing(text);
+  const columns = ['id', 'scopes_json', 'resources_json'] as const;
+  const written = columns.map((column) => sql<boolean>`lower(${sql.ref(column)}) like ${pattern} escape '!'`);
+  return where.or([...written, ...(clients.length === 0 ? [] : [where('client_id', 'in', clients)])]);
+}
+
+/** Clients of a person's grants that stand, each once. */
+export async function clientsWithGrants(tx: Reading, user: UserId, now: number): Promise<readonly ClientId[]> {
+  const rows = await tx.db
+    .selectFrom('grants')
+    .select('client_id')
+    .where('user_id', '=', user)
+    .where('ended_at', 'is', null)
+    .where('expires_at', '>', now)
+    .distinct()
+    .execute();
+  return rows.map((row) => row.client_id);
+}
+
+/** The grant, with the time it was made. */
+export function standingGrantOf(row: GrantRow) {
+  return { ...grantOf(row), createdAt: row.created_at };
 }
 
 /** Grants of a client that stand. */

@@ -1,11 +1,19 @@
 import type { User } from '#identity';
-import { Fault, type GrantId, type OrganizationId, type Principal, type UserId } from '#kernel';
+import { type ClientId, Fault, type GrantId, type OrganizationId, type Principal, type UserId } from '#kernel';
 import { parent } from '#oauth';
-import { isUniqueViolation, type Writing } from '#store';
+import { isUniqueViolation, pageLimit, pageOf, rowOfCursor, type Writing } from '#store';
 import { forgetConsents } from './consents.sql.ts';
 import type { Epochs, Grant, Issuing, StandingGrant } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
-import { endStandingGrant, insertGrant, standingGrant, standingGrantsOf } from './grants.sql.ts';
+import {
+  clientsWithGrants,
+  endStandingGrant,
+  type Found,
+  insertGrant,
+  standingGrant,
+  standingGrantOf,
+  standingGrantsPage,
+} from './grants.sql.ts';
 import { longestUntil } from './lives.ts';
 
 export function principalOf({ organization, user }: Pick<Grant, 'organization' | 'user'>): Principal {
@@ -23,11 +31,36 @@ const mostListed = 200;
 
 /** What stands for a person. A removed client's grants no longer do. */
 export async function grantsOf(deps: IssuerDeps, organization: OrganizationId, user: UserId): Promise<readonly StandingGrant[]> {
-  const grants = await deps.records.in(organization).read((tx) => standingGrantsOf(tx, user, deps.clock.now(), mostListed));
-  const named = await Promise.all(
-    grants.map(async (grant) => ({ ...grant, clientName: (await deps.clients.find(organization, grant.client))?.name })),
-  );
-  return named.flatMap(({ clientName, ...grant }) => (clientName === undefined ? [] : [{ ...grant, clientName }]));
+  return (await grantsPage(deps, organization, user, { limit: mostListed })).items;
+}
+
+/** The same by page. One may be shorter than asked for, or empty, before the last. */
+export async function grantsPage(
+  deps: IssuerDeps,
+  organization: OrganizationId,
+  user: UserId,
+  query: { readonly text?: string; readonly cursor?: string; readonly limit: number },
+): Promise<{ readonly items: readonly StandingGrant[]; readonly next?: string }> {
+  const { records, clients, clock } = deps;
+  const now = clock.now();
+  const limit = pageLimit(query.limit);
+  const before = query.cursor === undefined ? undefined : rowOfCursor(query.cursor);
+  const nameOf = async (client: ClientId) => (await clients.find(organization, client))?.name;
+  const found = await matching(deps, organization, user, query.text);
+  const rows = await records.in(organization).read((tx) => standingGrantsPage(tx, user, { now, before, limit, found }));
+  const { items, next } = pageOf(rows, limit, standingGrantOf);
+  const named = await Promise.all(items.map(async (grant) => ({ ...grant, clientName: await nameOf(grant.client) })));
+  const standing = named.flatMap(({ clientName, ...grant }) => (clientName === undefined ? [] : [{ ...grant, clientName }]));
+  return next === undefined ? { items: standing } : { items: standing, next };
+}
+
+/** What a search is for: the text itself, and those of the person's clients that are called so. */
+async function matching(deps: IssuerDeps, organization: OrganizationId, user: UserId, text: string | undefined): Promise<Found | undefined> {
+  if (text === undefined) return undefined;
+  const wanted = text.toLowerCase();
+  const ids = await deps.records.in(organization).read((tx) => clientsWithGrants(tx, user, deps.clock.now()));
+  const named = await Promise.all(ids.map(async (id) => ({ id, name: (await deps.clients.find(organization, id))?.name ?? '' })));
+  return { text: wanted, clients: named.filter(({ id, name }) => `${id} ${name}`.toLowerCase().includes(wanted)).map(({ id }) => id) };
 }
 
 /**

@@ -11,7 +11,7 @@ import { createDetailsTypes } from './details-types.ts';
 import { createDevices } from './devices.ts';
 import { dpopNonce } from './dpop.ts';
 import { createEndings } from './endings.ts';
-import { endOwnGrant, grantsOf } from './grants.ts';
+import { endOwnGrant, grantsOf, grantsPage } from './grants.ts';
 import { createImportedKeys } from './imported-keys.ts';
 import { createKeys, nextKey } from './keys.ts';
 import { createLifetimes } from './lifetimes.ts';
@@ -110,6 +110,7 @@ export function createIssuer(ground: IssuerGround): Issuer {
     userinfo: (at, request) => userinfo(deps, at, request),
     endedSince: (at, asked) => endedSince(deps, at, asked),
     grants: (organization, user) => grantsOf(deps, organization, user),
+    grantsPage: (organization, user, query) => grantsPage(deps, organization, user, query),
     endGrant: (by, id) => endOwnGrant(deps, by, id),
     async register(at, request) {
       fresh();

@@ -6,6 +6,7 @@ import { Fault } from '#kernel';
 import { type WaitOptions, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
+import { type PagingOptions, pagingFlags, printPages } from '../listing.ts';
 import { first, parkedChange } from './agent.ts';
 
 /** Types of authorization details (RFC 9396) that clients may ask people for. */
@@ -18,11 +19,11 @@ export function detailsTypeCommands(program: Command, host: CommandHost): void {
     options: waitFlags,
     action: add,
   });
-  addCommand<{ readonly search?: string }>(group, host, {
+  addCommand<PagingOptions>(group, host, {
     usage: 'list',
     tells: 'registered types, with their fields',
     example: 'gatehouse details-type list --search payment',
-    options: [['--search <text>', 'only what holds this text']],
+    options: pagingFlags,
     action: list,
   });
   addCommand<{ readonly preview?: boolean }>(group, host, {
@@ -51,17 +52,12 @@ function readType(file: string) {
   }
 }
 
-async function list(context: Context, _given: readonly string[], { search }: { readonly search?: string }): Promise<undefined> {
-  const query = search === undefined ? {} : { q: search };
-  const { items } = await context.server().person.call('details_type_list', { query });
-  const { speech } = context;
-  if (speech.json) {
-    speech.value({ items });
-    return undefined;
-  }
-  if (items.length === 0) speech.note('no types yet; register one with: gatehouse details-type add');
-  for (const { type, tells, fields } of items) speech.fact(`${type}: ${tells} (${Object.keys(fields).join(', ')})`);
-  return undefined;
+function list(context: Context, _given: readonly string[], options: PagingOptions): Promise<undefined> {
+  return printPages(context, options, (query) => context.server().person.call('details_type_list', { query }), {
+    heads: ['type', 'lets a client', 'fields'],
+    row: ({ type, tells, fields }) => [type, tells, Object.keys(fields).join(' ')],
+    empty: 'no types yet; register one with: gatehouse details-type add',
+  });
 }
 
 async function remove(context: Context, given: readonly string[], { preview }: { readonly preview?: boolean }): Promise<undefined> {

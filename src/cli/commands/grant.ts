@@ -2,16 +2,17 @@ import type { Command } from 'commander';
 import { Fault } from '#kernel';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
-import { timeOf } from '../listing.ts';
+import { type PagingOptions, pagingFlags, printPages, timeOf } from '../listing.ts';
 import { first } from './agent.ts';
 
 /** What a person let OAuth clients do. */
 export function grantCommands(program: Command, host: CommandHost): void {
   const group = addGroup(program, 'grant', 'what you let OAuth clients do', ['grants']);
-  addCommand(group, host, {
+  addCommand<PagingOptions>(group, host, {
     usage: 'list',
     tells: 'grants that stand, newest first',
-    example: 'gatehouse grant list',
+    example: 'gatehouse grant list --search calendar',
+    options: pagingFlags,
     action: list,
   });
   addCommand<{ readonly preview?: boolean }>(group, host, {
@@ -23,16 +24,12 @@ export function grantCommands(program: Command, host: CommandHost): void {
   });
 }
 
-async function list(context: Context): Promise<undefined> {
-  const { items } = await context.server().person.call('grant_list');
-  if (context.speech.json) context.speech.value({ items });
-  else if (items.length === 0) context.speech.note('no client has a grant of yours');
-  else
-    context.speech.table(
-      ['grant', 'client', 'scopes', 'made', 'until'],
-      items.map((grant) => [grant.id, grant.client_name, grant.scopes.join(' '), timeOf(grant.created_at), timeOf(grant.expires_at)]),
-    );
-  return undefined;
+function list(context: Context, _given: readonly string[], options: PagingOptions): Promise<undefined> {
+  return printPages(context, options, (query) => context.server().person.call('grant_list', { query }), {
+    heads: ['grant', 'client', 'scopes', 'made', 'until'],
+    row: (grant) => [grant.id, grant.client_name, grant.scopes.join(' '), timeOf(grant.created_at), timeOf(grant.expires_at)],
+    empty: 'no client has a grant of yours',
+  });
 }
 
 async function end(context: Context, given: readonly string[], { preview }: { readonly preview?: boolean }): Promise<undefined> {
@@ -46,7 +43,8 @@ async function end(context: Context, given: readonly string[], { preview }: { re
 }
 
 async function standing(context: Context, id: string) {
-  const found = (await context.server().person.call('grant_list')).items.find((grant) => grant.id === id);
+  const { items } = await context.server().person.call('grant_list', { query: { text: id, limit: 1 } });
+  const found = items.find((grant) => grant.id === id);
   if (found === undefined) throw new Fault('not_found');
   return found;
 }

@@ -14,10 +14,11 @@ const algorithms = ['ES256', 'RS256', 'EdDSA'] as const;
 /** Keys that sign the tokens we issue. */
 export function issuerKeyCommands(program: Command, host: CommandHost): void {
   const group = addGroup(program, 'issuer-keys', 'the keys that sign issued tokens');
-  addCommand(group, host, {
+  addCommand<{ readonly search?: string }>(group, host, {
     usage: 'list',
     tells: 'published keys: which sign, which will, which only verify',
-    example: 'gatehouse issuer-keys list',
+    example: 'gatehouse issuer-keys list --search ES256',
+    options: [['--search <text>', 'only what contains this text']],
     action: list,
   });
   addCommand<WaitOptions & { readonly alg: string }>(group, host, {
@@ -84,8 +85,9 @@ function publicJwkOf(file: string): Record<string, unknown> {
   }
 }
 
-async function list(context: Context): Promise<undefined> {
-  const { items, imported } = await context.server().person.call('signing_key_list');
+async function list(context: Context, _given: readonly string[], { search }: { readonly search?: string }): Promise<undefined> {
+  const query = search === undefined ? {} : { text: search };
+  const { items, imported } = await context.server().person.call('signing_key_list', { query });
   const rows = [
     ...items.map((key) => [key.id, key.algorithm, key.state, timeOf(key.signs_from), undefined]),
     ...imported.map((key) => [key.kid, key.algorithm, 'imported', undefined, timeOf(key.retires_at)]),

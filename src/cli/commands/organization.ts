@@ -58,10 +58,11 @@ export function organizationCommands(program: Command, host: CommandHost): void 
     options: pagingFlags,
     action: listInvitations,
   });
-  addCommand(invitations, host, {
+  addCommand<{ readonly preview?: boolean }>(invitations, host, {
     usage: 'remove <invitation>',
     tells: 'withdraw an invitation: its link works no more',
-    example: 'gatehouse invitation remove inv_01k8...',
+    example: 'gatehouse invitation remove inv_01k8... --preview',
+    options: [['--preview', 'only tell what would be withdrawn']],
     action: withdraw,
   });
 }
@@ -124,9 +125,11 @@ async function listInvitations(context: Context, _: readonly string[], flags: Pa
   });
 }
 
-async function withdraw(context: Context, given: readonly string[]): Promise<undefined> {
-  await context.server().person.call('invitation_end', { params: { invitation: first(given) } });
-  if (context.speech.json) context.speech.value({});
-  else context.speech.fact('withdrawn');
+async function withdraw(context: Context, given: readonly string[], flags: { readonly preview?: boolean }): Promise<undefined> {
+  const preview = flags.preview === true;
+  const query = { preview: preview ? 'true' : 'false' } as const;
+  const invitation = await context.server().person.call('invitation_end', { params: { invitation: first(given) }, query });
+  if (context.speech.json) context.speech.value(invitation);
+  else context.speech.fact(`the invitation of ${invitation.email} ${preview ? 'would be' : 'is'} withdrawn`);
   return undefined;
 }

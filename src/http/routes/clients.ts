@@ -58,8 +58,9 @@ export function clientRoutes(kit: Kit): HandlersOf<Routes> {
       return { status: 200, body: {} };
     },
 
-    async grant_list({ caller }) {
-      return { status: 200, body: { items: (await issuer.grants(organization.id, caller.session.user.id)).map(grantView) } };
+    async grant_list({ caller, query }) {
+      const page = await issuer.grantsPage(organization.id, caller.session.user.id, present(query));
+      return { status: 200, body: pageView(page, grantView) };
     },
 
     async grant_end({ caller, params }) {

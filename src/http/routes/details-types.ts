@@ -1,5 +1,6 @@
 import { Fault } from '#kernel';
 import type { HandlersOf } from '../api.ts';
+import { pageOfFew } from '../few.ts';
 import { type Kit, parked } from '../kit.ts';
 import { mustAdminister } from '../rights.ts';
 import { detailsTypeView } from '../views.ts';
@@ -12,12 +13,8 @@ export function detailsTypeRoutes(kit: Kit): HandlersOf<Routes> {
   return {
     async details_type_list({ caller, query }) {
       mustAdminister(caller.session.user);
-      const wanted = (query.q ?? '').toLowerCase();
-      const items = [...(await issuer.detailsTypes.registered(organization.id)).values()];
-      return {
-        status: 200,
-        body: { items: items.filter((item) => JSON.stringify(item).toLowerCase().includes(wanted)).map(detailsTypeView) },
-      };
+      const all = [...(await issuer.detailsTypes.registered(organization.id)).values()];
+      return { status: 200, body: pageOfFew(all.map(detailsTypeView), query) };
     },
 
     async lives_get({ caller }) {

@@ -33,12 +33,13 @@ export function organizationRoutes(kit: Kit): HandlersOf<Routes> {
       return parked(kit, await kit.changes.ask(caller.principal, 'invitation.add', body));
     },
 
-    async invitation_end({ caller, params }) {
+    async invitation_end({ caller, params, query }) {
       mustAdminister(caller.session.user);
       const id = parseId('inv', params.invitation);
-      if (id === undefined) throw new Fault('not_found');
-      await identity.withdrawInvitation(caller.principal, id);
-      return { status: 200, body: {} };
+      const [found] = id === undefined ? [] : (await identity.invitations(organization.id, { text: id, limit: 1 })).items;
+      if (found === undefined) throw new Fault('not_found');
+      if (query.preview === 'false') await identity.withdrawInvitation(caller.principal, found.id);
+      return { status: 200, body: invitationView(found) };
     },
   };
 }

@@ -1,5 +1,6 @@
 import { Fault } from '#kernel';
 import type { HandlersOf } from '../api.ts';
+import { containing } from '../few.ts';
 import { importedKeyDraft } from '../imported-key-draft.ts';
 import { type Kit, parked } from '../kit.ts';
 import { mustAdminister } from '../rights.ts';
@@ -11,11 +12,11 @@ type Routes = 'signing_key_list' | 'signing_key_rotate' | 'signing_key_import' |
 export function signingKeyRoutes(kit: Kit): HandlersOf<Routes> {
   const { issuer, organization } = kit.rooms;
   return {
-    async signing_key_list({ caller }) {
+    async signing_key_list({ caller, query: { text } }) {
       mustAdminister(caller.session.user);
-      const imported = await issuer.importedKeys.published(organization.id);
       const items = (await issuer.signingKeys(organization.id)).map(signingKeyView);
-      return { status: 200, body: { items, imported: imported.map(importedKeyView) } };
+      const imported = (await issuer.importedKeys.published(organization.id)).map(importedKeyView);
+      return { status: 200, body: { items: containing(items, text), imported: containing(imported, text) } };
     },
 
     async signing_key_rotate({ caller, body }) {
