@@ -5,6 +5,7 @@ import { signToken } from '#oauth';
 import { sha256 } from '#store';
 import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
+import { system } from './keys.ts';
 import type { SessionClient } from './session-clients.sql.ts';
 import { tokenFormats } from './tokens.ts';
 
@@ -65,7 +66,7 @@ async function tell(deps: IssuerDeps, telling: Telling, signal: AbortSignal): Pr
   await deps.records.in(at.organization.id).write((tx) =>
     deps.audit.record(tx, {
       name: heard ? 'logout.told' : 'logout.not_told',
-      principal: { organization: at.organization.id, subject: { kind: 'system' }, actors: [] },
+      principal: system(at.organization.id),
       fields: { client: client.id, session: sid, ...(heard ? {} : { reason: String(answer.status) }) },
     }),
   );

@@ -61,7 +61,7 @@ const words = /^[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]{1,200}$/u;
 const mostScopes = 100;
 
 /** What may be registered, field by field. @throws {Fault} `resource_invalid` with a sentence per field */
-export function judgeResource({ identifier, name, scopes }: ResourceDraft): void {
+function judgeResource({ identifier, name, scopes }: ResourceDraft): void {
   const flaws = {
     '/identifier': isResource(identifier) ? undefined : 'a resource is an absolute URI without fragment',
     '/name': label.test(name) ? undefined : 'write 1 to 100 characters',

@@ -4,7 +4,7 @@ import { calculateJwkThumbprint, EmbeddedJWK, type JWK, jwtVerify } from 'jose';
 /** What proofs may be signed with (RFC 9449 §5.1: asymmetric, never `none`). */
 export const dpopAlgorithms = ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] as const;
 /** Longest age of a proof, seconds. */
-export const dpopLife = 300;
+const dpopLife = 300;
 /** How far ahead the clock of who made it may be, seconds. */
 export const dpopSkew = 60;
 

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { clientAuthenticationNames, type GrantTypeName, grantTypeNames, type Lives, lifeNames, parseLives } from '#api';
 import { Fault, type Secret } from '#kernel';
-import { bearerValue } from '#oauth';
+import { bearerValue, tokenAlgorithmNames } from '#oauth';
 import { awaitConfirmation, type Confirmation, type WaitOptions, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -44,7 +44,7 @@ export function clientCommands(program: Command, host: CommandHost): void {
       ['--jwks <file>', 'its public keys, for private_key_jwt and signed requests'],
       ['--backchannel-logout <uri>', 'gets a logout token when a session of a person ends'],
       ['--frontchannel-logout <uri>', 'is loaded in a frame when a person signs out, with iss and sid'],
-      ['--signing <algorithm>', 'of its ID tokens: ES256, RS256 or EdDSA', 'ES256'],
+      ['--signing <algorithm>', `of its ID tokens: ${tokenAlgorithmNames.join(', ')}`, 'ES256'],
       ['--require-par', 'take its authorization requests only as it pushed them to /par'],
       ['--require-signed-request', 'take its authorization requests only as objects that it signed'],
       ['--dpop', 'give it no token that is not bound to its key by DPoP'],
@@ -127,7 +127,7 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     resources: [...flags.resource],
     protects: [...flags.protects],
     jwks: flags.jwks === undefined ? [] : keysOf(flags.jwks),
-    signing: oneOf('--signing', flags.signing, ['ES256', 'RS256', 'EdDSA'] as const),
+    signing: oneOf('--signing', flags.signing, tokenAlgorithmNames),
     require_pushed_authorization_requests: flags.requirePar === true,
     authorization_details_types: [...flags.detailsType],
     lives: livesGiven(flags.life),
@@ -218,7 +218,7 @@ export function livesGiven(texts: readonly string[]): Lives {
 }
 
 /** A JWK set, or one key. */
-function keysOf(file: string): Record<string, unknown>[] {
+export function keysOf(file: string): Record<string, unknown>[] {
   try {
     const read: unknown = JSON.parse(readFileSync(resolve(file), 'utf8'));
     const set = read as { readonly keys?: Record<string, unknown>[] };

@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { Fault } from '#kernel';
+import { tokenAlgorithmNames } from '#oauth';
 import { type WaitOptions, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { parseTime, timeOf } from '../listing.ts';
 import { first, parkedChange } from './agent.ts';
-
-const algorithms = ['ES256', 'RS256', 'EdDSA'] as const;
+import { oneOf } from './client.ts';
 
 /** Keys that sign the tokens we issue. */
 export function issuerKeyCommands(program: Command, host: CommandHost): void {
@@ -25,10 +25,9 @@ export function issuerKeyCommands(program: Command, host: CommandHost): void {
     usage: 'rotate',
     tells: 'make the next key, published at once and used a little later, confirmed in the browser',
     example: 'gatehouse issuer-keys rotate',
-    options: [['--alg <algorithm>', `of the key: ${algorithms.join(', ')}`, 'ES256'], ...waitFlags],
+    options: [['--alg <algorithm>', `of the key: ${tokenAlgorithmNames.join(', ')}`, 'ES256'], ...waitFlags],
     async action(context, _given, flags) {
-      const algorithm = algorithms.find((name) => name === flags.alg);
-      if (algorithm === undefined) throw new Fault('invalid_usage', { hint: `--alg takes: ${algorithms.join(', ')}` });
+      const algorithm = oneOf('--alg', flags.alg, tokenAlgorithmNames);
       const done = 'made; see when it signs: gatehouse issuer-keys list';
       return parkedChange(context, flags, (server) => server.person.call('signing_key_rotate', { body: { algorithm } }), done);
     },

@@ -7,6 +7,7 @@ import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { type PagingOptions, pagingFlags, printPages, timeOf } from '../listing.ts';
 import { first } from './agent.ts';
+import { oneOf } from './client.ts';
 
 interface AddFlags {
   readonly name?: string;
@@ -101,8 +102,7 @@ async function list(context: Context, _: readonly string[], flags: PagingOptions
 
 async function invite(context: Context, given: readonly string[], flags: InviteFlags): Promise<undefined> {
   const server = context.server();
-  const role = roles.find((one) => one === flags.role);
-  if (role === undefined) throw new Fault('invalid_usage', { hint: `--role takes: ${roles.join(', ')}` });
+  const role = oneOf('--role', flags.role, roles);
   const link = newLink();
   const parked = await server.person.call('invitation_add', { body: { email: first(given), role, token_sha256: link.hash } });
   const { status } = await awaitConfirmation(context, server, parked, flags);

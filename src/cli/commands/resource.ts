@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { z } from 'zod';
 import { type schemas, tokenFormatNames } from '#api';
 import { Fault } from '#kernel';
+import { tokenAlgorithmNames } from '#oauth';
 import { type WaitOptions, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -10,8 +11,6 @@ import { first, parkedChange } from './agent.ts';
 import { oneOf } from './client.ts';
 
 type Resource = z.output<typeof schemas.resourceView>;
-
-const signings = ['ES256', 'RS256', 'EdDSA'] as const;
 
 interface AddFlags extends WaitOptions {
   readonly name?: string;
@@ -31,7 +30,7 @@ export function resourceCommands(program: Command, host: CommandHost): void {
     options: [
       ['--name <name>', 'what people are told it is called; else its identifier'],
       ['--format <format>', `of its access tokens: ${tokenFormatNames.join(' or ')}`, 'jwt'],
-      ['--signing <algorithm>', `of its JWTs: ${signings.join(', ')}`, 'ES256'],
+      ['--signing <algorithm>', `of its JWTs: ${tokenAlgorithmNames.join(', ')}`, 'ES256'],
       ['--any-client', 'every client may ask people for it; else only clients registered with --resource'],
       ...waitFlags,
     ],
@@ -69,7 +68,7 @@ function changing(group: Command, host: CommandHost): void {
     options: [
       ['--name <name>', 'what people are told it is called'],
       ['--format <format>', `of its access tokens: ${tokenFormatNames.join(' or ')}`],
-      ['--signing <algorithm>', `of its JWTs: ${signings.join(', ')}`],
+      ['--signing <algorithm>', `of its JWTs: ${tokenAlgorithmNames.join(', ')}`],
       ['--any-client', 'every client may ask people for it'],
       ['--own-clients', 'only clients registered with --resource'],
       ...waitFlags,
@@ -92,7 +91,7 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
     name: flags.name ?? identifier.slice(0, 100),
     scopes: flags.scope.map(scopeOf),
     token_format: oneOf('--format', flags.format, tokenFormatNames),
-    signing: oneOf('--signing', flags.signing, signings),
+    signing: oneOf('--signing', flags.signing, tokenAlgorithmNames),
     open: flags.anyClient === true,
   };
   return parkedChange(context, flags, (server) => server.person.call('resource_add', { body }), 'registered');
@@ -119,7 +118,7 @@ async function change(context: Context, given: readonly string[], flags: ChangeF
   return changed(context, first(given), flags, {
     ...(name === undefined ? {} : { name }),
     ...(format === undefined ? {} : { token_format: oneOf('--format', format, tokenFormatNames) }),
-    ...(signing === undefined ? {} : { signing: oneOf('--signing', signing, signings) }),
+    ...(signing === undefined ? {} : { signing: oneOf('--signing', signing, tokenAlgorithmNames) }),
     ...(anyClient || ownClients ? { open: anyClient === true } : {}),
   });
 }

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import type { schemas } from '#api';
@@ -9,6 +7,7 @@ import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { type PagingOptions, pagingFlags, printPages, timeOf } from '../listing.ts';
 import { first, parkedChange } from './agent.ts';
+import { keysOf } from './client.ts';
 
 type Trust = z.output<typeof schemas.trustView>;
 
@@ -82,17 +81,6 @@ function claimOf(text: string): readonly [string, string] {
   const at = text.indexOf('=');
   if (at < 1) throw new Fault('invalid_usage', { hint: 'write a claim with its value: --claim environment=production' });
   return [text.slice(0, at), text.slice(at + 1)];
-}
-
-/** A JWK set, or one key. */
-function keysOf(file: string): Record<string, unknown>[] {
-  try {
-    const read: unknown = JSON.parse(readFileSync(resolve(file), 'utf8'));
-    const set = read as { readonly keys?: Record<string, unknown>[] };
-    return set.keys ?? [read as Record<string, unknown>];
-  } catch (cause) {
-    throw new Fault('invalid_usage', { detail: 'The file of --jwks cannot be read as JSON', cause });
-  }
 }
 
 function list(context: Context, _given: readonly string[], options: PagingOptions): Promise<undefined> {

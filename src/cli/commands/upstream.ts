@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type UpstreamKind, upstreamKinds } from '#api';
+import { upstreamKinds } from '#api';
 import { Fault } from '#kernel';
 import { readInput, type WaitOptions, waitFlags } from '../asking.ts';
 import { addCommand, addGroup, type CommandHost } from '../command.ts';
 import type { Context } from '../context.ts';
 import { type PagingOptions, pagingFlags, printPages } from '../listing.ts';
 import { first, parkedChange } from './agent.ts';
+import { oneOf } from './client.ts';
 
 interface AddFlags extends WaitOptions {
   readonly kind?: string;
@@ -83,7 +84,7 @@ export function upstreamCommands(program: Command, host: CommandHost): void {
 
 async function add(context: Context, given: readonly string[], flags: AddFlags): Promise<undefined> {
   const name = first(given);
-  const kind = kindOf(flags.kind ?? upstreamKinds.find((one) => one === name) ?? 'oidc');
+  const kind = oneOf('--kind', flags.kind ?? upstreamKinds.find((one) => one === name) ?? 'oidc', upstreamKinds);
   const issuer = flags.tenant === undefined ? flags.issuer : `https://login.microsoftonline.com/${flags.tenant}/v2.0`;
   const body = {
     ...{ name, kind, scopes: [...flags.scope], domains: [...flags.trust], sign_up: flags.signUp === true },
@@ -94,12 +95,6 @@ async function add(context: Context, given: readonly string[], flags: AddFlags):
   };
   const done = `people can sign in through ${name}; try it: gatehouse upstream test ${name}`;
   return parkedChange(context, flags, (server) => server.person.call('upstream_add', { body }), done);
-}
-
-function kindOf(text: string): UpstreamKind {
-  const found = upstreamKinds.find((kind) => kind === text);
-  if (found === undefined) throw new Fault('invalid_usage', { hint: `--kind takes: ${upstreamKinds.join(', ')}` });
-  return found;
 }
 
 /** A secret never stands in the arguments, where every program of this machine could read it. */
