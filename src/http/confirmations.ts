@@ -633,6 +633,9 @@ function clientFacts(given: NewClient): Told['facts'] {
     ['Resources', given.resources],
     ['Authorization details', given.authorization_details_types],
     ['Server of', given.protects],
+    ['Its sign-out may lead to', given.post_logout_redirect_uris],
+    ['Hears of sign-outs at', [given.backchannel_logout_uri, given.frontchannel_logout_uri].filter((uri) => uri !== undefined)],
+    ['Lives', Object.entries(given.lives).map(([name, seconds]) => `${name}: ${seconds} seconds`)],
   ] as const;
   return [
     ['Name', given.name],

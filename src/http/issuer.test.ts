@@ -261,3 +261,20 @@ describe('a grant', () => {
     expect([await end(oldest), await end(oldest), await end(other), await end('x')]).toEqual([200, 404, 404, 404]);
   });
 });
+
+describe('the page that registers a client', () => {
+  it('names where the client hears of sign-outs, and how long its tokens live', async () => {
+    const body = JSON.stringify({
+      name: 'Calendar',
+      authentication: 'none',
+      redirect_uris: [callback],
+      post_logout_redirect_uris: ['https://app.example/signed-out'],
+      backchannel_logout_uri: 'https://hooks.example/left',
+      lives: { access_token: 300 },
+    });
+    const parked = await serving.send({ method: 'POST', path: '/v1/clients', local: true, headers: { 'content-type': 'application/json' }, body });
+    const page = await serving.send({ path: `/confirm/${String(parked.json().id)}`, headers: { cookie: person.cookie } });
+    for (const words of ['https://app.example/signed-out', 'https://hooks.example/left', 'access_token: 300 seconds'])
+      expect(page.text).toContain(words);
+  });
+});
