@@ -380,6 +380,14 @@ describe('how it is used', () => {
     expect((await typed(['policy', 'allow', '--help'])).out).toContain('example:\n  gatehouse policy allow');
   });
 
+  test('the help page has its commands under headings', async () => {
+    const [, ...groups] = (await typed(['--help'])).out.split(/^(?=\S.*:$)/m);
+    const under = (heading: string) => groups.find((group) => group.startsWith(heading)) ?? '';
+    expect(under('Running agents:')).toMatch(/^ {2}run /m);
+    expect(under('Signing people in and issuing tokens:')).toMatch(/^ {2}client/m);
+    expect(under('The installation:')).toMatch(/^ {2}start/m);
+  });
+
   test('an unknown command or option is told without a stack', async () => {
     expect(await typed(['frobnicate'])).toMatchObject({ code: 1, err: expect.stringContaining('unknown command') });
     expect(await typed(['whoami', '--frobnicate'])).toMatchObject({ code: 1 });

@@ -33,40 +33,44 @@ import { vaultCommands } from './commands/vault.ts';
 import { whoamiCommand } from './commands/whoami.ts';
 import type { Cli, CliDeps } from './contract.ts';
 
-/** Families of commands, in the order of the help page. */
-const families = [
-  initCommand,
-  runCommands,
-  loginCommands,
-  connectionCommands,
-  agentCommands,
-  policyCommands,
-  providerCommands,
-  upstreamCommands,
-  clientCommands,
-  detailsTypeCommands,
-  livesCommands,
-  resourceCommands,
-  trustCommands,
-  registrationTokenCommands,
-  grantCommands,
-  sessionCommands,
-  organizationCommands,
-  logCommands,
-  whoamiCommand,
-  doctorCommand,
-  importCommands,
-  serverCommands,
-  serviceCommands,
-  databaseCommands,
-  vaultCommands,
-  backupCommands,
-  pauseCommands,
-  migrateCommands,
-  keyCommands,
-  issuerKeyCommands,
-  configCommands,
-];
+/** Families of commands under the headings of the help page, in its order. */
+const families = {
+  'Running agents:': [
+    initCommand,
+    runCommands,
+    loginCommands,
+    connectionCommands,
+    agentCommands,
+    policyCommands,
+    providerCommands,
+    importCommands,
+  ],
+  'Signing people in and issuing tokens:': [
+    upstreamCommands,
+    clientCommands,
+    registrationTokenCommands,
+    resourceCommands,
+    detailsTypeCommands,
+    trustCommands,
+    livesCommands,
+    grantCommands,
+    sessionCommands,
+    organizationCommands,
+    issuerKeyCommands,
+  ],
+  'Looking:': [logCommands, whoamiCommand, doctorCommand],
+  'The installation:': [
+    serverCommands,
+    serviceCommands,
+    databaseCommands,
+    vaultCommands,
+    backupCommands,
+    pauseCommands,
+    migrateCommands,
+    keyCommands,
+    configCommands,
+  ],
+};
 
 /** Builds the command line. @example const code = await createCli(deps).run(process.argv.slice(2)); */
 export function createCli(deps: CliDeps): Cli {
@@ -102,6 +106,9 @@ function programOf(host: CommandHost): Command {
       writeErr: (text) => void io.stderr.write(text),
     })
     .addHelpText('after', '\nexample:\n  gatehouse init && gatehouse login github && gatehouse run -- python agent.py');
-  for (const family of families) family(program, host);
+  for (const [heading, group] of Object.entries(families)) {
+    program.commandsGroup(heading);
+    for (const family of group) family(program, host);
+  }
   return program;
 }
