@@ -30,7 +30,7 @@ import { nameClient } from './steps/name-client.ts';
 import { openRequestObject } from './steps/open-request-object.ts';
 import { beginPush, endPush } from './steps/push-request.ts';
 import { redeem } from './steps/redeem.ts';
-import { refuseDetails } from './steps/refuse-details.ts';
+import { refuseDetails, takeNoDetails } from './steps/refuse-details.ts';
 import { refuseRepeats } from './steps/refuse-repeats.ts';
 import { refuseUnbuilt } from './steps/refuse-unbuilt.ts';
 import { signTokenState } from './steps/sign-token-state.ts';
@@ -76,11 +76,13 @@ export const matrix = {
   deviceAuthorization: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)
     .step(allowFor('urn:ietf:params:oauth:grant-type:device_code'))
+    .step(takeNoDetails)
     .step(checkResources)
     .step(checkScopes),
   backchannel: pipeline((_, input: Parsed) => refuseRepeats(input))
     .step(authenticateClient)
     .step(allowFor('urn:openid:params:grant-type:ciba'))
+    .step(takeNoDetails)
     .step(checkResources)
     .step(checkScopes),
   introspect: pipeline((_, input: Parsed) => refuseRepeats(input))

@@ -106,6 +106,11 @@ describe('the backchannel authentication endpoint (CIBA §7)', () => {
     expect(errorOf(await ask({ ...standard, resource: 'https://evil.example/' }))).toEqual([400, 'invalid_target']);
   });
 
+  it('takes no authorization details, and says so', async () => {
+    const asked = { ...standard, authorization_details: '[{"type":"payment"}]' };
+    expect(errorOf(await ask(asked))).toEqual([400, 'invalid_authorization_details']);
+  });
+
   it('refuses a binding message that cannot be shown', async () => {
     for (const binding_message of ['x'.repeat(101), 'two\nlines', '\u202eright to left'])
       expect(errorOf(await ask({ ...standard, binding_message })), binding_message).toEqual([400, 'invalid_binding_message']);

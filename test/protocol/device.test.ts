@@ -126,6 +126,11 @@ describe('the device authorization endpoint (RFC 8628 §3.1, §3.2)', () => {
     expect(errorOf(await ask({ resource: 'https://evil.example/' }))).toEqual([400, 'invalid_target']);
   });
 
+  it('takes no authorization details, and says so', async () => {
+    const asked = { scope: 'things:read', authorization_details: '[{"type":"payment"}]' };
+    expect(errorOf(await asClient(serving, television, '/device_authorization', asked))).toEqual([400, 'invalid_authorization_details']);
+  });
+
   it('lets one address begin so many, and no more', async () => {
     const statuses = [];
     for (let count = 0; count < 205; count++) statuses.push((await asClient(serving, television, '/device_authorization', {})).status);
