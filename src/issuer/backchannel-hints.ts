@@ -1,9 +1,8 @@
 import type { User } from '#identity';
 import { Fault, parseId } from '#kernel';
-import { parseJws, tokenHolds } from '#oauth';
 import type { IssuerDeps } from './deps.ts';
+import { ownIdToken } from './id-token-hints.ts';
 import type { Asking } from './stages.ts';
-import { tokenFormats } from './tokens.ts';
 
 const hints = ['login_hint', 'id_token_hint', 'login_hint_token'] as const;
 
@@ -28,11 +27,9 @@ async function byLoginHint({ identity }: IssuerDeps, { at }: Asking, hint: strin
 
 /** An ID token that we gave this very client, however long ago. */
 async function byIdToken(deps: IssuerDeps, { at, client }: Asking, hint: string): Promise<User | undefined> {
-  const jws = parseJws(hint, tokenFormats.idToken.typ);
-  const key = jws === undefined ? undefined : await deps.keys.verifier(at.organization.id, jws.header.kid);
-  const ours = jws !== undefined && key !== undefined && tokenHolds(jws, key.algorithm, key.key);
-  if (!ours || jws.payload.iss !== at.issuer || jws.payload.aud !== client.id)
+  const claims = await ownIdToken(deps, at, client, hint);
+  if (claims === undefined)
     throw new Fault('invalid_request', { detail: 'The id_token_hint is not an ID token of this client', hint: 'send login_hint' });
-  const id = parseId('usr', String(jws.payload.sub));
+  const id = parseId('usr', String(claims.sub));
   return id === undefined ? undefined : deps.identity.user(at.organization.id, id);
 }
