@@ -227,7 +227,7 @@ export const routes = {
     path: '/v1/connections/:connection',
     callers: person,
     summary: 'disconnect; with preview, only tells what would end',
-    query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
+    query: s.previewQuery,
     answers: {
       200: z.object({
         connection: s.connectionView,
@@ -441,7 +441,7 @@ export const routes = {
     callers: person,
     summary:
       'remove an upstream at once, with every account linked through it and the sessions begun with them; with preview, only tells how many',
-    query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
+    query: s.previewQuery,
     answers: { 200: z.object({ upstream: s.upstreamView, linked: z.int() }) },
   }),
   client_list: route({
@@ -517,7 +517,7 @@ export const routes = {
     path: '/v1/trusts/:trust',
     callers: person,
     summary: 'take no more assertions of it; with preview, only tell what it is',
-    query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
+    query: s.previewQuery,
     answers: { 200: s.trustView },
   }),
   registration_token_list: route({
@@ -601,7 +601,7 @@ export const routes = {
     path: '/v1/resources/:resource',
     callers: person,
     summary: 'remove a resource; with preview, only tell what it is',
-    query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
+    query: s.previewQuery,
     answers: { 200: s.resourceView },
   }),
   lives_get: route({
@@ -640,7 +640,7 @@ export const routes = {
     path: '/v1/details-types',
     callers: person,
     summary: 'remove a type of authorization details; with preview, only tell what it is',
-    query: z.object({ type: z.string().min(1).max(200), preview: z.enum(['true', 'false']).default('false') }),
+    query: s.previewQuery.extend({ type: z.string().min(1).max(200) }),
     answers: { 200: s.detailsType },
   }),
   signing_key_list: route({
@@ -672,7 +672,7 @@ export const routes = {
     path: '/v1/signing-keys/imported/:kid',
     callers: person,
     summary: 'take an imported key out of the key set; with preview, only tell which',
-    query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
+    query: s.previewQuery,
     answers: { 200: s.importedKeyView },
   }),
   job_get: route({ method: 'GET', path: '/v1/jobs/:job', callers: person, summary: 'a job and its progress', answers: { 200: s.jobView } }),
@@ -752,7 +752,7 @@ export const routes = {
     path: '/v1/invitations/:invitation',
     callers: person,
     summary: 'withdraw an invitation; with preview, only tell which',
-    query: z.object({ preview: z.enum(['true', 'false']).default('false') }),
+    query: s.previewQuery,
     answers: { 200: s.invitationView },
   }),
   setup_link: route({

@@ -11,6 +11,9 @@ export const pageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
 });
 
+/** With `true` nothing is done: the answer tells what would be. */
+export const previewQuery = z.object({ preview: z.enum(['true', 'false']).default('false') });
+
 export const page = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item), next: z.string().optional() });
 
 export const agentView = z.object({
