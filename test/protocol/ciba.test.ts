@@ -208,7 +208,7 @@ describe('the page of what waits', () => {
     const page = await open(await newest());
     for (const shown of ['The Shop', 'know who you are here', 'things:read', 'order 17 for &lt;b&gt;9 €&lt;/b&gt;', 'Asked from', '<time'])
       expect(page.text).toContain(shown);
-    expect((await open('/')).text).toContain('Who asks for you');
+    for (const path of ['/', '/account']) expect((await open(path)).text, path).toContain('Who asks for you');
     const other = await another('other@example.com');
     expect((await open('/requests', other)).text).not.toContain('The Shop');
     expect((await open(await newest(), other)).status).toBe(410);

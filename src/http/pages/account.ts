@@ -4,6 +4,7 @@ import type { Session, SessionView } from '#signin';
 import { html, type Markup } from './html.ts';
 import { field, note, tokenField, when } from './layout.ts';
 import { type PageAnswer, type PageKit, type PageRequest, type PageRoute, secret, sentenceOf } from './page.ts';
+import { requestRows } from './requests.ts';
 import { accountPath } from './upstream.ts';
 
 /** Where a person is signed in, and what they let applications do: to look at, and to end. */
@@ -72,10 +73,11 @@ type Changed = { readonly done: true } | ReturnType<typeof sentenceOf>;
 
 async function account(kit: PageKit, { session, token }: PageRequest<Session>, changed?: Changed): Promise<PageAnswer> {
   const { signin, issuer, organization, identity } = kit.rooms;
-  const [sessions, grants, hash] = await Promise.all([
+  const [sessions, grants, hash, asking] = await Promise.all([
     signin.sessions(session.user),
     issuer.grants(organization.id, session.user.id),
     identity.passwordHash(organization.id, session.user.id),
+    issuer.backchannel.waiting(session),
   ]);
   return {
     kind: 'page',
@@ -83,6 +85,7 @@ async function account(kit: PageKit, { session, token }: PageRequest<Session>, c
     title: 'Your account',
     body: html`<h1>${session.user.name}</h1>
 <p class="lead">${session.user.email}, at ${organization.name}</p>
+${asking.length > 0 && html`<section class="card"><h2>Who asks for you <span class="count">${asking.length}</span></h2>${requestRows(kit, asking)}</section>`}
 <section class="card"><h2>Applications <span class="count">${grants.length}</span></h2>${grantRows(kit, token, grants)}</section>
 <section class="card"><h2>Signed in <span class="count">${sessions.length}</span></h2>${sessionRows(kit, token, sessions, session.id)}</section>
 ${hash !== undefined && passwordForm(kit, token, changed)}
