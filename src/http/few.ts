@@ -13,7 +13,8 @@ interface PageAsked {
 
 /** A page of what is so little that it is read whole, in its order. @throws {Fault} `invalid_request` */
 export function pageOfFew<T>(items: readonly T[], { text, cursor = '0', limit }: PageAsked): { items: T[]; next?: string } {
-  if (!/^\d{1,6}$/.test(cursor)) throw new Fault('invalid_request', { fields: { '/cursor': 'use the value of next from the page before' } });
+  if (!/^\d{1,6}$/.test(cursor))
+    throw new Fault('invalid_request', { fields: { '/cursor': 'use the value of next from the page before' } });
   const found = containing(items, text);
   const end = Number(cursor) + limit;
   const shown = found.slice(Number(cursor), end);

@@ -272,7 +272,13 @@ describe('the page that registers a client', () => {
       backchannel_logout_uri: 'https://hooks.example/left',
       lives: { access_token: 300 },
     });
-    const parked = await serving.send({ method: 'POST', path: '/v1/clients', local: true, headers: { 'content-type': 'application/json' }, body });
+    const parked = await serving.send({
+      method: 'POST',
+      path: '/v1/clients',
+      local: true,
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
     const page = await serving.send({ path: `/confirm/${String(parked.json().id)}`, headers: { cookie: person.cookie } });
     for (const words of ['https://app.example/signed-out', 'https://hooks.example/left', 'access_token: 300 seconds'])
       expect(page.text).toContain(words);

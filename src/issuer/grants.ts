@@ -55,7 +55,12 @@ export async function grantsPage(
 }
 
 /** What a search is for: the text itself, and those of the person's clients that are called so. */
-async function matching(deps: IssuerDeps, organization: OrganizationId, user: UserId, text: string | undefined): Promise<Found | undefined> {
+async function matching(
+  deps: IssuerDeps,
+  organization: OrganizationId,
+  user: UserId,
+  text: string | undefined,
+): Promise<Found | undefined> {
   if (text === undefined) return undefined;
   const wanted = text.toLowerCase();
   const ids = await deps.records.in(organization).read((tx) => clientsWithGrants(tx, user, deps.clock.now()));

@@ -37,7 +37,10 @@ export function logoutAs(logout: ClientLogout | undefined): Readonly<Record<stri
   if (logout === undefined) return {};
   const { redirectUris, backchannelUri, frontchannelUri, backchannelSessionRequired, frontchannelSessionRequired } = logout;
   const backchannel = { backchannel_logout_uri: backchannelUri, backchannel_logout_session_required: backchannelSessionRequired === true };
-  const frontchannel = { frontchannel_logout_uri: frontchannelUri, frontchannel_logout_session_required: frontchannelSessionRequired === true };
+  const frontchannel = {
+    frontchannel_logout_uri: frontchannelUri,
+    frontchannel_logout_session_required: frontchannelSessionRequired === true,
+  };
   return {
     ...(redirectUris.length === 0 ? {} : { post_logout_redirect_uris: redirectUris }),
     ...(backchannelUri === undefined ? {} : backchannel),
