@@ -5,6 +5,7 @@ import { Fault, Secret } from '#kernel';
 import { ephemeraKey, sha256 } from '#store';
 import { isRegistered } from './certificates.ts';
 import { clientKeys, renewedClientKeys } from './client-keys.ts';
+import { rowOf } from './client-rows.ts';
 import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
@@ -115,7 +116,7 @@ async function assertionHolds(deps: IssuerDeps, at: Issuing, client: Client, { p
     return false;
   const issuedAt = typeof claims.iat === 'number' ? claims.iat * 1000 : claims.exp * 1000 - lives.assertion;
   if (claims.exp * 1000 > now + lives.assertion + lives.skew || issuedAt > now + lives.skew) return false;
-  const key = ephemeraKey('assertion_replay', client.id, sha256(claims.jti));
+  const key = ephemeraKey('assertion_replay', rowOf(client.organization, client.id), sha256(claims.jti));
   if (!(await deps.ephemera.claim(key, '1', lives.assertionRemembered))) return false;
   // Its mark may have been lost with what remembered it (SECURITY 14).
   const since = await deps.ephemera.since(key);

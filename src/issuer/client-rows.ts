@@ -5,7 +5,7 @@ import type { ClientRow, SecretRow } from './clients.sql.ts';
 import type { Client, ClientMetadata } from './contract.ts';
 import { ownScopes } from './scopes.ts';
 
-/** The id of its row: the client's own, or what stands for its URL in this organization. */
+/** The id of its row, short enough for a part of any key: the client's own, or what stands for its URL in this organization. */
 export function rowOf(organization: OrganizationId, id: ClientId): string {
   return id.startsWith('https://') ? `doc_${sha256(`${organization} ${id}`)}` : id;
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { JobKind } from '#jobs';
 import { isFault, type UserId } from '#kernel';
 import { signToken } from '#oauth';
-import { sha256 } from '#store';
+import { rowOf } from './client-rows.ts';
 import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { system } from './keys.ts';
@@ -17,7 +17,7 @@ const event = 'http://schemas.openid.net/event/backchannel-logout';
 
 /** Telling one client that a session has ended; durable, and one process does it at a time. An id that is a URL is too long for a key. */
 export function logoutJob({ organization, ...payload }: SessionClient) {
-  return { kind, organization, payload, uniqueKey: `${kind}:${organization}:${payload.sid}:${sha256(payload.client)}` };
+  return { kind, organization, payload, uniqueKey: `${kind}:${organization}:${payload.sid}:${rowOf(organization, payload.client)}` };
 }
 
 type Payload = Omit<SessionClient, 'organization'>;

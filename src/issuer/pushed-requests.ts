@@ -1,6 +1,7 @@
 import { Secret } from '#kernel';
 import { bearerValue } from '#oauth';
 import { ephemeraKey, sha256 } from '#store';
+import { rowOf } from './client-rows.ts';
 import type { Client } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { openHeld, sealHeld } from './sealed-requests.ts';
@@ -33,7 +34,7 @@ export function pushedUnder(requestUri: string): Secret<string> | undefined {
 
 /** The client is part of the key: under another one there is nothing (RFC 9126 §2.2). */
 function keyOf({ organization, id }: Client, hash: string): string {
-  return ephemeraKey('pushed_request', organization, id, hash);
+  return ephemeraKey('pushed_request', organization, rowOf(organization, id), hash);
 }
 
 /** Gives how long it waits, in milliseconds. */

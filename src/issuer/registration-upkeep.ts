@@ -14,9 +14,10 @@ const atMostEvery = 3_600_000;
 
 /** A client that nobody registered for is kept for longer, as it was just used; written once an hour at most. */
 export async function renewRegistration(deps: IssuerDeps, { id, organization, source }: Client): Promise<void> {
-  if (source === 'static' || !(await deps.ephemera.claim(ephemeraKey('registration_used', organization, id), '1', atMostEvery))) return;
-  const now = deps.clock.now();
   const place = { organization, client: rowOf(organization, id) };
+  const mark = ephemeraKey('registration_used', organization, place.client);
+  if (source === 'static' || !(await deps.ephemera.claim(mark, '1', atMostEvery))) return;
+  const now = deps.clock.now();
   const kept = { usedAt: now, until: now + lives.usedRegistration };
   await deps.records.in(organization).write((tx) => keepRegistration(tx, place, kept));
 }

@@ -82,6 +82,20 @@ const claimsOf = (jwt: unknown) =>
   JSON.parse(Buffer.from(String(jwt).split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>;
 const find = () => serving.issuer.clients.find(owner.user.organization, url);
 
+let jti = 0;
+const asserted = async (key: KeyObject) => ({
+  client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+  client_assertion: await new SignJWT({})
+    .setProtectedHeader({ alg: 'ES256' })
+    .setIssuer(url)
+    .setSubject(url)
+    .setAudience(testIssuer)
+    .setJti(`jti-${jti++}`)
+    .setIssuedAt(Math.floor(serving.people.clock.now() / 1000))
+    .setExpirationTime(Math.floor(serving.people.clock.now() / 1000) + 60)
+    .sign(key),
+});
+
 describe('a client whose id is the URL of its document', () => {
   test('is announced in the metadata, unless nobody but administrators brings clients', async () => {
     const metadata = async (from: Serving) => (await from.send({ path: '/.well-known/oauth-authorization-server' })).json();
@@ -120,6 +134,22 @@ describe('a client whose id is the URL of its document', () => {
     expect(refreshed.status).toBe(200);
     const userinfo = { path: '/userinfo', headers: { authorization: `Bearer ${String(refreshed.json().access_token)}` } };
     expect((await serving.send(userinfo)).status).toBe(200);
+  });
+
+  test('may have a URL of 512 characters: it is known, pushes, and proves itself by it', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const long = `/${'x'.repeat(511 - publisher.origin.length)}`;
+    url = publisher.origin + long;
+    publisher.pages.set(long, { body: document() });
+    expect((await redeem()).status).toBe(200);
+    const asked = { response_type: 'code', client_id: url, code_challenge: challenge, code_challenge_method: 'S256' };
+    const form = { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: formOf(asked) };
+    expect((await serving.send({ ...form, path: '/par' })).status).toBe(201);
+    expect((await serving.send({ ...form, path: '/authorize' })).status).toBe(303);
+    const keyed = document({ token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [await exportJWK(publicKey)] } });
+    publisher.pages.set(long, { body: keyed });
+    await serving.people.pass(2 * hour);
+    expect((await redeem(await asserted(privateKey))).status).toBe(200);
   });
 
   test('has a copy of its own in each organization', async () => {
@@ -311,19 +341,6 @@ describe('the person', () => {
 describe('a client that proves itself by keys', () => {
   const keyPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const jwks = async (...keys: readonly KeyObject[]) => ({ keys: await Promise.all(keys.map((key) => exportJWK(key))) });
-  let jti = 0;
-  const asserted = async (key: KeyObject) => ({
-    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-    client_assertion: await new SignJWT({})
-      .setProtectedHeader({ alg: 'ES256' })
-      .setIssuer(url)
-      .setSubject(url)
-      .setAudience(testIssuer)
-      .setJti(`jti-${jti++}`)
-      .setIssuedAt(Math.floor(serving.people.clock.now() / 1000))
-      .setExpirationTime(Math.floor(serving.people.clock.now() / 1000) + 60)
-      .sign(key),
-  });
 
   test('has them fetched from its jwks_uri, and again when it signs by a new one', async () => {
     const [first, second] = [keyPair(), keyPair()];
