@@ -45,6 +45,8 @@ async function forget(deps: IssuerDeps, registration: RegistrationRow): Promise<
     if (until !== undefined) return keepRegistration(tx, { organization, client: row }, { usedAt: undefined, until: until + lives.skew });
     if (!(await deleteRegistration(tx, registration))) return;
     await forgetConsentsOf(tx, client);
+    // Its document is still there: only this row says that an administrator removed it, for good.
+    if (found?.source === 'document' && found.ended_at !== null) return;
     await deleteClient(tx, organization, row);
     await deps.audit.record(tx, { name: 'client.forgotten', principal: system(organization), fields: { client } });
     await tx.bump('issuing');

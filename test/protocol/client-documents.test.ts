@@ -166,6 +166,9 @@ describe('a client whose id is the URL of its document', () => {
     const userinfo = { path: '/userinfo', headers: { authorization: `Bearer ${String(access)}` } };
     expect((await serving.send(userinfo)).status).toBe(401);
     expect((await page()).status).toBe(400);
+    await serving.people.pass(101 * 24 * hour);
+    await serving.issuer.sweep();
+    expect((await page()).status).toBe(400);
   });
 
   test('is forgotten when nobody uses it, and may come again', async () => {
