@@ -33,7 +33,9 @@ async function fetched(deps: IssuerGround, client: Client, uri: string): Promise
     const { value, freshFor = bounds.usual } = await fetchJson(deps, client.organization, uri, bounds.bytes);
     const keys = keysOf(value);
     const life = Math.min(Math.max(freshFor, bounds.least), bounds.most);
-    if (keys.length > 0) await deps.ephemera.put(placeOf(client, uri), JSON.stringify(keys), life);
+    const text = JSON.stringify(keys);
+    // Written anew it may be longer than it came, and too long to be kept.
+    if (keys.length > 0 && Buffer.byteLength(text) < bounds.bytes) await deps.ephemera.put(placeOf(client, uri), text, life);
     return keys;
   } catch (error) {
     if (!isFault(error)) throw error;

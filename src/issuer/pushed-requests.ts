@@ -37,7 +37,7 @@ function keyOf({ organization, id }: Client, hash: string): string {
   return ephemeraKey('pushed_request', organization, rowOf(organization, id), hash);
 }
 
-/** Gives how long it waits, in milliseconds. */
+/** Gives how long it waits, in milliseconds. @throws {Fault} `invalid_request` for what is too long */
 export async function holdPushed(deps: IssuerDeps, client: Client, hash: string, pushed: Omit<Pushed, 'expiresAt'>): Promise<number> {
   const life = await deps.lifetimes.of(client, 'pushed_request');
   const kept: Pushed = { ...pushed, expiresAt: deps.clock.now() + life };

@@ -40,7 +40,7 @@ async function fetched(deps: IssuerGround, trust: TrustedIssuer): Promise<Keys> 
     const keys = keysOf(value);
     const life = Math.min(Math.max(freshFor, bounds.least), bounds.most);
     const text = JSON.stringify(keys);
-    if (keys.length > 0 && text.length < 60_000) await deps.ephemera.put(placeOf(trust), text, life);
+    if (keys.length > 0 && Buffer.byteLength(text) < 60_000) await deps.ephemera.put(placeOf(trust), text, life);
     return keys;
   } catch (error) {
     if (!isFault(error)) throw error;

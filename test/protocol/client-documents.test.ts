@@ -358,6 +358,14 @@ describe('a client that proves itself by keys', () => {
     expect((await redeem()).status).toBe(401);
   });
 
+  test('proves itself also by keys that are too long to be kept', async () => {
+    const { publicKey, privateKey } = keyPair();
+    publish({ token_endpoint_auth_method: 'private_key_jwt', jwks_uri: `${publisher.origin}/jwks.json` });
+    const key = JSON.stringify({ ...(await exportJWK(publicKey)), more: [] }).replace('[]', `[${Array(8_000).fill('1e20')}]`);
+    publisher.pages.set('/jwks.json', { body: `{"keys":[${key}]}` });
+    for (let i = 0; i < 2; i++) expect((await redeem(await asserted(privateKey))).status).toBe(200);
+  });
+
   test('proves nothing by keys that cannot be fetched', async () => {
     const { privateKey } = keyPair();
     publish({ token_endpoint_auth_method: 'private_key_jwt', jwks_uri: `${publisher.origin}/none.json` });

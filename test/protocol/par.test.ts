@@ -73,6 +73,15 @@ describe('a pushed authorization request (RFC 9126)', () => {
     expect([answer.status, answer.json().error]).toEqual([400, 'invalid_request']);
   });
 
+  test('is refused where it is too long to be kept, as one is that a browser posts', async () => {
+    for (const length of [50_000, 60_000]) {
+      const answer = await push({ state: 'x'.repeat(length) });
+      expect([answer.status, answer.json().error]).toEqual([400, 'invalid_request']);
+      expect((await at.form('/authorize', at.asked(client, { state: 'x'.repeat(length) }))).status).toBe(400);
+    }
+    expect((await push({ state: 'x'.repeat(40_000) })).status).toBe(201);
+  });
+
   test('is POST of a form only (§2)', async () => {
     expect((await at.serving.send({ path: '/par' })).status).toBe(405);
     const json = await at.form('/par', at.asked(client), { authorization: basic(client), 'content-type': 'application/json' });
