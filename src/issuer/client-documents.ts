@@ -28,7 +28,7 @@ export async function currentClient(deps: IssuerGround, organization: Organizati
   const row = await deps.records.in(organization).read((tx) => clientRow(tx, organization, rowOf(organization, url)));
   if (row !== undefined && row.ended_at !== null) return undefined;
   const kept = await deps.ephemera.get(placeOf(organization, url));
-  return kept === undefined ? fetched(deps, organization, url) : (JSON.parse(kept) as Client);
+  return kept === undefined ? fetched(deps, organization, url, row === undefined) : (JSON.parse(kept) as Client);
 }
 
 function placeOf(organization: OrganizationId, url: ClientUrl): string {
@@ -36,9 +36,9 @@ function placeOf(organization: OrganizationId, url: ClientUrl): string {
 }
 
 /** An error is never kept (CIMD §4.4). */
-async function fetched(deps: IssuerGround, organization: OrganizationId, url: ClientUrl): Promise<Client> {
+async function fetched(deps: IssuerGround, organization: OrganizationId, url: ClientUrl, stranger: boolean): Promise<Client> {
   try {
-    const { value, freshFor = bounds.usual } = await fetchJson(deps, organization, url, bounds.bytes);
+    const { value, freshFor = bounds.usual } = await fetchJson(deps, organization, url, { limit: bounds.bytes, stranger });
     const client = describedBy(value, organization, url, deps.clock.now());
     const life = Math.min(Math.max(freshFor, bounds.least), bounds.most);
     await deps.ephemera.put(placeOf(organization, url), JSON.stringify(client), life);

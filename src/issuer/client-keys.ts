@@ -1,6 +1,8 @@
 import { isFault } from '#kernel';
 import { ephemeraKey, sha256 } from '#store';
 import { keySetFlaw } from './client-metadata.ts';
+import { rowOf } from './client-rows.ts';
+import { livingClient } from './clients.sql.ts';
 import type { Client } from './contract.ts';
 import type { IssuerGround } from './deps.ts';
 import { fetchJson } from './fetched.ts';
@@ -29,8 +31,11 @@ function placeOf({ organization }: Client, uri: string): string {
 
 /** None where they cannot be had: then nothing is proved by them. An error is never kept. */
 async function fetched(deps: IssuerGround, client: Client, uri: string): Promise<Keys> {
+  const { organization, id } = client;
+  const row = await deps.records.in(organization).read((tx) => livingClient(tx, organization, rowOf(organization, id)));
+  const limits = { limit: bounds.bytes, stranger: row === undefined };
   try {
-    const { value, freshFor = bounds.usual } = await fetchJson(deps, client.organization, uri, bounds.bytes);
+    const { value, freshFor = bounds.usual } = await fetchJson(deps, organization, uri, limits);
     const keys = keysOf(value);
     const life = Math.min(Math.max(freshFor, bounds.least), bounds.most);
     const text = JSON.stringify(keys);

@@ -14,12 +14,14 @@ interface Limits {
   readonly limit: number;
   /** Also in the clear, where the operator opened the address. */
   readonly allowHttp?: boolean;
+  /** Nobody here agreed to who asks for it: counted apart, so that no one whom we know waits for what strangers use up. */
+  readonly stranger?: boolean;
 }
 
 const bounds = Object.freeze({
   timeout: 5_000,
   minute: 60_000,
-  /** In a minute, for one organization: from one host, and from all. */
+  /** In a minute, for one organization, of strangers and of all others: from one host, and from all. */
   host: 30,
   all: 300,
 });
@@ -28,9 +30,13 @@ const bounds = Object.freeze({
  * JSON that a client publishes: https, no redirects, 200 and nothing else, so many bytes and no more (RFC 8414 §6.2, CIMD §6).
  * @throws {Fault} `rate_limited`, `upstream_invalid`, and as `net.fetch`
  */
-export async function fetchJson(deps: IssuerGround, organization: OrganizationId, url: string, given: number | Limits): Promise<Fetched> {
-  const { limit, allowHttp = false } = typeof given === 'number' ? { limit: given } : given;
-  await countFetch(deps, organization, new URL(url).host);
+export async function fetchJson(
+  deps: IssuerGround,
+  organization: OrganizationId,
+  url: string,
+  { limit, allowHttp = false, stranger = false }: Limits,
+): Promise<Fetched> {
+  await countFetch(deps, [organization, stranger ? 'strangers' : 'known'], new URL(url).host);
   const { status, headers, body } = await deps.net.fetch(url, {
     headers: { accept: 'application/json' },
     timeout: bounds.timeout,
@@ -43,9 +49,9 @@ export async function fetchJson(deps: IssuerGround, organization: OrganizationId
   return { value: parsed(body), freshFor: freshness(headers, deps.clock.now()) };
 }
 
-async function countFetch({ ephemera }: IssuerGround, organization: OrganizationId, host: string): Promise<void> {
-  const ofHost = await ephemera.bump(ephemeraKey('rate', 'client_fetch', organization, host.slice(0, 255)), bounds.minute);
-  const ofAll = ofHost > bounds.host ? 0 : await ephemera.bump(ephemeraKey('rate', 'client_fetch', organization), bounds.minute);
+async function countFetch({ ephemera }: IssuerGround, whose: readonly string[], host: string): Promise<void> {
+  const ofHost = await ephemera.bump(ephemeraKey('rate', 'client_fetch', ...whose, host.slice(0, 255)), bounds.minute);
+  const ofAll = ofHost > bounds.host ? 0 : await ephemera.bump(ephemeraKey('rate', 'client_fetch', ...whose), bounds.minute);
   if (ofHost > bounds.host || ofAll > bounds.all) throw new Fault('rate_limited', { retryAfter: bounds.minute / 1000 });
 }
 

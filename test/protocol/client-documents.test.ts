@@ -358,6 +358,19 @@ describe('a client that proves itself by keys', () => {
     expect((await redeem()).status).toBe(401);
   });
 
+  test('is met, and proves itself, while strangers use up what is fetched for them from its host', async () => {
+    const { publicKey, privateKey } = keyPair();
+    const brief = { headers: { 'cache-control': 'max-age=60' } };
+    publish({ token_endpoint_auth_method: 'private_key_jwt', jwks_uri: `${publisher.origin}/jwks.json` }, brief);
+    publisher.pages.set('/jwks.json', { body: await jwks(publicKey), ...brief });
+    expect((await redeem(await asserted(privateKey))).status).toBe(200);
+    await serving.people.pass(61_000);
+    const strangers = [];
+    for (let i = 0; i < 31; i++) strangers.push((await page(`${publisher.origin}/none/${i}.json`)).status);
+    expect(strangers.at(-1)).toBe(429);
+    expect((await redeem(await asserted(privateKey))).status).toBe(200);
+  });
+
   test('proves itself also by keys that are too long to be kept', async () => {
     const { publicKey, privateKey } = keyPair();
     publish({ token_endpoint_auth_method: 'private_key_jwt', jwks_uri: `${publisher.origin}/jwks.json` });
