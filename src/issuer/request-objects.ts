@@ -1,6 +1,6 @@
 import { createLocalJWKSet, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import { Fault } from '#kernel';
-import { clientKeys } from './client-keys.ts';
+import { clientKeys, renewedClientKeys } from './client-keys.ts';
 import type { Client, Issuing } from './contract.ts';
 import type { IssuerDeps } from './deps.ts';
 import { lives } from './lives.ts';
@@ -11,19 +11,34 @@ export const requestObjectAlgorithms = ['ES256', 'RS256', 'PS256', 'EdDSA'];
 /** RFC 9101 §10.8: a JWT of another declared kind is not a request. */
 const types: ReadonlySet<string | undefined> = new Set([undefined, 'oauth-authz-req+jwt', 'application/oauth-authz-req+jwt', 'JWT', 'jwt']);
 
-/** The claims of a request object that this client signed, for this issuer, and that has not expired; undefined for any other. */
+/**
+ * The claims of a request object that this client signed, for this issuer, and that has not expired; undefined for any other. By a key
+ * that the client has, or has come to have since they were kept.
+ */
 export async function verifiedObject(deps: IssuerDeps, at: Issuing, client: Client, text: string): Promise<JWTPayload | undefined> {
+  const claims = await verifiedBy(await clientKeys(deps, client), deps, { at, client, text });
+  if (claims !== undefined) return claims;
+  const renewed = await renewedClientKeys(deps, client);
+  return renewed === undefined ? undefined : verifiedBy(renewed, deps, { at, client, text });
+}
+
+interface Signed {
+  readonly at: Issuing;
+  readonly client: Client;
+  readonly text: string;
+}
+
+async function verifiedBy(keys: Client['jwks'], { clock }: IssuerDeps, { at, client, text }: Signed): Promise<JWTPayload | undefined> {
   try {
-    const keys = createLocalJWKSet({ keys: [...(await clientKeys(deps, client))] } as unknown as JSONWebKeySet);
-    const { payload, protectedHeader } = await jwtVerify(text, keys, {
+    const { payload, protectedHeader } = await jwtVerify(text, createLocalJWKSet({ keys: [...keys] } as unknown as JSONWebKeySet), {
       algorithms: requestObjectAlgorithms,
       issuer: client.id,
       audience: at.issuer,
       clockTolerance: lives.skew / 1000,
-      currentDate: new Date(deps.clock.now()),
+      currentDate: new Date(clock.now()),
       requiredClaims: ['exp', 'client_id'],
     });
-    return types.has(protectedHeader.typ) && holds(payload, client, deps.clock.now()) ? payload : undefined;
+    return types.has(protectedHeader.typ) && holds(payload, client, clock.now()) ? payload : undefined;
   } catch {
     return undefined;
   }

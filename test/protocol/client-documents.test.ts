@@ -358,6 +358,25 @@ describe('a client that proves itself by keys', () => {
     expect((await redeem()).status).toBe(401);
   });
 
+  test('signs its requests by a new one as well', async () => {
+    const [first, second] = [keyPair(), keyPair()];
+    const rotated = async (key: KeyObject) =>
+      publisher.pages.set('/jwks.json', { body: await jwks(key), headers: { 'cache-control': 'max-age=3600' } });
+    const signed = async (key: KeyObject) => {
+      const now = Math.floor(serving.people.clock.now() / 1000);
+      const pkce = { code_challenge: challenge, code_challenge_method: 'S256' };
+      const claims = { client_id: url, response_type: 'code', redirect_uri: redirect, ...pkce, iss: url, aud: testIssuer, exp: now + 60 };
+      const request = await new SignJWT(claims).setProtectedHeader({ alg: 'ES256', typ: 'oauth-authz-req+jwt' }).sign(key);
+      return serving.issuer.authorize(at, formOf({ client_id: url, request }), browsing());
+    };
+    publish({ jwks_uri: `${publisher.origin}/jwks.json` });
+    await rotated(first.publicKey);
+    expect((await signed(first.privateKey)).kind).toBe('consent');
+    await rotated(second.publicKey);
+    expect((await signed(second.privateKey)).kind).toBe('consent');
+    await expect(signed(first.privateKey)).rejects.toMatchObject({ code: 'request_object_invalid' });
+  });
+
   test('is met, and proves itself, while strangers use up what is fetched for them from its host', async () => {
     const { publicKey, privateKey } = keyPair();
     const brief = { headers: { 'cache-control': 'max-age=60' } };
