@@ -8,7 +8,7 @@ import type { IssuerDeps } from './deps.ts';
 import { insertEnding } from './endings.sql.ts';
 import { system } from './keys.ts';
 import { longestUntil } from './lives.ts';
-import { hasSecret, insertOwnSecret, metadataJson, registrationAnswer, withinReach } from './registration.ts';
+import { countRegistration, hasSecret, insertOwnSecret, metadataJson, registrationAnswer, withinReach } from './registration.ts';
 import { registrationBy } from './registrations.sql.ts';
 import { readDescription, registering, type SelfDescription } from './self-description.ts';
 
@@ -30,6 +30,8 @@ export async function replaceRegistration(deps: IssuerDeps, at: Issuing, id: str
   const now = deps.clock.now();
   const fresh = bearerValue();
   const { client: known } = await deps.records.in(at.organization.id).read((tx) => owned(tx, at, id, request));
+  // Each change is an event, and every server forgets what it knew of clients.
+  await countRegistration(deps, at.organization.id, ['client', known.id]);
   const description = await withinReach(deps, at, readDescription(replacement(request.body, known), registering));
   const { client, access, secret } = await deps.records.in(at.organization.id).write(async (tx) => {
     const before = await owned(tx, at, id, request);

@@ -15,8 +15,8 @@ import { describedAs, readDescription, registering, type SelfDescription } from 
 
 /** Bounds of what registers itself. */
 const bounds = Object.freeze({
-  /** In an hour, from one address or with one token. */
-  perHour: { address: 20, token: 200 },
+  /** In an hour, from one address or with one token; and changes that one client makes to what it registered. */
+  perHour: { address: 20, token: 200, client: 60 },
   /** Of one organization, at a time. */
   most: 10_000,
 });
@@ -30,7 +30,7 @@ export interface Credentials {
 /** A client registers itself (RFC 7591 §3). */
 export async function register(deps: IssuerDeps, at: Issuing, request: RegistrationRequest): Promise<Readonly<Record<string, unknown>>> {
   const token = await allowed(deps, at, request);
-  await countRegistration(deps, at.organization.id, token, request.address);
+  await countRegistration(deps, at.organization.id, token === undefined ? ['address', request.address.slice(0, 64)] : ['token', token.id]);
   const description = await withinReach(deps, at, readDescription(request.body, registering));
   const now = deps.clock.now();
   const id = newId('clt', now);
@@ -51,16 +51,14 @@ async function allowed(deps: IssuerDeps, at: Issuing, { bearer }: RegistrationRe
 }
 
 /** @throws {Fault} `rate_limited` */
-async function countRegistration(
+export async function countRegistration(
   { ephemera }: IssuerDeps,
   organization: OrganizationId,
-  token: RegistrationToken | undefined,
-  address: string,
-) {
+  [kind, name]: readonly [keyof typeof bounds.perHour, string],
+): Promise<void> {
   const hour = 3_600_000;
-  const who = token === undefined ? ['address', address.slice(0, 64)] : ['token', token.id];
-  const count = await ephemera.bump(ephemeraKey('rate', 'registration', organization, ...who), hour);
-  if (count > bounds.perHour[token === undefined ? 'address' : 'token']) throw new Fault('rate_limited', { retryAfter: hour / 1000 });
+  const count = await ephemera.bump(ephemeraKey('rate', 'registration', organization, kind, name), hour);
+  if (count > bounds.perHour[kind]) throw new Fault('rate_limited', { retryAfter: hour / 1000 });
 }
 
 /** Scopes that anybody may ask a person for: ours, and those of open resources. Nobody gives themselves another by naming it. */

@@ -379,6 +379,13 @@ describe('a registration of its client (RFC 7592)', () => {
     expect([answer.status, answer.json().error]).toEqual([400, 'invalid_client_metadata']);
   });
 
+  test('is replaced 60 times an hour at most', async () => {
+    const own = await registered(kit);
+    const replace = () => kit.own('PUT', own, { ...app, client_id: own.client_id });
+    for (let i = 0; i < 60; i++) expect((await replace()).status).toBe(200);
+    expect((await replace()).status).toBe(429);
+  });
+
   test('gives a secret to a client that comes to need one, and ends it where it no longer does', async () => {
     const secretly = { ...app, client_id: client.client_id, token_endpoint_auth_method: 'client_secret_post' };
     const changed = (await kit.own('PUT', client, secretly)).json();
