@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createVerifier, type Needs, type Presented, type Verdict, type Verifier, type VerifierOptions } from '#verify';
+import { createVerifier, forHono, type Needs, type Presented, type Verdict, type Verifier, type VerifierOptions } from '#verify';
 import { openStandIn, resource, type StandIn } from '../support/issuer-stand-in.ts';
 
 let stand: StandIn;
@@ -342,6 +342,21 @@ describe('what has ended (SECURITY 16)', () => {
     expect(verdicts.every(({ good }) => good)).toBe(true);
     expect([at.asked.get('/keys'), at.asked.get('/.well-known/openid-configuration')]).toEqual([1, 1]);
     expect(at.asked.get('/ended')).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('gates of two resources before one handler', () => {
+  it('each judge the token for their own', async () => {
+    const other = open({ resource: 'https://other.example/' });
+    const through = async (token: string) => {
+      const headers = { authorization: `Bearer ${token}` };
+      const context = { req: { raw: new Request(resource, { method: 'POST', headers }) }, header: () => undefined };
+      const answers = [];
+      for (const gate of [verifier, other, verifier]) answers.push((await forHono(gate).needs()(context, async () => undefined))?.status);
+      return answers;
+    };
+    expect(await through(await stand.token())).toEqual([undefined, 401, undefined]);
+    expect(await through(await stand.token({ aud: [resource, other.resource] }))).toEqual([undefined, undefined, undefined]);
   });
 });
 
