@@ -74,6 +74,13 @@ describe('a waiting authorization request', () => {
     expect((await begin({}, nobody)).kind).toBe('sign_in');
   });
 
+  it('is counted with those from the same network of IPv6, which one person may have whole', async () => {
+    const from = (address: string) => ({ ...browsing, session: undefined, address });
+    for (let count = 1; count <= 200; count++) await begin({}, from(`2001:db8:1:2::${count.toString(16)}`));
+    expect(await faultOf(begin({}, from('2001:db8:1:2:3::1')))).toBe('rate_limited');
+    expect((await begin({}, from('2001:db8:1:3::1'))).kind).toBe('sign_in');
+  });
+
   it('waits for half an hour', async () => {
     const transaction = transactionOf(await begin());
     await issuance.people.pass(lives.request);

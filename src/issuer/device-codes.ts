@@ -1,5 +1,6 @@
 import type { User } from '#identity';
 import { type ClientId, Fault, type OrganizationId, type SessionId, type UserId } from '#kernel';
+import { countedAs } from '#net';
 import { bearerValue, deviceUserCode, parseDeviceUserCode } from '#oauth';
 import { isFresh, type Session } from '#signin';
 import { bearerKey, ephemeraKey, sha256 } from '#store';
@@ -66,7 +67,7 @@ export async function offerDeviceCode(
   from: string,
 ): Promise<DeviceAuthorization> {
   const address = from.slice(0, 64);
-  const offers = await deps.ephemera.bump(ephemeraKey('rate', 'device_code', address), offersOfAddress.window);
+  const offers = await deps.ephemera.bump(ephemeraKey('rate', 'device_code', countedAs(from)), offersOfAddress.window);
   if (offers > offersOfAddress.most) throw new Fault('rate_limited', { retryAfter: offersOfAddress.window / 1000 });
   const deviceCode = bearerValue();
   const device = sha256(deviceCode.reveal());
@@ -171,7 +172,7 @@ const personTries = ({ organization, id }: User) => ephemeraKey('claim_tries', o
 async function countTry({ ephemera }: IssuerDeps, user: User, address: string): Promise<void> {
   const counted = [
     [personTries(user), tries.person],
-    [ephemeraKey('claim_tries', user.organization, 'device_address', address.slice(0, 64)), tries.address],
+    [ephemeraKey('claim_tries', user.organization, 'device_address', countedAs(address)), tries.address],
   ] as const;
   for (const [key, most] of counted)
     if ((await ephemera.bump(key, tries.window)) > most) throw new Fault('rate_limited', { retryAfter: tries.window / 1000 });

@@ -1,4 +1,5 @@
 import { type ClientId, type ClientSecretId, Fault, newId, type OrganizationId, type Secret } from '#kernel';
+import { countedAs } from '#net';
 import { bearerValue } from '#oauth';
 import { ephemeraKey, sha256, type Writing } from '#store';
 import { insertClient, insertSecret } from './clients.sql.ts';
@@ -30,7 +31,7 @@ export interface Credentials {
 /** A client registers itself (RFC 7591 §3). */
 export async function register(deps: IssuerDeps, at: Issuing, request: RegistrationRequest): Promise<Readonly<Record<string, unknown>>> {
   const token = await allowed(deps, at, request);
-  await countRegistration(deps, at.organization.id, token === undefined ? ['address', request.address.slice(0, 64)] : ['token', token.id]);
+  await countRegistration(deps, at.organization.id, token === undefined ? ['address', countedAs(request.address)] : ['token', token.id]);
   const description = await withinReach(deps, at, readDescription(request.body, registering));
   const now = deps.clock.now();
   const id = newId('clt', now);

@@ -1,4 +1,5 @@
 import { type ClientId, Fault } from '#kernel';
+import { countedAs } from '#net';
 import { bearerValue } from '#oauth';
 import type { Session } from '#signin';
 import { ephemeraKey, sha256 } from '#store';
@@ -27,7 +28,7 @@ const mostWaiting = { most: 200, window: 15 * 60_000 };
 
 /** @throws {Fault} `rate_limited` */
 export async function countWaiting({ ephemera }: IssuerDeps, { session, address }: Pick<Browsing, 'session' | 'address'>): Promise<void> {
-  const key = ephemeraKey('rate', 'authorization_request', session?.id ?? address.slice(0, 64));
+  const key = ephemeraKey('rate', 'authorization_request', session?.id ?? countedAs(address));
   const count = await ephemera.bump(key, mostWaiting.window);
   if (count > mostWaiting.most) throw new Fault('rate_limited', { retryAfter: mostWaiting.window / 1000 });
 }

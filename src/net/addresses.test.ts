@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { canonical, judgeAddress, parseAddress, parseCidr, parseIpv4, parseIpv6, within } from './addresses.ts';
+import { canonical, countedAs, judgeAddress, parseAddress, parseCidr, parseIpv4, parseIpv6, within } from './addresses.ts';
 
 const judge = (text: string) => {
   const bytes = parseAddress(text);
@@ -153,3 +153,12 @@ test('a block contains what shares its leading bits, and nothing of the other fa
 test.each(['10.0.0.0', '10.0.0.0/33', '10.0.0.0/', '/8', '10.0.0.0/8/8', '10.0.0.0/-1', '::/129', 'x/8'])('%j is no block', (text) =>
   expect(parseCidr(text)).toBeUndefined(),
 );
+
+test('requests are counted against the whole /64 of an IPv6 address, and against an IPv4 address itself', () => {
+  const own = countedAs('2001:db8:1:2::1');
+  for (const near of ['2001:db8:1:2::2', '2001:DB8:1:2:ffff:ffff:ffff:ffff', '2001:db8:1:2:0:0:0:1']) expect(countedAs(near)).toBe(own);
+  for (const far of ['2001:db8:1:3::1', '2001:db8:2:2::1', '::1']) expect(countedAs(far)).not.toBe(own);
+  expect(countedAs('192.0.2.1')).toBe('192.0.2.1');
+  expect(countedAs('::ffff:192.0.2.1')).toBe('192.0.2.1');
+  expect(countedAs('local')).toBe('local');
+});

@@ -64,6 +64,14 @@ export function parseAddress(text: string): Bytes | undefined {
   return parseIpv4(text) ?? parseIpv6(text);
 }
 
+/** Whom requests from an address are counted against: of IPv6 the whole /64, which is one customer's at least (RFC 6177). */
+export function countedAs(address: string): string {
+  const bytes = parseIpv6(address);
+  if (bytes === undefined) return address.slice(0, 64);
+  if (within(bytes, mapped)) return bytes.subarray(12).join('.');
+  return `${Buffer.from(bytes.subarray(0, 8)).toString('hex')}/64`;
+}
+
 /** One spelling per address, so that two can be compared. v4-mapped becomes v4. */
 export function canonical(bytes: Bytes): string {
   const v4 = bytes.length === 16 && within(bytes, mapped) ? bytes.subarray(12) : bytes;

@@ -6,6 +6,7 @@
  * Leans on: nothing but the kernel.
  * Lives elsewhere: HTTP framing and pools of the data plane (proxy).
  */
+export { countedAs } from './addresses.ts';
 export type { DialOptions, GuardedAnswer, GuardedRequest, Judged, Net, TlsOptions } from './contract.ts';
 export type { Opening } from './guard.ts';
 export { type Host, parseHost } from './hosts.ts';

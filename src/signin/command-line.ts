@@ -1,5 +1,6 @@
 import type { User } from '#identity';
 import { Fault, type OrganizationId, type UserId } from '#kernel';
+import { countedAs } from '#net';
 import { bearerValue, parseUserCode, userCode } from '#oauth';
 import { bearerKey, type Ephemera, ephemeraKey, isUniqueViolation, sha256 } from '#store';
 import type { Vault } from '#vault';
@@ -50,7 +51,7 @@ export async function offerCommandLine(
   label: string,
   address: string,
 ): Promise<CommandLineOffer> {
-  const offers = await deps.ephemera.bump(ephemeraKey('rate', 'command_line', address.slice(0, 64)), offersOfAddress.window);
+  const offers = await deps.ephemera.bump(ephemeraKey('rate', 'command_line', countedAs(address)), offersOfAddress.window);
   if (offers > offersOfAddress.most) throw new Fault('rate_limited', { retryAfter: offersOfAddress.window / 1000 });
   const deviceCode = bearerValue();
   const code = userCode();

@@ -1,5 +1,6 @@
 import { emailKeyOf } from '#identity';
 import { type Clock, Fault, type OrganizationId, type SessionId } from '#kernel';
+import { countedAs } from '#net';
 import { type Ephemera, ephemeraKey, isUniqueViolation, type Records, sha256, type Writing } from '#store';
 import { deleteFailuresBefore, type Failures, failuresOf, forgetFailures, storeFailures } from './failures.sql.ts';
 
@@ -29,7 +30,7 @@ export interface Throttle {
 export function createLockout(records: Records, ephemera: Ephemera, clock: Clock) {
   const accountOf = (email: string) => sha256(emailKeyOf(email));
   const oneKey = (organization: OrganizationId, account: string, address: string) =>
-    ephemeraKey('rate', 'sign_in', organization, account, address.slice(0, 64));
+    ephemeraKey('rate', 'sign_in', organization, account, countedAs(address));
 
   async function count(key: string, limit: { most: number; window: number }): Promise<void> {
     if ((await ephemera.bump(key, limit.window)) > limit.most) throw new Fault('rate_limited', { retryAfter: limit.window / 1000 });
@@ -71,7 +72,7 @@ export function createLockout(records: Records, ephemera: Ephemera, clock: Clock
       const key = oneKey(organization, account, address);
       return {
         async admit() {
-          await count(ephemeraKey('rate', 'sign_in_address', address.slice(0, 64)), triesOfAddress);
+          await count(ephemeraKey('rate', 'sign_in_address', countedAs(address)), triesOfAddress);
           await count(key, triesOfOne);
           await refuseLocked(organization, account);
         },

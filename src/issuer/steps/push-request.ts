@@ -1,4 +1,5 @@
 import { Fault } from '#kernel';
+import { countedAs } from '#net';
 import { ephemeraKey } from '#store';
 import type { PushedAnswer } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
@@ -13,7 +14,7 @@ export async function beginPush<S extends Authenticated & { readonly address: st
   if (asked.parameters.one('request_uri') !== undefined)
     throw new Fault('invalid_request', { detail: 'A request_uri cannot be pushed', hint: 'send the parameters themselves' });
   if (asked.method === 'none') {
-    const count = await deps.ephemera.bump(ephemeraKey('rate', 'pushed_request', asked.address.slice(0, 64)), mostPushed.window);
+    const count = await deps.ephemera.bump(ephemeraKey('rate', 'pushed_request', countedAs(asked.address)), mostPushed.window);
     if (count > mostPushed.most) throw new Fault('rate_limited', { retryAfter: mostPushed.window / 1000 });
   }
   const { handle, hash } = newReference();

@@ -1,4 +1,5 @@
 import { Fault } from '#kernel';
+import { countedAs } from '#net';
 import { bearerValue, createPkce } from '#oauth';
 import { ephemeraKey } from '#store';
 import { callbackOf } from './callback.ts';
@@ -14,7 +15,7 @@ const departures = { most: 100, window: 15 * 60_000 };
 /** Binds a new `state` to this browser and gives the address to send it to. */
 export async function begin(deps: UpstreamDeps, departure: Departure): Promise<{ readonly to: string; readonly label: string }> {
   const { organization, address } = departure;
-  const count = await deps.ephemera.bump(ephemeraKey('rate', 'upstream', address.slice(0, 64)), departures.window);
+  const count = await deps.ephemera.bump(ephemeraKey('rate', 'upstream', countedAs(address)), departures.window);
   if (count > departures.most) throw new Fault('rate_limited', { retryAfter: departures.window / 1000 });
   const { upstream } = await deps.registry.wanted(organization, departure.upstream);
   const server = await deps.metadata.of(upstream);
