@@ -9,7 +9,7 @@ import { lives } from './lives.ts';
 import { firstRefreshToken } from './refresh-tokens.ts';
 import { joinSession } from './session-grants.ts';
 import type { Allowed } from './stages.ts';
-import { resourcesWithin } from './steps/check-resources.ts';
+import { resourcesWithin, standingResources } from './steps/check-resources.ts';
 import { mintAccessToken, mintIdToken } from './tokens.ts';
 
 /** What a person granted, before it is stored. */
@@ -40,7 +40,7 @@ export async function beginGrant(
   { granted, nonce, refresh: refreshes, spend }: Beginning,
 ): Promise<TokenAnswer> {
   const { at, client, confirmation } = asked;
-  const resources = narrowed(asked, granted);
+  const resources = await narrowed(deps, asked, granted);
   await formFor(deps, at, resources);
   const lasting = refreshes !== false && client.grantTypes.includes('refresh_token');
   const details = narrowedDetails(
@@ -113,9 +113,10 @@ export async function refuseReplay(
 }
 
 /** RFC 8707 §2.2: some of what was granted, or all of it. */
-function narrowed({ parameters }: Allowed, { resources }: Granted): readonly string[] {
-  const asked = resourcesWithin(parameters, resources);
-  return asked.length === 0 ? resources : asked;
+async function narrowed(deps: IssuerDeps, asked: Allowed, granted: Granted): Promise<readonly string[]> {
+  const held = await standingResources(deps, asked, granted);
+  const named = resourcesWithin(asked.parameters, held);
+  return named.length === 0 ? held : named;
 }
 
 /** Without refresh tokens nothing hangs on it longer than its one access token. */

@@ -1,3 +1,4 @@
+import { decodeJwt } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { api, callback, faultOf, formOf, type Issuance, openIssuance } from '../../test/support/issuing.ts';
 import type { ResourceDraft } from './contract.ts';
@@ -66,6 +67,23 @@ describe('a registered resource', () => {
     const client = await issuance.add({ resources: [] });
     const asked = { grant_type: 'client_credentials', resource: mcp.identifier };
     expect(await faultOf(issuance.token(client, asked))).toBe('target_invalid');
+  });
+
+  it('once removed has no new token, also of what was granted before; the grant goes on for others', async () => {
+    const [gone, kept] = ['https://gone.example/', 'https://kept.example/'];
+    const id = await add({ ...mcp, identifier: gone });
+    const client = await issuance.add({ resources: [kept], scopes: ['openid'] });
+    const tokens = (resource: string | readonly string[]) => issuance.tokens(client, { resource, scope: 'openid' });
+    const [only, both] = [await tokens(gone), await tokens([gone, kept])];
+    const { code, verifier } = await issuance.code(client, { resource: gone, scope: 'openid' });
+    await issuance.issuer.resources.remove(issuance.by, id);
+    const refresh = ({ refreshToken }: typeof only, more: Readonly<Record<string, string>> = {}) =>
+      issuance.token(client, { grant_type: 'refresh_token', refresh_token: refreshToken?.reveal() ?? '', ...more });
+    expect(await faultOf(refresh(only))).toBe('target_invalid');
+    const redeemed = issuance.token(client, { grant_type: 'authorization_code', code, code_verifier: verifier });
+    expect(await faultOf(redeemed)).toBe('target_invalid');
+    expect(await faultOf(refresh(both, { resource: gone }))).toBe('target_invalid');
+    expect(decodeJwt((await refresh(both)).accessToken.reveal()).aud).toBe(kept);
   });
 
   it('that nobody registered is an invalid_target', async () => {

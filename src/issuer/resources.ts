@@ -112,7 +112,7 @@ async function change(deps: IssuerGround, tx: Writing, by: Principal, { id, vers
   return id;
 }
 
-/** No new token is for it, unless a client names it itself. */
+/** No new token is for it, whatever was granted, unless a client names it itself. */
 async function remove(deps: IssuerGround, by: Principal, id: ResourceId): Promise<void> {
   await deps.records.in(by.organization).write(async (tx) => {
     if (!(await deleteResource(tx, by.organization, id))) throw new Fault('resource_unknown');

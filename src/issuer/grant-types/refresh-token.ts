@@ -10,7 +10,7 @@ import { lives } from '../lives.ts';
 import { forgetAnswer, type RefreshTokenRow, refreshTokenBy, spendRefreshToken } from '../refresh-tokens.sql.ts';
 import { openAnswer, refreshTokenOf, sealAnswer, showsKey, successorOf } from '../refresh-tokens.ts';
 import type { Allowed, Reach } from '../stages.ts';
-import { resourcesWithin } from '../steps/check-resources.ts';
+import { resourcesWithin, standingResources } from '../steps/check-resources.ts';
 import { scopesWithin } from '../steps/check-scopes.ts';
 import { mintAccessToken, mintIdToken } from '../tokens.ts';
 import type { GrantType } from './index.ts';
@@ -82,12 +82,13 @@ interface DetailedReach extends Reach {
 }
 
 /** Scope, resources and authorization details may narrow, for this access token; the grant keeps what it has (RFC 6749 §6, RFC 9396 §6). */
-async function reachOf(deps: IssuerDeps, { at, parameters }: Allowed, grant: Grant): Promise<DetailedReach> {
-  const resources = resourcesWithin(parameters, grant.resources);
+async function reachOf(deps: IssuerDeps, { at, client, parameters }: Allowed, grant: Grant): Promise<DetailedReach> {
+  const held = await standingResources(deps, { at, client }, grant);
+  const resources = resourcesWithin(parameters, held);
   const types = await deps.detailsTypes.registered(at.organization.id);
   return {
     scopes: scopesWithin(parameters, grant.scopes),
-    resources: resources.length === 0 ? grant.resources : resources,
+    resources: resources.length === 0 ? held : resources,
     details: narrowedDetails(parameters.one('authorization_details'), grant.facts?.details ?? [], types),
   };
 }

@@ -1,5 +1,6 @@
 import { Fault } from '#kernel';
 import { askable } from '../askable.ts';
+import type { Grant } from '../contract.ts';
 import type { IssuerDeps } from '../deps.ts';
 import type { Parameters } from '../parameters.ts';
 import type { Asking } from '../stages.ts';
@@ -15,4 +16,20 @@ export function resourcesWithin(parameters: Parameters, most: readonly string[])
   const asked = [...new Set(parameters.all('resource'))];
   if (!asked.every((resource) => most.includes(resource))) throw new Fault('target_invalid');
   return asked;
+}
+
+/**
+ * What a grant may still have tokens for: those of its resources that its client could ask for now. Where there were some and none is
+ * left, nothing takes their place. @throws {Fault} `target_invalid`
+ */
+export async function standingResources(
+  deps: IssuerDeps,
+  { at, client }: Pick<Asking, 'at' | 'client'>,
+  { resources }: Pick<Grant, 'resources'>,
+): Promise<readonly string[]> {
+  const most = askable(client, await deps.resources.registered(at.organization.id)).resources;
+  const left = resources.filter((resource) => most.includes(resource));
+  if (left.length === 0 && resources.length > 0)
+    throw new Fault('target_invalid', { detail: 'What was granted is for resources that were removed, or are no longer for this client' });
+  return left;
 }
