@@ -2,6 +2,9 @@ import { defineConfig } from 'vitest/config';
 
 const conditions = ['gatehouse-source', 'node'];
 
+/** Servers that a setting gives usually take a hundred connections, and three test files at once may want more. */
+const given = ['POSTGRES', 'MARIADB', 'MYSQL'].some((name) => process.env[`GATEHOUSE_TEST_${name}_URL`] !== undefined);
+
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
@@ -12,6 +15,6 @@ export default defineConfig({
     hookTimeout: 300_000,
     globalSetup: ['test/support/databases.setup.ts'],
     pool: 'forks',
-    maxWorkers: 3,
+    maxWorkers: given ? 1 : 3,
   },
 });
