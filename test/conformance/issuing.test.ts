@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest';
+import { describe, expect, onTestFinished } from 'vitest';
 import { callback, faultOf } from '../support/issuing.ts';
 import {
   approvedDevice,
@@ -15,11 +15,17 @@ import { count, testWith } from '../support/need.ts';
 const rounds = count(3, 1_000);
 const crowd = Array.from({ length: 12 }, (_, index) => (index % 2) as 0 | 1);
 
+async function openedAt(place: (typeof places)[number]) {
+  const pair = await openPair(await place.make());
+  onTestFinished(pair.close);
+  return pair;
+}
+
 describe.each(places)('two replicas that issue, on $name', (place) => {
   testWith(...place.needs)(
     'make one signing key, redeem a code once, and give a refresh token one successor',
     async () => {
-      const pair = await openPair(await place.make());
+      const pair = await openedAt(place);
       const sets = await Promise.all(crowd.map(async (which) => pair.both[which].keySet(await pair.both[which].at(undefined))));
       expect(new Set(sets.flatMap(({ keys }) => keys.map(({ kid }) => kid))).size).toBe(1);
       const client = await pair.first.add();
@@ -42,7 +48,7 @@ describe.each(places)('two replicas that issue, on $name', (place) => {
   testWith(...place.needs)(
     'redeem once what a person approved elsewhere, and an assertion of a trusted issuer',
     async () => {
-      const pair = await openPair(await place.make());
+      const pair = await openedAt(place);
       const client = await pair.first.add({ grantTypes: [deviceGrant, cibaGrant, bearerGrant] });
       const signer = await trustedSigner(pair.first, client);
       await pair.heard();
@@ -65,7 +71,7 @@ describe.each(places)('two replicas that issue, on $name', (place) => {
   testWith(...place.needs)(
     'refuse on both what was ended on one, within a second',
     async () => {
-      const pair = await openPair(await place.make());
+      const pair = await openedAt(place);
       const client = await pair.first.add();
       await pair.heard();
       const { code, verifier } = await pair.first.code(client);

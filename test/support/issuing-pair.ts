@@ -53,6 +53,8 @@ export interface Pair {
   active(which: 0 | 1, client: Registered, token: string): Promise<boolean>;
   /** The other replica has learnt what was committed. */
   heard(): Promise<void>;
+  /** Before the test file is done, where many pairs would take more connections than a server has. */
+  close(): Promise<void>;
 }
 
 export async function openPair(place: Place): Promise<Pair> {
@@ -83,6 +85,10 @@ export async function openPair(place: Place): Promise<Pair> {
     ask: async (which, client, parameters) => both[which].token(await at(which), request(client, parameters)),
     active: async (which, client, token) => (await both[which].introspect(await at(which), request(client, { token }))).active === true,
     heard: async () => void (await store.migrate()),
+    async close() {
+      for (const issuer of both) await issuer.close();
+      for (const one of [store, people.store]) await one.close();
+    },
   };
 }
 
