@@ -13,6 +13,7 @@ export default defineConfig({
     execArgv: ['--conditions=gatehouse-source'],
     testTimeout: 120_000,
     hookTimeout: 300_000,
+    expect: { poll: { timeout: 15_000 } },
     globalSetup: ['test/support/databases.setup.ts'],
     pool: 'forks',
     maxWorkers: given ? 1 : 3,
